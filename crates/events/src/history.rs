@@ -1,0 +1,148 @@
+//! One user's events as a struct of arrays, in the total order `(event_ts, seq, event_id bytes)`.
+
+use crate::{EventKind, Micros, Symbol};
+
+/// A property value with its text interned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar {
+    /// A finite number.
+    Number(f64),
+    /// A text of the histories' symbol table.
+    Text(Symbol),
+    /// True or false.
+    Flag(bool),
+}
+
+/// One event on its way into a history. The caller pushes in total order.
+#[derive(Debug, Clone, Copy)]
+pub struct HistoryEvent<'a> {
+    /// When it happened.
+    pub event_ts: Micros,
+    /// When it became known.
+    pub known_ts: Micros,
+    /// Kind.
+    pub kind: EventKind,
+    /// Name.
+    pub name: Symbol,
+    /// Supplied session, or [`Symbol::EMPTY`].
+    pub session: Symbol,
+    /// Properties, keys unique.
+    pub properties: &'a [(Symbol, Scalar)],
+}
+
+/// A user's events. Columns have equal length and are sorted by the total order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    user: Symbol,
+    event_ts: Vec<Micros>,
+    known_ts: Vec<Micros>,
+    kind: Vec<EventKind>,
+    name: Vec<Symbol>,
+    session: Vec<Symbol>,
+    property_end: Vec<u32>,
+    properties: Vec<(Symbol, Scalar)>,
+}
+
+impl History {
+    /// An empty history.
+    #[must_use]
+    pub fn new(user: Symbol) -> Self {
+        Self {
+            user,
+            event_ts: Vec::new(),
+            known_ts: Vec::new(),
+            kind: Vec::new(),
+            name: Vec::new(),
+            session: Vec::new(),
+            property_end: Vec::new(),
+            properties: Vec::new(),
+        }
+    }
+
+    /// Appends the next event of the total order.
+    ///
+    /// # Panics
+    /// If its time is before the last one's.
+    pub fn push(&mut self, event: HistoryEvent<'_>) {
+        let last = self.event_ts.last().copied().unwrap_or(i64::MIN);
+        assert!(
+            last <= event.event_ts,
+            "events must come in order: {last} then {}",
+            event.event_ts
+        );
+        self.event_ts.push(event.event_ts);
+        self.known_ts.push(event.known_ts);
+        self.kind.push(event.kind);
+        self.name.push(event.name);
+        self.session.push(event.session);
+        self.properties.extend_from_slice(event.properties);
+        self.property_end.push(self.properties.len() as u32);
+    }
+
+    /// The user.
+    #[must_use]
+    pub fn user(&self) -> Symbol {
+        self.user
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.event_ts.len()
+    }
+
+    /// Whether there is no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.event_ts.is_empty()
+    }
+
+    /// When each event happened, ascending.
+    #[must_use]
+    pub fn event_ts(&self) -> &[Micros] {
+        &self.event_ts
+    }
+
+    /// When each event became known.
+    #[must_use]
+    pub fn known_ts(&self) -> &[Micros] {
+        &self.known_ts
+    }
+
+    /// Kind of each event.
+    #[must_use]
+    pub fn kind(&self) -> &[EventKind] {
+        &self.kind
+    }
+
+    /// Name of each event.
+    #[must_use]
+    pub fn name(&self) -> &[Symbol] {
+        &self.name
+    }
+
+    /// Supplied session of each event, [`Symbol::EMPTY`] for none.
+    #[must_use]
+    pub fn session(&self) -> &[Symbol] {
+        &self.session
+    }
+
+    /// Properties of event `index`.
+    ///
+    /// # Panics
+    /// If `index` is out of range.
+    #[must_use]
+    pub fn properties(&self, index: usize) -> &[(Symbol, Scalar)] {
+        let start = if index == 0 { 0 } else { self.property_end[index - 1] as usize };
+        &self.properties[start..self.property_end[index] as usize]
+    }
+
+    /// One property of event `index`.
+    ///
+    /// # Panics
+    /// If `index` is out of range.
+    #[must_use]
+    pub fn property(&self, index: usize, key: Symbol) -> Option<Scalar> {
+        self.properties(index).iter().find(|(name, _)| *name == key).map(|&(_, value)| value)
+    }
+}

@@ -1,0 +1,95 @@
+//! Strings as small numbers: each distinct text is stored once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A text of a [`Symbols`] table. Meaningless with another table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol(u32);
+
+impl Symbol {
+    /// The empty text, which every table holds as its first.
+    pub const EMPTY: Self = Self(0);
+
+    /// Position in the table.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A table of distinct texts. Symbols are numbered by first appearance, so nothing that ends in a
+/// result may depend on their order: compare the texts.
+#[derive(Debug, Clone)]
+pub struct Symbols {
+    texts: Vec<Arc<str>>,
+    index: HashMap<Arc<str>, Symbol>,
+}
+
+impl Default for Symbols {
+    fn default() -> Self {
+        let mut symbols = Self { texts: Vec::new(), index: HashMap::new() };
+        symbols.intern("");
+        symbols
+    }
+}
+
+impl Symbols {
+    /// A table that holds only the empty text.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The symbol of a text, added if new.
+    ///
+    /// # Panics
+    /// Beyond 2^32 distinct texts.
+    pub fn intern(&mut self, text: &str) -> Symbol {
+        if let Some(&symbol) = self.index.get(text) {
+            return symbol;
+        }
+        assert!(self.texts.len() < u32::MAX as usize, "more than 2^32 distinct texts");
+        let symbol = Symbol(self.texts.len() as u32);
+        let text: Arc<str> = text.into();
+        self.texts.push(Arc::clone(&text));
+        self.index.insert(text, symbol);
+        symbol
+    }
+
+    /// The symbol of a text that is already in the table.
+    #[must_use]
+    pub fn get(&self, text: &str) -> Option<Symbol> {
+        self.index.get(text).copied()
+    }
+
+    /// The text of a symbol.
+    ///
+    /// # Panics
+    /// If the symbol is of another, larger table.
+    #[must_use]
+    pub fn text(&self, symbol: Symbol) -> &str {
+        &self.texts[symbol.index()]
+    }
+
+    /// The text of a symbol, shared.
+    ///
+    /// # Panics
+    /// If the symbol is of another, larger table.
+    #[must_use]
+    pub fn shared(&self, symbol: Symbol) -> Arc<str> {
+        Arc::clone(&self.texts[symbol.index()])
+    }
+
+    /// Every text with its symbol, by first appearance.
+    pub fn iter(&self) -> impl Iterator<Item = (Symbol, &str)> {
+        (0u32..).zip(&self.texts).map(|(index, text)| (Symbol(index), &**text))
+    }
+
+    /// Number of texts, at least 1.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+}

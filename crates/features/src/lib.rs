@@ -1,0 +1,1 @@
+//! Feature sets and the one evaluator: (history, t) to a row

@@ -1,0 +1,1 @@
+//! From a dataset to a model: boosting, forests, the linfa and smartcore learners, metrics

@@ -1,0 +1,1 @@
+//! Versions, aliases, promotion gates and the audit trail

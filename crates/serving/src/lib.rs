@@ -1,0 +1,1 @@
+//! gRPC services over live models: limits, metrics, hot swap, shutdown

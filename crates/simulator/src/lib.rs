@@ -1,0 +1,1 @@
+//! Seeded SaaS onboarding histories with planted, documented causes
