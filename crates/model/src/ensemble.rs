@@ -1,13 +1,14 @@
 //! Many trees, summed or averaged, behind a link.
 
 use crate::Tree;
+use crate::numeric::{exp, sigmoid, softmax_in_place};
 
 /// How trees combine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Combine {
     /// `base + sum of trees` (boosting).
     Sum,
-    /// `base + mean of trees` (forests).
+    /// `base + mean of trees` (forests). An output's mean is over the trees that add to it.
     Mean,
 }
 
@@ -20,7 +21,7 @@ pub enum Link {
     Logistic,
     /// Softmax over the outputs.
     Softmax,
-    /// `exp(margin)`.
+    /// `exp(margin)`, at most the largest finite number.
     Exp,
 }
 
@@ -69,10 +70,21 @@ impl Ensemble {
     /// Turns sums of tree values into margins: mean if averaging, then the base.
     pub(crate) fn finish(&self, sums: &mut [f64]) {
         if self.combine == Combine::Mean {
-            let n = (self.trees.len() as f64).max(1.0);
-            sums.iter_mut().for_each(|sum| *sum /= n);
+            for (output, sum) in sums.iter_mut().enumerate() {
+                *sum /= self.n_trees_of(output);
+            }
         }
         sums.iter_mut().zip(&self.base).for_each(|(sum, base)| *sum += base);
+    }
+
+    /// Number of trees that add to an output, at least 1 so that it can divide.
+    pub(crate) fn n_trees_of(&self, output: usize) -> f64 {
+        if self.base.len() == 1 {
+            return (self.trees.len() as f64).max(1.0);
+        }
+        let adds = |(tree, &to): (&Tree, &u32)| tree.leaf_width != 1 || to as usize == output;
+        let n = self.trees.iter().zip(&self.tree_output).filter(|&pair| adds(pair)).count();
+        (n as f64).max(1.0)
     }
 
     /// Applies the link in place.
@@ -80,27 +92,8 @@ impl Ensemble {
         match self.link {
             Link::Identity => {}
             Link::Logistic => margins.iter_mut().for_each(|value| *value = sigmoid(*value)),
-            Link::Exp => margins.iter_mut().for_each(|value| *value = value.exp()),
+            Link::Exp => margins.iter_mut().for_each(|value| *value = exp(*value)),
             Link::Softmax => softmax_in_place(margins),
         }
     }
-}
-
-/// `1 / (1 + exp(-x))`, without overflow for any `x`.
-#[must_use]
-pub fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let e = x.exp();
-        e / (1.0 + e)
-    }
-}
-
-/// Softmax, shifted by the largest margin so that nothing overflows.
-pub fn softmax_in_place(margins: &mut [f64]) {
-    let largest = margins.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    margins.iter_mut().for_each(|value| *value = (*value - largest).exp());
-    let sum: f64 = margins.iter().sum();
-    margins.iter_mut().for_each(|value| *value /= sum);
 }

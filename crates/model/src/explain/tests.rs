@@ -1,0 +1,184 @@
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use super::*;
+use crate::model::tests::{model, row, schema, small, tree};
+use crate::{Combine, Link, ModelParts};
+
+/// Expectation of a tree when only the columns in `known` (a bit mask) are known.
+fn expectation(tree: &Tree, row: &[f64], known: u32, at: Child, k: usize) -> f64 {
+    match at {
+        Child::Leaf(leaf) => tree.leaf_values(leaf)[k],
+        Child::Node(index) => {
+            let node = &tree.nodes[index as usize];
+            if known >> node.feature & 1 == 1 {
+                return expectation(tree, row, known, node.next(row[node.feature as usize]), k);
+            }
+            let [left, right] = shares(tree, node);
+            left * expectation(tree, row, known, node.left, k)
+                + right * expectation(tree, row, known, node.right, k)
+        }
+    }
+}
+
+/// Shapley's formula over all subsets of the columns.
+fn shapley_by_subsets(tree: &Tree, row: &[f64], k: usize) -> Vec<f64> {
+    let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
+    let n = row.len() as u32;
+    let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+    (0..n)
+        .map(|column| {
+            let without = (0..1u32 << n).filter(|set| set >> column & 1 == 0);
+            let gain = |set: u32| {
+                let size = set.count_ones();
+                let weight = factorial(size) * factorial(n - size - 1) / factorial(n);
+                let with = expectation(tree, row, set | 1 << column, root, k);
+                weight * (with - expectation(tree, row, set, root, k))
+            };
+            without.map(gain).sum()
+        })
+        .collect()
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+
+    #[test]
+    fn contributions_are_shapley_values(tree in tree(2, 16), row in row()) {
+        let model = Model::new(ModelParts {
+            target: segue_dataset::TargetKind::Multiclass { classes: vec!["a".into(), "b".into()] },
+            ensemble: Ensemble {
+                trees: vec![tree.clone()],
+                tree_output: vec![0],
+                base: vec![0.5, -0.5],
+                combine: Combine::Sum,
+                link: Link::Softmax,
+            },
+            calibration: crate::Calibration::None,
+            ..small()
+        }).unwrap();
+        let explanation = model.explain(&row);
+        let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
+        for k in 0..2 {
+            let expected = shapley_by_subsets(&tree, &row, k);
+            for (found, expected) in explanation.contributions(k).iter().zip(&expected) {
+                prop_assert!(close(*found, *expected), "{found} is not {expected}");
+            }
+            let nothing_known = expectation(&tree, &row, 0, root, k) + [0.5, -0.5][k];
+            prop_assert!(close(explanation.bias()[k], nothing_known));
+        }
+    }
+
+    #[test]
+    fn bias_and_contributions_sum_to_the_margin(model in model(), row in row()) {
+        let explanation = model.explain(&row);
+        let mut scratch = crate::Scratch::default();
+        let scores = model.score(&row, &mut scratch);
+        for (output, &margin) in scores.margins.iter().enumerate() {
+            prop_assert!(close(explanation.margin(output), margin));
+        }
+    }
+
+    #[test]
+    fn reasons_add_up_the_columns_of_a_behaviour(model in model(), row in row()) {
+        let explanation = model.explain(&row);
+        for output in 0..model.n_outputs() {
+            let reasons = model.reasons(&explanation, &row, output, usize::MAX);
+            let contributions = explanation.contributions(output);
+            for pair in reasons.windows(2) {
+                prop_assert!(pair[0].contribution.abs() >= pair[1].contribution.abs());
+            }
+            for reason in &reasons {
+                let columns = model.behaviours().iter().zip(contributions);
+                let of: Vec<f64> =
+                    columns.filter(|(b, _)| **b == reason.behaviour).map(|(_, c)| *c).collect();
+                prop_assert_eq!(of.iter().sum::<f64>(), reason.contribution);
+                let raises = reason.direction == Direction::Raises;
+                prop_assert_eq!(raises, reason.contribution > 0.0);
+                let column = model.schema().index_of(&reason.feature).unwrap();
+                let sign = reason.contribution.signum();
+                prop_assert!(of.iter().all(|c| c * sign <= contributions[column] * sign));
+            }
+        }
+    }
+}
+
+/// A chain of 60 splits on 60 features: where alternating sums would have lost every digit.
+#[test]
+fn deep_paths_stay_exact() {
+    let n = 60u32;
+    let features = (0..n).map(|i| segue_dataset::Feature::number(format!("f{i}"))).collect();
+    let schema = std::sync::Arc::new(segue_dataset::Schema::new(features).unwrap());
+    let nodes = (0..n)
+        .map(|index| Node {
+            feature: index,
+            split: crate::Split::AtMost(0.0),
+            missing: crate::MissingRule::Left,
+            left: if index + 1 < n { Child::Node(index + 1) } else { Child::Leaf(n) },
+            right: Child::Leaf(index),
+            gain: 0.0,
+            cover: f64::from(n - index) + 1.0,
+        })
+        .collect();
+    let tree = Tree {
+        nodes,
+        leaf_values: (0..=n).map(|leaf| f64::from(leaf) * 0.1).collect(),
+        leaf_cover: vec![1.0; n as usize + 1],
+        leaf_width: 1,
+    };
+    let mut parts = small();
+    parts.schema = schema;
+    parts.ensemble.trees = vec![tree];
+    let model = Model::new(parts).unwrap();
+    let row: Vec<f64> = (0..n).map(|i| f64::from(i % 7 == 6)).collect();
+    let explanation = model.explain(&row);
+    let mut scratch = crate::Scratch::default();
+    let margin = model.score(&row, &mut scratch).margins[0];
+    assert!((explanation.margin(0) - margin).abs() < 1e-10);
+    // Passing the first split leads to the larger leaves; feature 6 is where the row leaves the chain.
+    assert!(explanation.contributions(0)[0] > 0.0);
+    assert!(explanation.contributions(0)[6] < 0.0);
+}
+
+#[test]
+fn quadrature_integrates_polynomials() {
+    for n in 1..=24 {
+        let rule = Quadrature::gauss_legendre(n);
+        for degree in 0..2 * n as i32 {
+            let points = rule.points.iter().zip(&rule.weights);
+            let integral: f64 = points.map(|(x, w)| w * x.powi(degree)).sum();
+            assert!((integral - 1.0 / f64::from(degree + 1)).abs() < 1e-14, "{n} {degree}");
+        }
+    }
+}
+
+#[test]
+fn a_category_and_a_missing_value_read_as_words() {
+    let model = Model::new(small()).unwrap();
+    let row = [0.5, 0.0, 1.0, 0.0, 0.0];
+    let explanation = model.explain(&row);
+    assert_eq!(model.reasons(&explanation, &row, 0, 1).len(), 1);
+    let reasons = model.reasons(&explanation, &row, 0, 9);
+    let found: Vec<&str> = reasons.iter().map(|reason| reason.feature.as_str()).collect();
+    assert_eq!(found, ["visits_7d", "plan"]);
+    assert_eq!(reasons[1].value, FeatureValue::Category("word 1".to_owned()));
+    assert_eq!(reasons[1].direction, Direction::Raises);
+    let schema = schema();
+    assert_eq!(FeatureValue::read(&schema, 2, -1.0), FeatureValue::Unseen);
+    assert_eq!(FeatureValue::read(&schema, 2, f64::NAN), FeatureValue::Missing);
+    assert_eq!(FeatureValue::read(&schema, 0, 2.5), FeatureValue::Number(2.5));
+}
+
+#[test]
+fn branches_without_cover_weigh_one_half() {
+    let mut parts = small();
+    parts.ensemble.trees[0].leaf_cover = vec![0.0; 3];
+    parts.ensemble.trees[0].nodes.iter_mut().for_each(|node| node.cover = 0.0);
+    let model = Model::new(parts).unwrap();
+    let expected = 0.25 - 0.5 + 0.25 * 2.0 + 0.25 * 0.5;
+    assert!((model.explain(&[0.0; 5]).bias()[0] - expected).abs() < 1e-15);
+}
