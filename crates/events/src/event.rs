@@ -20,6 +20,25 @@ pub enum EventKind {
     Alias,
 }
 
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Track, Self::Page, Self::Screen, Self::Identify, Self::Group, Self::Alias];
+
+    /// The kind's name, as the Segment specification writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Track => "track",
+            Self::Page => "page",
+            Self::Screen => "screen",
+            Self::Identify => "identify",
+            Self::Group => "group",
+            Self::Alias => "alias",
+        }
+    }
+}
+
 /// A property value. Nulls, NaN and infinities are not values: they are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -29,6 +48,27 @@ pub enum Value {
     Text(String),
     /// True or false.
     Flag(bool),
+}
+
+impl Value {
+    /// A total order: numbers, then texts, then flags, each by value.
+    #[must_use]
+    pub fn total_cmp(&self, other: &Self) -> std::cmp::Ordering {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Flag(a), Self::Flag(b)) => a.cmp(b),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Number(_) => 0,
+            Self::Text(_) => 1,
+            Self::Flag(_) => 2,
+        }
+    }
 }
 
 /// What tells an event from its duplicate and breaks ties in time.

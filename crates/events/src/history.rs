@@ -59,6 +59,21 @@ impl History {
         }
     }
 
+    /// An empty history with room for so many events and properties.
+    #[must_use]
+    pub fn with_capacity(user: Symbol, n_events: usize, n_properties: usize) -> Self {
+        Self {
+            user,
+            event_ts: Vec::with_capacity(n_events),
+            known_ts: Vec::with_capacity(n_events),
+            kind: Vec::with_capacity(n_events),
+            name: Vec::with_capacity(n_events),
+            session: Vec::with_capacity(n_events),
+            property_end: Vec::with_capacity(n_events),
+            properties: Vec::with_capacity(n_properties),
+        }
+    }
+
     /// Appends the next event of the total order.
     ///
     /// # Panics

@@ -11,6 +11,11 @@ impl Symbol {
     /// The empty text, which every table holds as its first.
     pub const EMPTY: Self = Self(0);
 
+    /// The symbol at a position of the table.
+    pub(crate) fn at(index: u32) -> Self {
+        Self(index)
+    }
+
     /// Position in the table.
     #[must_use]
     pub fn index(self) -> usize {
