@@ -1,0 +1,312 @@
+//! What all changes of a model have in common, and the two that need no gates: aliases and traffic.
+
+use std::collections::BTreeMap;
+
+use crate::chain::{Change, Signature};
+use crate::error::RegistryError;
+use crate::event::{Action, AliasMove, EventRecord};
+use crate::names::{CHAMPION, check_alias_name};
+use crate::registry::{Registry, alias_not_found, position};
+use crate::state::{ModelState, State, Traffic};
+
+/// How far back a request id is looked for.
+const REQUEST_ID_WINDOW: u64 = 256;
+
+/// Several aliases to move in one commit: readers see all of them moved, or none.
+#[derive(Debug, Clone, Default)]
+pub struct AliasRequest {
+    /// Name of the model.
+    pub model: String,
+    /// The version that each alias shall point to; `None` deletes it. Not [`CHAMPION`].
+    pub moves: BTreeMap<String, Option<u64>>,
+    /// The state that this was decided on; `None` takes whatever state there is.
+    pub etag: Option<String>,
+    /// Makes the request safe to repeat; empty for none.
+    pub request_id: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A new split of the traffic.
+#[derive(Debug, Clone, Default)]
+pub struct TrafficRequest {
+    /// Name of the model.
+    pub model: String,
+    /// The split; `None` gives all of it to the champion.
+    pub traffic: Option<Traffic>,
+    /// The state that this was decided on; `None` takes whatever state there is.
+    pub etag: Option<String>,
+    /// Makes the request safe to repeat; empty for none.
+    pub request_id: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where a change starts from.
+pub(crate) enum Begin {
+    /// The request was carried out before, by this event.
+    Done(EventRecord),
+    /// The newest event at the time of the checks.
+    From(Option<EventRecord>),
+}
+
+/// The part of a request that every change has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) etag: Option<&'a str>,
+    pub(crate) request_id: &'a str,
+    pub(crate) actor: &'a str,
+    pub(crate) reason: &'a str,
+}
+
+impl Registry {
+    /// Moves aliases without gates.
+    ///
+    /// # Errors
+    /// [`RegistryError::AliasProtected`] for the champion, [`RegistryError::VersionNotFound`],
+    /// [`RegistryError::AliasNotFound`] when deleting one that is not set,
+    /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
+    pub fn move_aliases(&self, request: &AliasRequest) -> Result<ModelState, RegistryError> {
+        let AliasRequest { model, moves, etag, request_id, actor, reason } = request;
+        let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
+        let same = |action: &Action| match action {
+            Action::AliasesMoved { moves: done } => {
+                done.len() == moves.len()
+                    && done.iter().all(|(alias, step)| moves.get(alias) == Some(&step.to))
+            }
+            _ => false,
+        };
+        let base = match self.begin(&terms, same)? {
+            Begin::Done(event) => return Ok(state_after(&event)),
+            Begin::From(base) => base,
+        };
+        let (generation, state) = position(base.as_ref());
+        for (alias, version) in moves {
+            check_alias_name(alias)?;
+            if alias == CHAMPION {
+                return Err(RegistryError::AliasProtected { alias: alias.clone() });
+            }
+            match version {
+                Some(version) => drop(self.manifest(model, *version)?),
+                None if !state.aliases.contains_key(alias) => {
+                    return Err(alias_not_found(model, alias, &state.aliases));
+                }
+                None => {}
+            }
+        }
+        let moved = |state: &State| -> BTreeMap<String, AliasMove> {
+            let step = |alias: &String, to: &Option<u64>| AliasMove {
+                from: state.aliases.get(alias).copied(),
+                to: *to,
+            };
+            moves.iter().map(|(alias, to)| (alias.clone(), step(alias, to))).collect()
+        };
+        if moved(&state).values().all(|step| step.from == step.to) {
+            return Ok(ModelState::new(model, generation, state));
+        }
+        let event = self.commit(&terms, base, |mut state| {
+            let moves = moved(&state);
+            for (alias, step) in &moves {
+                match step.to {
+                    Some(to) => state.set_alias(alias, to),
+                    None => drop(state.aliases.remove(alias)),
+                }
+            }
+            Change::new(Action::AliasesMoved { moves }, state)
+        })?;
+        Ok(state_after(&event))
+    }
+
+    /// Points an alias other than the champion to a version.
+    ///
+    /// # Errors
+    /// As [`move_aliases`](Self::move_aliases).
+    pub fn set_alias(
+        &self,
+        model: &str,
+        alias: &str,
+        version: u64,
+        actor: &str,
+    ) -> Result<ModelState, RegistryError> {
+        self.move_one_alias(model, alias, Some(version), actor)
+    }
+
+    /// Deletes an alias other than the champion.
+    ///
+    /// # Errors
+    /// As [`move_aliases`](Self::move_aliases).
+    pub fn delete_alias(
+        &self,
+        model: &str,
+        alias: &str,
+        actor: &str,
+    ) -> Result<ModelState, RegistryError> {
+        self.move_one_alias(model, alias, None, actor)
+    }
+
+    fn move_one_alias(
+        &self,
+        model: &str,
+        alias: &str,
+        to: Option<u64>,
+        actor: &str,
+    ) -> Result<ModelState, RegistryError> {
+        self.move_aliases(&AliasRequest {
+            model: model.to_owned(),
+            moves: BTreeMap::from([(alias.to_owned(), to)]),
+            actor: actor.to_owned(),
+            ..AliasRequest::default()
+        })
+    }
+
+    /// Splits the traffic anew.
+    ///
+    /// # Errors
+    /// [`RegistryError::TrafficInvalid`], [`RegistryError::VersionNotFound`],
+    /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
+    pub fn set_traffic(&self, request: &TrafficRequest) -> Result<ModelState, RegistryError> {
+        let TrafficRequest { model, traffic, etag, request_id, actor, reason } = request;
+        let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
+        let same =
+            |action: &Action| matches!(action, Action::TrafficChanged { to, .. } if to == traffic);
+        let base = match self.begin(&terms, same)? {
+            Begin::Done(event) => return Ok(state_after(&event)),
+            Begin::From(base) => base,
+        };
+        if let Some(traffic) = traffic {
+            self.check_traffic(model, traffic)?;
+        }
+        let (generation, state) = position(base.as_ref());
+        if state.traffic == *traffic {
+            return Ok(ModelState::new(model, generation, state));
+        }
+        let event = self.commit(&terms, base, |mut state| {
+            let from = std::mem::replace(&mut state.traffic, traffic.clone());
+            Change::new(Action::TrafficChanged { from, to: traffic.clone() }, state)
+        })?;
+        Ok(state_after(&event))
+    }
+
+    fn check_traffic(&self, model: &str, traffic: &Traffic) -> Result<(), RegistryError> {
+        let invalid =
+            |reason: String| RegistryError::TrafficInvalid { model: model.to_owned(), reason };
+        let shares = [
+            ("canary_basis_points", traffic.canary_basis_points),
+            ("shadow_basis_points", traffic.shadow_basis_points),
+        ];
+        for (field, share) in shares {
+            if share > 10_000 {
+                return Err(invalid(format!("{field} is {share}, expected 0 to 10000")));
+            }
+        }
+        if traffic.canary_basis_points > 0 && traffic.canary_version.is_none() {
+            let share = traffic.canary_basis_points;
+            return Err(invalid(format!(
+                "canary_basis_points is {share} without a canary_version"
+            )));
+        }
+        for &version in traffic.canary_version.iter().chain(&traffic.shadow_versions) {
+            self.manifest(model, version)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for the request among the events already there, then holds the etag against the state.
+    pub(crate) fn begin(
+        &self,
+        terms: &Terms<'_>,
+        same: impl Fn(&Action) -> bool,
+    ) -> Result<Begin, RegistryError> {
+        self.check_model(terms.model)?;
+        let newest = self.chain(terms.model).newest()?;
+        if let Some(event) = self.find_request(terms, newest.as_ref())? {
+            if same(&event.action) {
+                return Ok(Begin::Done(event));
+            }
+            return Err(RegistryError::RequestIdReused {
+                model: terms.model.to_owned(),
+                request_id: terms.request_id.to_owned(),
+                generation: event.generation,
+            });
+        }
+        let (_, state) = position(newest.as_ref());
+        let current = state.etag();
+        match terms.etag {
+            Some(given) if given != current => Err(RegistryError::EtagMismatch {
+                model: terms.model.to_owned(),
+                given: given.to_owned(),
+                current,
+            }),
+            _ => Ok(Begin::From(newest)),
+        }
+    }
+
+    fn find_request(
+        &self,
+        terms: &Terms<'_>,
+        newest: Option<&EventRecord>,
+    ) -> Result<Option<EventRecord>, RegistryError> {
+        let Some(newest) = newest.filter(|_| !terms.request_id.is_empty()) else { return Ok(None) };
+        let oldest = newest.generation.saturating_sub(REQUEST_ID_WINDOW).max(1);
+        for generation in (oldest..=newest.generation).rev() {
+            let event = self.chain(terms.model).event(generation)?;
+            if let Some(event) = event.filter(|event| event.request_id == terms.request_id) {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Appends the change that `make` gives for the present state. Versions published since `base`
+    /// do not matter; a moved alias or a new split does.
+    pub(crate) fn commit(
+        &self,
+        terms: &Terms<'_>,
+        base: Option<EventRecord>,
+        make: impl Fn(State) -> Change,
+    ) -> Result<EventRecord, RegistryError> {
+        let chain = self.chain(terms.model);
+        let signature = Signature {
+            actor: terms.actor.to_owned(),
+            reason: terms.reason.to_owned(),
+            request_id: terms.request_id.to_owned(),
+        };
+        let checked = position(base.as_ref()).1.etag();
+        let mut base = base;
+        loop {
+            let (_, state) = position(base.as_ref());
+            let appended = chain.append(base.as_ref(), self.now_us(), &signature, make(state))?;
+            if let Some(event) = appended {
+                return Ok(event);
+            }
+            base = chain.newest()?;
+            let (generation, state) = position(base.as_ref());
+            if state.etag() != checked {
+                return Err(RegistryError::Conflict { model: terms.model.to_owned(), generation });
+            }
+        }
+    }
+}
+
+impl Change {
+    /// A change that no gate has judged.
+    pub(crate) fn new(action: Action, state: State) -> Self {
+        Self { action, gates: Vec::new(), gates_overridden: false, state }
+    }
+}
+
+impl State {
+    pub(crate) fn set_alias(&mut self, alias: &str, version: u64) {
+        self.aliases.insert(alias.to_owned(), version);
+        self.highest_version = self.highest_version.max(version);
+    }
+}
+
+fn state_after(event: &EventRecord) -> ModelState {
+    ModelState::new(&event.model, event.generation, event.state.clone())
+}

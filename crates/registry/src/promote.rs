@@ -1,0 +1,144 @@
+//! Promotion: check the etag, load, judge, commit.
+
+use crate::chain::Change;
+use crate::changes::{Begin, Terms};
+use crate::error::RegistryError;
+use crate::event::{Action, EventRecord};
+use crate::gates::{self, GateResult, Incumbent};
+use crate::names::{CHAMPION, check_alias_name};
+use crate::registry::{Registry, position};
+
+/// Asks that an alias move to a version, if the version passes its gates.
+#[derive(Debug, Clone)]
+pub struct PromoteRequest {
+    /// Name of the model.
+    pub model: String,
+    /// The version to promote.
+    pub version: u64,
+    /// The alias to move. Default [`CHAMPION`].
+    pub alias: String,
+    /// The state that this was decided on; `None` takes whatever state there is.
+    pub etag: Option<String>,
+    /// Makes the request safe to repeat; empty for none.
+    pub request_id: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Runs the same checks and writes nothing.
+    pub validate_only: bool,
+    /// Promotes although gates failed, and says so in the event. Golden rows cannot be overridden:
+    /// a version that does not repeat them is not the one that was published.
+    pub override_gates: bool,
+}
+
+impl Default for PromoteRequest {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            version: 0,
+            alias: CHAMPION.to_owned(),
+            etag: None,
+            request_id: String::new(),
+            actor: String::new(),
+            reason: String::new(),
+            validate_only: false,
+            override_gates: false,
+        }
+    }
+}
+
+/// A promotion, done or (with `validate_only`) possible.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Promoted {
+    /// What each gate found; empty if the alias was there already.
+    pub gates: Vec<GateResult>,
+    /// Where the alias pointed before.
+    pub previous_version: Option<u64>,
+    /// Number of the newest event.
+    pub generation: u64,
+    /// The event of this promotion; `None` if nothing was written.
+    pub event_id: Option<String>,
+    /// The state after it.
+    pub etag: String,
+}
+
+impl Registry {
+    /// Moves an alias to a version that passes its gates.
+    ///
+    /// The version is judged against the one that the alias points to, or against the champion if
+    /// the alias is not set; without either, comparing gates are skipped. Repeating a request id
+    /// gives the first answer again.
+    ///
+    /// # Errors
+    /// [`RegistryError::GateFailed`] with the results of all gates, [`RegistryError::EtagMismatch`] if
+    /// the state is not the given one, [`RegistryError::Conflict`] if it changed during the checks,
+    /// [`RegistryError::DigestMismatch`] or [`RegistryError::Corrupt`] if the version is damaged, or
+    /// that there is no such model or version. Nothing is written in any of these cases.
+    pub fn promote(&self, request: &PromoteRequest) -> Result<Promoted, RegistryError> {
+        let PromoteRequest { model, version, alias, etag, request_id, actor, reason, .. } = request;
+        check_alias_name(alias)?;
+        let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
+        let same = |action: &Action| matches!(action, Action::Promoted { alias: a, to, .. } if a == alias && to == version);
+        let base = match self.begin(&terms, same)? {
+            Begin::Done(event) => return Ok(Promoted::by(&event)),
+            Begin::From(base) => base,
+        };
+        let (generation, state) = position(base.as_ref());
+        let previous_version = state.aliases.get(alias).copied();
+        let unwritten = |gates| Promoted {
+            gates,
+            previous_version,
+            generation,
+            event_id: None,
+            etag: state.etag(),
+        };
+        let candidate = self.load_unproven(model, *version)?;
+        if previous_version == Some(*version) {
+            return Ok(unwritten(Vec::new()));
+        }
+        let incumbent = previous_version.or(state.aliases.get(CHAMPION).copied());
+        let incumbent = incumbent.filter(|incumbent| incumbent != version).map(|incumbent| {
+            Incumbent { version: incumbent, loaded: self.load_unproven(model, incumbent) }
+        });
+        let holdout = self.load_holdout(&candidate.manifest)?;
+        let gates = gates::judge(&candidate, holdout.as_ref(), incumbent.as_ref());
+        let stopped = |gate: &GateResult| {
+            gate.failed() && !(request.override_gates && gates::can_be_overridden(gate))
+        };
+        if gates.iter().any(stopped) {
+            return Err(RegistryError::GateFailed(gates));
+        }
+        if request.validate_only {
+            return Ok(unwritten(gates));
+        }
+        let event = self.commit(&terms, base, |mut state| {
+            let from = state.aliases.get(alias).copied();
+            state.set_alias(alias, *version);
+            let digest = candidate.manifest.digest.clone();
+            Change {
+                action: Action::Promoted { alias: alias.clone(), from, to: *version, digest },
+                gates: gates.clone(),
+                gates_overridden: gates.iter().any(GateResult::failed),
+                state,
+            }
+        })?;
+        Ok(Promoted::by(&event))
+    }
+}
+
+impl Promoted {
+    fn by(event: &EventRecord) -> Self {
+        let previous_version = match &event.action {
+            Action::Promoted { from, .. } => *from,
+            _ => None,
+        };
+        Self {
+            gates: event.gates.clone(),
+            previous_version,
+            generation: event.generation,
+            event_id: Some(event.event_id.clone()),
+            etag: event.state.etag(),
+        }
+    }
+}

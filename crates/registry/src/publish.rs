@@ -1,0 +1,213 @@
+//! Publishing: a version appears whole or not at all, under a number never used before.
+
+use std::collections::BTreeMap;
+
+use crate::chain::{Change, Signature};
+use crate::draft::Draft;
+use crate::error::RegistryError;
+use crate::event::{Action, EventRecord};
+use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, content_digest, summary_text, to_bytes};
+use crate::names::check_model_name;
+use crate::registry::{
+    FORMAT_FILE, LAYOUT_FORMAT, Registry, SealedManifest, position, version_key,
+};
+use crate::sealed::sha256_hex;
+use crate::storage::{Create, NewFolder};
+
+/// What a draft became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its number.
+    pub version: u64,
+    /// Its digest.
+    pub digest: String,
+    /// Whether it was there before: the same files and summary are the same version.
+    pub existed: bool,
+}
+
+/// A draft, checked and measured.
+struct Prepared<'a> {
+    draft: &'a Draft,
+    entries: BTreeMap<String, FileEntry>,
+    summary: Box<serde_json::value::RawValue>,
+    digest: String,
+}
+
+impl Registry {
+    /// Publishes a version under the next free number.
+    ///
+    /// Publishing the same files and summary again writes nothing and gives the version that they
+    /// already are, so that an interrupted run may simply be repeated.
+    ///
+    /// # Errors
+    /// [`RegistryError::DraftInvalid`] if the model does not decode, does not replay its golden rows
+    /// or is not the one of the summary; [`RegistryError::Io`] if the storage fails, after which the
+    /// version is there as a whole or not at all.
+    pub fn publish(&self, draft: &Draft) -> Result<Published, RegistryError> {
+        let prepared = Prepared::new(draft)?;
+        if let Some(existing) = self.find_digest(&draft.model, &prepared.digest)? {
+            return self.publish_existing(draft, &existing);
+        }
+        self.create_layout()?;
+        loop {
+            let version = self.next_version(&draft.model)?;
+            if let Some(published) = self.create_version(&prepared, version)? {
+                return Ok(published);
+            }
+        }
+    }
+
+    /// Publishes a version under the number `version`.
+    ///
+    /// # Errors
+    /// [`RegistryError::VersionImmutable`] if it exists with other content,
+    /// [`RegistryError::VersionNotFree`] if it is not above all numbers ever used, or as
+    /// [`publish`](Self::publish).
+    pub fn publish_as(&self, draft: &Draft, version: u64) -> Result<Published, RegistryError> {
+        let prepared = Prepared::new(draft)?;
+        let model = &draft.model;
+        self.create_layout()?;
+        loop {
+            if let Some(existing) = self.sealed_manifest(model, version)? {
+                if existing.manifest.digest == prepared.digest {
+                    return self.publish_existing(draft, &existing);
+                }
+                return Err(RegistryError::VersionImmutable {
+                    model: model.clone(),
+                    version,
+                    existing: existing.manifest.digest,
+                    offered: prepared.digest,
+                });
+            }
+            let next = self.next_version(model)?;
+            if version < next {
+                let model = model.clone();
+                return Err(RegistryError::VersionNotFree { model, version, next });
+            }
+            if let Some(published) = self.create_version(&prepared, version)? {
+                return Ok(published);
+            }
+        }
+    }
+
+    /// One above the highest number of any folder, complete or not, and of any event.
+    fn next_version(&self, model: &str) -> Result<u64, RegistryError> {
+        let (_, state) = position(self.chain(model).newest()?.as_ref());
+        let highest_folder = self.version_folders(model)?.last().copied().unwrap_or(0);
+        Ok(state.highest_version.max(highest_folder) + 1)
+    }
+
+    /// `None` if somebody else took the number first.
+    fn create_version(
+        &self,
+        prepared: &Prepared<'_>,
+        version: u64,
+    ) -> Result<Option<Published>, RegistryError> {
+        let draft = prepared.draft;
+        let key = version_key(&draft.model, version);
+        let failed = |error| RegistryError::io(self.storage.place(&key), error);
+        let manifest = Manifest {
+            model: draft.model.clone(),
+            version,
+            digest: prepared.digest.clone(),
+            files: prepared.entries.clone(),
+            summary: draft.summary.clone(),
+            created_at_us: self.now_us(),
+        };
+        let bytes =
+            to_bytes(&manifest, prepared.summary.clone()).map_err(|error| failed(error.into()))?;
+        let content = NewFolder { files: &draft.files, last: (MANIFEST_FILE, &bytes) };
+        let created = self.storage.create_folder(&key, content, &self.steps).map_err(failed)?;
+        if created == Create::Exists {
+            return Ok(None);
+        }
+        self.record_published(draft, &SealedManifest { manifest, sha256: sha256_hex(&bytes) })?;
+        let digest = prepared.digest.clone();
+        Ok(Some(Published { version, digest, existed: false }))
+    }
+
+    /// A crash may have left the version without its event; then the event is added now.
+    fn publish_existing(
+        &self,
+        draft: &Draft,
+        existing: &SealedManifest,
+    ) -> Result<Published, RegistryError> {
+        let Manifest { version, digest, .. } = &existing.manifest;
+        if !self.chain(&draft.model).log()?.iter().any(|event| publishes(event, *version)) {
+            self.record_published(draft, existing)?;
+        }
+        Ok(Published { version: *version, digest: digest.clone(), existed: true })
+    }
+
+    fn record_published(
+        &self,
+        draft: &Draft,
+        sealed: &SealedManifest,
+    ) -> Result<(), RegistryError> {
+        let chain = self.chain(&draft.model);
+        let signature =
+            Signature { actor: draft.summary.created_by.clone(), ..Signature::default() };
+        loop {
+            let newest = chain.newest()?;
+            let (_, mut state) = position(newest.as_ref());
+            state.highest_version = state.highest_version.max(sealed.manifest.version);
+            let action = Action::Published {
+                version: sealed.manifest.version,
+                digest: sealed.manifest.digest.clone(),
+                manifest_sha256: sealed.sha256.clone(),
+            };
+            let change = Change::new(action, state);
+            if chain.append(newest.as_ref(), self.now_us(), &signature, change)?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The newest version with this digest.
+    fn find_digest(
+        &self,
+        model: &str,
+        digest: &str,
+    ) -> Result<Option<SealedManifest>, RegistryError> {
+        for version in self.version_folders(model)?.into_iter().rev() {
+            let sealed = self.sealed_manifest(model, version)?;
+            if let Some(sealed) = sealed.filter(|sealed| sealed.manifest.digest == digest) {
+                return Ok(Some(sealed));
+            }
+        }
+        Ok(None)
+    }
+
+    fn create_layout(&self) -> Result<(), RegistryError> {
+        if self.read_key(FORMAT_FILE)?.is_some() {
+            return Ok(());
+        }
+        let bytes = format!("{LAYOUT_FORMAT}\n");
+        self.storage
+            .create(FORMAT_FILE, bytes.as_bytes(), &self.steps)
+            .map(drop)
+            .map_err(|error| RegistryError::io(self.storage.place(FORMAT_FILE), error))
+    }
+}
+
+impl<'a> Prepared<'a> {
+    fn new(draft: &'a Draft) -> Result<Self, RegistryError> {
+        check_model_name(&draft.model)?;
+        draft.check()?;
+        let entry = |(name, bytes): (&String, &Vec<u8>)| {
+            (name.clone(), FileEntry { size: bytes.len() as u64, sha256: sha256_hex(bytes) })
+        };
+        let entries: BTreeMap<_, _> = draft.files.iter().map(entry).collect();
+        let invalid = |error: serde_json::Error| RegistryError::DraftInvalid {
+            model: draft.model.clone(),
+            reason: error.to_string(),
+        };
+        let summary = summary_text(&draft.summary).map_err(invalid)?;
+        let digest = content_digest(&entries, &summary);
+        Ok(Self { draft, entries, summary, digest })
+    }
+}
+
+fn publishes(event: &EventRecord, number: u64) -> bool {
+    matches!(event.action, Action::Published { version, .. } if version == number)
+}

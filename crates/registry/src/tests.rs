@@ -1,0 +1,10 @@
+//! The registry as its callers use it, on local files and on an object store.
+
+mod crash;
+mod judging;
+mod lifecycle;
+mod race;
+mod random;
+mod sample;
+mod stores;
+mod tamper;

@@ -1,0 +1,185 @@
+//! What each gate lets through and what it stops.
+
+use segue_dataset::TargetKind;
+use tempfile::TempDir;
+
+use super::sample::{Sample, good};
+use crate::gates;
+use crate::{
+    GateMetric, GateOutcome, GatePolicy, GateResult, NewFeatures, PromoteRequest, Registry,
+    RegistryError,
+};
+
+/// Promotes `champion` if there is one, then tries `candidate`.
+fn judge(champion: Option<&Sample>, candidate: &Sample) -> (bool, Vec<GateResult>) {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let mut request = PromoteRequest { model: "churn".into(), ..PromoteRequest::default() };
+    if let Some(champion) = champion {
+        request.version = registry.publish(&champion.draft()).unwrap().version;
+        request.override_gates = true;
+        registry.promote(&request).unwrap();
+    }
+    request.version = registry.publish(&candidate.draft()).unwrap().version;
+    request.override_gates = false;
+    match registry.promote(&request) {
+        Ok(promoted) => (true, promoted.gates),
+        Err(RegistryError::GateFailed(gates)) => {
+            let report = registry.model("churn").unwrap();
+            assert_ne!(report.aliases.get("champion"), Some(&request.version));
+            (false, gates)
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn outcome<'a>(gates: &'a [GateResult], gate: &str) -> (GateOutcome, &'a str) {
+    let found = gates.iter().find(|result| result.gate == gate).unwrap();
+    (found.outcome, &found.message)
+}
+
+fn sample() -> Sample {
+    Sample { tag: 50, ..Sample::default() }
+}
+
+#[test]
+fn the_first_version_has_nothing_to_be_compared_with() {
+    let (passed, gates) = judge(None, &sample());
+    assert!(passed, "{gates:?}");
+    for gate in ["schema_compatible", "metric_not_inferior"] {
+        assert_eq!(outcome(&gates, gate), (GateOutcome::Skipped, "no champion"));
+    }
+    for gate in ["golden_replay", "calibration_bound", "slice_floor"] {
+        assert_eq!(outcome(&gates, gate).0, GateOutcome::Passed);
+    }
+}
+
+#[test]
+fn an_equal_passes_a_worse_one_does_not() {
+    let champion = Sample::default();
+    let (passed, gates) = judge(Some(&champion), &sample());
+    assert!(passed, "{gates:?}");
+    let gate = gates.iter().find(|gate| gate.gate == "metric_not_inferior").unwrap();
+    assert_eq!(gate.measured["lower_bound"], 0.0, "the same scores differ on no draw");
+    let (passed, gates) = judge(Some(&champion), &Sample { asks: "noise", ..sample() });
+    assert!(!passed);
+    assert_eq!(outcome(&gates, "metric_not_inferior").0, GateOutcome::Failed);
+    // The other way round it is better by far.
+    let (_, gates) = judge(Some(&Sample { asks: "noise", ..sample() }), &champion);
+    assert_eq!(outcome(&gates, "metric_not_inferior").0, GateOutcome::Passed);
+}
+
+#[test]
+fn errors_count_downwards() {
+    let gates = |metric| GatePolicy { metric: Some(metric), ..Sample::default().gates };
+    for metric in [GateMetric::LogLoss, GateMetric::Brier, GateMetric::AveragePrecision] {
+        let worse = Sample { asks: "noise", gates: gates(metric), ..sample() };
+        let (_, found) = judge(Some(&Sample::default()), &worse);
+        assert_eq!(outcome(&found, "metric_not_inferior").0, GateOutcome::Failed, "{metric:?}");
+        let better = Sample { gates: gates(metric), ..Sample::default() };
+        let (_, found) = judge(Some(&worse), &better);
+        assert_eq!(outcome(&found, "metric_not_inferior").0, GateOutcome::Passed, "{metric:?}");
+    }
+    let (_, found) =
+        judge(Some(&Sample::default()), &Sample { gates: gates(GateMetric::Rmse), ..sample() });
+    let (outcome, message) = outcome(&found, "metric_not_inferior");
+    assert_eq!(outcome, GateOutcome::Failed);
+    assert!(message.contains("rmse is not defined for"), "{message}");
+}
+
+#[test]
+fn a_champion_whose_features_are_gone_cannot_be_compared() {
+    let champion = Sample { extra: Some("visits"), ..Sample::default() };
+    let (passed, gates) = judge(Some(&champion), &sample());
+    assert!(!passed);
+    let (outcome, message) = outcome(&gates, "metric_not_inferior");
+    assert_eq!(outcome, GateOutcome::Failed);
+    assert!(message.starts_with("not comparable") && message.ends_with("visits"), "{message}");
+}
+
+#[test]
+fn new_features_need_a_feature_set_or_a_word() {
+    let champion = Sample::default();
+    let added = Sample { extra: Some("visits"), ..sample() };
+    let (passed, gates) = judge(Some(&champion), &added);
+    let (outcome, message) = outcome(&gates, "schema_compatible");
+    assert!(!passed && outcome == GateOutcome::Failed && message.ends_with("visits"), "{message}");
+    let allow = GatePolicy { new_features: NewFeatures::Allow, ..champion.gates.clone() };
+    assert!(judge(Some(&champion), &Sample { gates: allow, ..added.clone() }).0);
+    assert!(judge(Some(&champion), &Sample { feature_set: Some("f"), ..added.clone() }).0);
+    // Callers that send events could no longer do so.
+    let champion = Sample { feature_set: Some("f"), ..champion };
+    assert!(!judge(Some(&champion), &sample()).0);
+}
+
+#[test]
+fn probabilities_must_mean_what_they_say() {
+    let (passed, gates) = judge(None, &Sample { shift: 0.1, ..sample() });
+    let (outcome, message) = outcome(&gates, "calibration_bound");
+    assert!(!passed && outcome == GateOutcome::Failed, "{message}");
+    let lenient = GatePolicy { max_calibration_error: 0.2, ..Sample::default().gates };
+    assert!(judge(None, &Sample { shift: 0.1, gates: lenient, ..sample() }).0);
+}
+
+#[test]
+fn a_bad_slice_stops_a_good_average() {
+    let loose = GatePolicy { max_calibration_error: 1.0, ..Sample::default().gates };
+    let candidate = Sample { bad_slice: true, gates: loose.clone(), ..sample() };
+    let (passed, gates) = judge(None, &candidate);
+    let (found, message) = outcome(&gates, "slice_floor");
+    assert!(!passed && found == GateOutcome::Failed && message.contains("plan=b"), "{message}");
+    // Too few rows to judge: named, not judged.
+    let gates = GatePolicy { slice_min_rows: 500, ..loose };
+    let (passed, gates) = judge(None, &Sample { gates, ..candidate });
+    let (found, message) = outcome(&gates, "slice_floor");
+    assert!(passed && found == GateOutcome::Passed, "{message}");
+    assert!(message.contains("too few rows to judge: plan=b ("), "{message}");
+}
+
+#[test]
+fn an_override_is_recorded() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    registry.publish(&Sample { shift: 0.1, ..sample() }.draft()).unwrap();
+    let request = PromoteRequest {
+        model: "churn".into(),
+        version: 1,
+        override_gates: true,
+        ..PromoteRequest::default()
+    };
+    registry.promote(&request).unwrap();
+    let event = registry.log("churn").unwrap().pop().unwrap();
+    assert!(event.gates_overridden && event.gates.iter().any(GateResult::failed));
+    // With nothing to override, an override is none.
+    registry.publish(&good(1)).unwrap();
+    registry.promote(&PromoteRequest { version: 2, ..request }).unwrap();
+    assert!(!registry.log("churn").unwrap().pop().unwrap().gates_overridden);
+}
+
+#[test]
+fn without_a_holdout_nothing_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let mut draft = good(1);
+    draft.files.remove("holdout.bin");
+    registry.publish(&draft).unwrap();
+    let request = PromoteRequest { model: "churn".into(), version: 1, ..PromoteRequest::default() };
+    let error = registry.promote(&request).unwrap_err();
+    assert!(error.to_string().contains("published without holdout.bin"), "{error}");
+    assert_eq!(draft.summary.target, TargetKind::Binary);
+}
+
+#[test]
+fn a_version_that_scores_differently_cannot_be_waved_through() {
+    let registry = Registry::open("memory:///models").unwrap();
+    registry.publish(&good(1)).unwrap();
+    let mut loaded = registry.load("churn", 1).unwrap();
+    let holdout = registry.load_holdout(&loaded.manifest).unwrap();
+    let output = &mut loaded.golden[3].outputs[0];
+    *output = f64::from_bits(output.to_bits() ^ 1);
+    let gates = gates::judge(&loaded, holdout.as_ref(), None);
+    let failed: Vec<_> = gates.iter().filter(|gate| gate.failed()).collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].gate, "golden_replay");
+    assert!(!gates::can_be_overridden(failed[0]));
+}

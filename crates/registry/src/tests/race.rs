@@ -1,0 +1,102 @@
+//! Several writers at once.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use object_store::memory::InMemory;
+use tempfile::TempDir;
+
+use super::sample::good;
+use crate::{PromoteRequest, Promoted, Registry, RegistryError};
+
+/// Runs all at once and gives their results in order.
+fn at_once<T: Send>(writers: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {
+    let barrier = Barrier::new(writers.len());
+    let barrier = &barrier;
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for writer in writers {
+            running.push(scope.spawn(move || {
+                barrier.wait();
+                writer()
+            }));
+        }
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn on_both(check: impl Fn(&Registry)) {
+    let folder = TempDir::new().unwrap();
+    check(&Registry::open(folder.path().to_str().unwrap()).unwrap());
+    check(&Registry::on_object_store(Arc::new(InMemory::new()), "models").unwrap());
+}
+
+#[test]
+fn of_two_promoters_with_one_etag_exactly_one_wins() {
+    on_both(|registry| {
+        for tag in 0..3 {
+            registry.publish(&good(tag)).unwrap();
+        }
+        for round in 0..10 {
+            let etag = registry.model("churn").unwrap().etag;
+            let current = registry.model("churn").unwrap().aliases.get("champion").copied();
+            let others: Vec<u64> = (1..=3).filter(|&v| Some(v) != current).take(2).collect();
+            let promote = |version: u64| -> Box<dyn FnOnce() -> _ + Send + '_> {
+                let etag = Some(etag.clone());
+                Box::new(move || -> Result<Promoted, RegistryError> {
+                    registry.promote(&PromoteRequest {
+                        model: "churn".into(),
+                        version,
+                        etag,
+                        ..PromoteRequest::default()
+                    })
+                })
+            };
+            let results = at_once(others.iter().map(|&version| promote(version)).collect());
+            let winners: Vec<u64> = others
+                .iter()
+                .zip(&results)
+                .filter_map(|(&version, result)| result.is_ok().then_some(version))
+                .collect();
+            assert_eq!(winners.len(), 1, "round {round}: {results:?}");
+            let lost = results.into_iter().find_map(Result::err).unwrap();
+            let told =
+                matches!(lost, RegistryError::Conflict { .. } | RegistryError::EtagMismatch { .. });
+            assert!(told, "round {round}: {lost}");
+            assert_eq!(registry.model("churn").unwrap().aliases["champion"], winners[0]);
+        }
+        let report = registry.verify(None).unwrap();
+        assert!(report.is_clean() && report.notes.is_empty(), "{report:?}");
+        assert_eq!(report.events, 13);
+    });
+}
+
+#[test]
+fn publishers_get_numbers_of_their_own() {
+    on_both(|registry| {
+        let publish = |tag: u32| -> Box<dyn FnOnce() -> u64 + Send + '_> {
+            Box::new(move || registry.publish(&good(tag)).unwrap().version)
+        };
+        let versions = at_once((0..6).map(publish).collect());
+        let distinct: BTreeSet<u64> = versions.iter().copied().collect();
+        assert_eq!(distinct.len(), 6, "{versions:?}");
+        assert!(registry.verify(None).unwrap().is_clean());
+    });
+}
+
+#[test]
+fn a_publish_does_not_stand_in_the_way_of_a_promotion() {
+    on_both(|registry| {
+        registry.publish(&good(1)).unwrap();
+        let etag = registry.model("churn").unwrap().etag;
+        registry.publish(&good(2)).unwrap();
+        let request = PromoteRequest {
+            model: "churn".into(),
+            version: 1,
+            etag: Some(etag),
+            ..PromoteRequest::default()
+        };
+        assert_eq!(registry.promote(&request).unwrap().generation, 3);
+    });
+}
