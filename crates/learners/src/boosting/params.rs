@@ -1,0 +1,137 @@
+//! Parameters of the boosting, with LightGBM's defaults.
+
+use crate::error::{check_integer, check_real};
+use crate::{CategoryRules, Objective, ParamError};
+
+/// How much each class counts, on top of row weights.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum ClassWeight {
+    /// All the same.
+    #[default]
+    Equal,
+    /// Inverse to the class's share of the row weights, mean 1.
+    Balanced,
+    /// One factor a class, in class order; for a binary target the factors of 0 and 1.
+    Each(Vec<f64>),
+}
+
+/// Parameters of the boosting, unchecked. [`BoostingParams::default`] is LightGBM's default model but for
+/// 500 rounds with early stopping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoostingParams {
+    /// What is minimised; `None` takes the target's usual one (logistic, softmax, squared).
+    pub objective: Option<Objective>,
+    /// Rounds, at most; a round of softmax grows one tree a class. Default 500.
+    pub n_rounds: usize,
+    /// Shrinkage of each tree, above 0 to 1. Default 0.1.
+    pub learning_rate: f64,
+    /// Leaves a tree, 2 to 65536. Default 31.
+    pub n_leaves: usize,
+    /// Largest number of questions on a path; 0 is no limit (default).
+    pub max_depth: usize,
+    /// Rows a leaf must have. Default 20.
+    pub min_rows_in_leaf: usize,
+    /// Sum of second derivatives a leaf must have. Default 0.001.
+    pub min_hessian_in_leaf: f64,
+    /// Gain a split must exceed, in the objective's loss summed over rows, times two. Default 0.
+    pub min_gain: f64,
+    /// L1 penalty on leaf values. Default 0.
+    pub lambda_l1: f64,
+    /// L2 penalty on leaf values. Default 0.
+    pub lambda_l2: f64,
+    /// Byte codes a column may use, missing included, 3 to 255. Default 255.
+    pub max_bins: usize,
+    /// Share of the rows drawn (without repetition) for each round, above 0 to 1. Default 1.
+    pub row_share: f64,
+    /// Share of the columns drawn for each tree, above 0 to 1. Default 1.
+    pub column_share: f64,
+    /// Rules for splitting categories into two sets.
+    pub categories: CategoryRules,
+    /// Weight of each class.
+    pub class_weight: ClassWeight,
+    /// Rounds without a better validation loss after which the fit stops; 0 never stops. Default 50.
+    pub early_stopping_rounds: usize,
+    /// Seed of row and column sampling and of rounding. Default 0.
+    pub seed: u64,
+}
+
+impl Default for BoostingParams {
+    fn default() -> Self {
+        Self {
+            objective: None,
+            n_rounds: 500,
+            learning_rate: 0.1,
+            n_leaves: 31,
+            max_depth: 0,
+            min_rows_in_leaf: 20,
+            min_hessian_in_leaf: 1e-3,
+            min_gain: 0.0,
+            lambda_l1: 0.0,
+            lambda_l2: 0.0,
+            max_bins: 255,
+            row_share: 1.0,
+            column_share: 1.0,
+            categories: CategoryRules::default(),
+            class_weight: ClassWeight::Equal,
+            early_stopping_rounds: 50,
+            seed: 0,
+        }
+    }
+}
+
+impl BoostingParams {
+    /// Checks every parameter against its range.
+    ///
+    /// # Errors
+    /// The first parameter that does not fit.
+    pub fn check(self) -> Result<BoostingValidParams, ParamError> {
+        check_boosting(&self)?;
+        Ok(BoostingValidParams(self))
+    }
+}
+
+/// Boosting parameters that are all in range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoostingValidParams(BoostingParams);
+
+impl BoostingValidParams {
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> &BoostingParams {
+        &self.0
+    }
+}
+
+fn check_boosting(params: &BoostingParams) -> Result<(), ParamError> {
+    check_integer("n_rounds", params.n_rounds, 1, 1_000_000)?;
+    check_integer("n_leaves", params.n_leaves, 2, 65_536)?;
+    check_integer("max_bins", params.max_bins, 3, 255)?;
+    let unit = |field, value: f64| {
+        check_real(field, value, value > 0.0 && value <= 1.0, "a number above 0, at most 1")
+    };
+    unit("learning_rate", params.learning_rate)?;
+    unit("row_share", params.row_share)?;
+    unit("column_share", params.column_share)?;
+    let not_negative = |field, value: f64| {
+        check_real(field, value, value.is_finite() && value >= 0.0, "a finite number not below 0")
+    };
+    not_negative("min_hessian_in_leaf", params.min_hessian_in_leaf)?;
+    not_negative("min_gain", params.min_gain)?;
+    not_negative("lambda_l1", params.lambda_l1)?;
+    not_negative("lambda_l2", params.lambda_l2)?;
+    params.categories.check()?;
+    if let Some(objective) = params.objective {
+        objective.check()?;
+    }
+    if let ClassWeight::Each(weights) = &params.class_weight {
+        for &weight in weights {
+            check_real(
+                "class_weight",
+                weight,
+                weight.is_finite() && weight > 0.0,
+                "a finite number above 0",
+            )?;
+        }
+    }
+    Ok(())
+}

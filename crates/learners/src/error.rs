@@ -1,0 +1,168 @@
+//! What can be wrong with parameters and with a fit.
+
+use segue_dataset::DatasetError;
+
+use crate::BinningError;
+
+/// A parameter outside its range. One variant a rule, so that a caller can map it to its own key.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParamError {
+    /// A whole number outside its range.
+    #[error("{field} is {value}, expected {min} to {max}")]
+    Integer {
+        /// Name of the parameter.
+        field: &'static str,
+        /// What it is.
+        value: u64,
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+    },
+    /// A real number outside its range.
+    #[error("{field} is {value}, expected {expected}")]
+    Real {
+        /// Name of the parameter.
+        field: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be, in words.
+        expected: &'static str,
+    },
+    /// Two parameters contradict each other.
+    #[error("{field} contradicts {other}: {reason}")]
+    Contradiction {
+        /// One parameter.
+        field: &'static str,
+        /// The other.
+        other: &'static str,
+        /// Why, and the way out.
+        reason: &'static str,
+    },
+}
+
+pub(crate) fn check_integer(
+    field: &'static str,
+    value: usize,
+    min: u64,
+    max: u64,
+) -> Result<(), ParamError> {
+    let value = value as u64;
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(ParamError::Integer { field, value, min, max })
+    }
+}
+
+pub(crate) fn check_real(
+    field: &'static str,
+    value: f64,
+    fits: bool,
+    expected: &'static str,
+) -> Result<(), ParamError> {
+    if fits { Ok(()) } else { Err(ParamError::Real { field, value, expected }) }
+}
+
+/// Why a fit did not give a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnError {
+    /// A parameter is outside its range.
+    #[error(transparent)]
+    Param(#[from] ParamError),
+    /// The table cannot be turned into byte codes.
+    #[error(transparent)]
+    Binning(#[from] BinningError),
+    /// Parts handed over through linfa do not make a dataset.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// No row has a positive weight.
+    #[error("the training data has no row with a positive weight")]
+    NoRows,
+    /// The table has no column.
+    #[error("the training data has no feature column")]
+    NoColumns,
+    /// Only one class occurs, so that there is nothing to learn.
+    #[error("all training rows are of class {class}; two classes are needed")]
+    SingleClass {
+        /// Index of the class that occurs.
+        class: usize,
+    },
+    /// The objective does not fit the target.
+    #[error("objective {objective} does not fit a {target} target; use {instead}")]
+    ObjectiveTarget {
+        /// Name of the objective.
+        objective: &'static str,
+        /// Kind of the target.
+        target: &'static str,
+        /// Objectives that fit.
+        instead: &'static str,
+    },
+    /// The objective does not allow a label.
+    #[error("label of row {row} is {value}, objective {objective} expects {expected}")]
+    Label {
+        /// Row index.
+        row: usize,
+        /// What it is.
+        value: f64,
+        /// Name of the objective.
+        objective: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The validation table is of another kind than the training table.
+    #[error("validation data has another {what} than the training data")]
+    ValidationMismatch {
+        /// What differs: the schema or the target.
+        what: &'static str,
+    },
+    /// A class weight list of another length than the classes.
+    #[error("class_weight lists {got} weights, the target has {expected} classes")]
+    ClassWeightCount {
+        /// Classes of the target.
+        expected: usize,
+        /// Weights listed.
+        got: usize,
+    },
+    /// Class weights were given for a regression.
+    #[error("class_weight needs classes, the target is a regression; remove it")]
+    ClassWeightTarget,
+    /// A learner that only classifies was given a regression.
+    #[error("{learner} only classifies, the target is a regression; use {instead}")]
+    OnlyClassifies {
+        /// The learner.
+        learner: &'static str,
+        /// A learner that can.
+        instead: &'static str,
+    },
+    /// The caller's progress function asked to stop.
+    #[error("the fit was cancelled after {iteration} iterations")]
+    Cancelled {
+        /// Iterations done.
+        iteration: usize,
+    },
+    /// Worker threads could not be started.
+    #[error("could not start {n_threads} worker threads: {reason}")]
+    Threads {
+        /// Threads asked for.
+        n_threads: usize,
+        /// The system's reason.
+        reason: String,
+    },
+    /// A borrowed learner failed.
+    #[error("{library} failed: {reason}")]
+    Library {
+        /// Name of the library.
+        library: &'static str,
+        /// Its message.
+        reason: String,
+    },
+}
+
+impl From<linfa::Error> for LearnError {
+    fn from(error: linfa::Error) -> Self {
+        Self::Library { library: "linfa", reason: error.to_string() }
+    }
+}

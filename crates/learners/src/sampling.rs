@@ -1,0 +1,48 @@
+//! Seeded draws of rows and columns that do not depend on threads or on what else was drawn.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// An independent generator for one thing (a tree, a round) of a seeded fit.
+pub(crate) fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(stream);
+    generator
+}
+
+/// The rows of `rows` drawn for a round, each with probability `share`, ascending.
+pub(crate) fn draw_rows(rows: &[u32], share: f64, seed: u64, round: u64) -> Vec<u32> {
+    let limit = (share * (1u64 << 32) as f64) as u64;
+    let mut generator = generator(seed, round);
+    rows.iter().copied().filter(|_| u64::from(generator.random::<u32>()) < limit).collect()
+}
+
+/// Brings `n` randomly drawn elements to the front.
+pub(crate) fn draw_front(elements: &mut [u32], n: usize, generator: &mut ChaCha8Rng) {
+    for index in 0..n.min(elements.len()) {
+        let other = generator.random_range(index..elements.len());
+        elements.swap(index, other);
+    }
+}
+
+/// `share` of `n_columns` columns, rounded up, ascending.
+pub(crate) fn draw_columns(n_columns: usize, share: f64, generator: &mut ChaCha8Rng) -> Vec<u32> {
+    let mut columns: Vec<u32> = (0..n_columns as u32).collect();
+    let n = ((share * n_columns as f64).ceil() as usize).clamp(1, n_columns.max(1));
+    if n < n_columns {
+        draw_front(&mut columns, n, generator);
+        columns.truncate(n);
+        columns.sort_unstable();
+    }
+    columns
+}
+
+/// How often each of `n_rows` rows is drawn in `n_rows` draws with repetition, at most 255 times.
+pub(crate) fn bootstrap_counts(n_rows: usize, generator: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut counts = vec![0u8; n_rows];
+    for _ in 0..n_rows {
+        let row = generator.random_range(0..n_rows);
+        counts[row] = counts[row].saturating_add(1);
+    }
+    counts
+}

@@ -1,0 +1,294 @@
+//! The best question a node can ask of one column, from the column's histogram.
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::{check_integer, check_real};
+use crate::histogram::{Cell, Scaled};
+use crate::{ColumnBins, MISSING_CODE, ParamError};
+
+/// A set of byte codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CodeSet([u64; 4]);
+
+impl CodeSet {
+    pub(crate) fn insert(&mut self, code: u8) {
+        self.0[usize::from(code >> 6)] |= 1 << (code & 63);
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, code: u8) -> bool {
+        self.0[usize::from(code >> 6)] >> (code & 63) & 1 == 1
+    }
+
+    /// Codes `1..=last`.
+    pub(crate) fn up_to(last: u8) -> Self {
+        let mut set = Self::default();
+        (1..=last).for_each(|code| set.insert(code));
+        set
+    }
+
+    /// The codes of values (not missing), ascending.
+    pub(crate) fn value_codes(&self) -> Vec<u8> {
+        (1..=u8::MAX).filter(|&code| self.contains(code)).collect()
+    }
+}
+
+/// A question and what it gives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) column: u32,
+    /// Last code that goes left, for a number; categories have only the set.
+    pub(crate) at_most: Option<u8>,
+    /// Every code that goes left, missing included.
+    pub(crate) left_codes: CodeSet,
+    /// Second-order decrease of the summed loss, times two.
+    pub(crate) gain: f64,
+    pub(crate) left: Cell,
+    pub(crate) right: Cell,
+}
+
+/// Rules for splitting a category into two sets, with LightGBM's defaults.
+///
+/// Up to `one_vs_rest_up_to` categories, each alone is tried against the rest. Above, categories are
+/// ordered by smoothed gradient and sets are taken from both ends (Fisher 1958; LightGBM, Ke et al. 2017).
+/// Missing takes part as one more category. Categories without a byte code of their own never leave the
+/// right side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CategoryRules {
+    /// Categories present in a node up to which one is split from the rest. Default 4.
+    pub one_vs_rest_up_to: usize,
+    /// Added to a category's second derivative when ordering; also the rows it needs to take part. Default 10.
+    pub smooth: f64,
+    /// L2 penalty on top of the leaf's when judging a set. Default 10.
+    pub l2: f64,
+    /// Categories in a set, at most. Default 32.
+    pub max_categories: usize,
+    /// Rows by which a set must grow before it is judged again. Default 100.
+    pub min_rows_per_group: usize,
+}
+
+impl Default for CategoryRules {
+    fn default() -> Self {
+        Self {
+            one_vs_rest_up_to: 4,
+            smooth: 10.0,
+            l2: 10.0,
+            max_categories: 32,
+            min_rows_per_group: 100,
+        }
+    }
+}
+
+impl CategoryRules {
+    /// Every set of the ordered categories, without smoothing: exact for one output.
+    pub(crate) fn exhaustive() -> Self {
+        Self {
+            one_vs_rest_up_to: 0,
+            smooth: 0.0,
+            l2: 0.0,
+            max_categories: 256,
+            min_rows_per_group: 0,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ParamError> {
+        for (field, value) in [("cat_smooth", self.smooth), ("cat_l2", self.l2)] {
+            let fits = value.is_finite() && value >= 0.0;
+            check_real(field, value, fits, "a finite number not below 0")?;
+        }
+        check_integer("max_cat_threshold", self.max_categories, 1, 256)
+    }
+}
+
+/// What a split must satisfy and how it is judged.
+#[derive(Debug, Clone)]
+pub(crate) struct SplitRules {
+    pub(crate) lambda_l1: f64,
+    pub(crate) lambda_l2: f64,
+    pub(crate) min_rows: u64,
+    pub(crate) min_hessian: f64,
+    pub(crate) min_gain: f64,
+    pub(crate) categories: CategoryRules,
+}
+
+/// Gains below this share of the parent's score are rounding noise.
+const NOISE: f64 = 1e-12;
+
+/// `value` moved towards 0 by `l1`.
+pub(crate) fn soft_threshold(value: f64, l1: f64) -> f64 {
+    value.signum() * (value.abs() - l1).max(0.0)
+}
+
+/// The rules with the units of one round's gradients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judge<'a> {
+    rules: &'a SplitRules,
+    gradient_unit: f64,
+    hessian_unit: f64,
+    /// Smallest hessian of a leaf, in units.
+    min_hessian: u64,
+    min_rows: u64,
+}
+
+/// The best question so far of one column.
+struct Best {
+    above: f64,
+    found: Option<Candidate>,
+    parent: f64,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(rules: &'a SplitRules, scaled: &Scaled) -> Self {
+        Self {
+            rules,
+            gradient_unit: scaled.gradient_unit,
+            hessian_unit: scaled.hessian_unit,
+            min_hessian: (rules.min_hessian / scaled.hessian_unit).ceil() as u64,
+            min_rows: rules.min_rows.max(1),
+        }
+    }
+
+    /// Twice the loss decrease of the best value for a leaf with these sums.
+    #[inline]
+    pub(crate) fn score(&self, sums: Cell, extra_l2: f64) -> f64 {
+        let gradient =
+            soft_threshold(sums.gradient() as f64 * self.gradient_unit, self.rules.lambda_l1);
+        let hessian = sums.hessian() as f64 * self.hessian_unit + self.rules.lambda_l2 + extra_l2;
+        if hessian > 0.0 { gradient * gradient / hessian } else { 0.0 }
+    }
+
+    fn fits(&self, sums: Cell) -> bool {
+        sums.n_rows() >= self.min_rows && sums.hessian() >= self.min_hessian
+    }
+
+    /// The best question of a column. Among equals the first: missing right before missing left, low
+    /// codes before high ones, sets from the low end before sets from the high end.
+    pub(crate) fn best_split(
+        &self,
+        column: u32,
+        bins: &ColumnBins,
+        cells: &[Cell],
+        total: Cell,
+    ) -> Option<Candidate> {
+        let parent = self.score(total, 0.0);
+        let above = self.rules.min_gain.max(parent * NOISE);
+        let mut best = Best { above, found: None, parent };
+        let cells = &cells[..bins.n_codes()];
+        if bins.is_category() {
+            self.scan_category(cells, total, &mut best);
+        } else {
+            self.scan_number(cells, total, &mut best);
+        }
+        best.found.map(|found| Candidate { column, ..found })
+    }
+
+    fn scan_number(&self, cells: &[Cell], total: Cell, best: &mut Best) {
+        let missing = cells[usize::from(MISSING_CODE)];
+        let last_code = (cells.len() - 1) as u8;
+        let sides: &[bool] = if missing.n_rows() > 0 { &[false, true] } else { &[false] };
+        for &missing_left in sides {
+            let mut left = if missing_left { missing } else { Cell::default() };
+            for code in 1..=last_code {
+                let cell = cells[usize::from(code)];
+                if cell.n_rows() == 0 {
+                    continue;
+                }
+                left.add(cell);
+                let right = total.minus(left);
+                if right.n_rows() < self.min_rows || right.hessian() < self.min_hessian {
+                    break;
+                }
+                if !self.fits(left) {
+                    continue;
+                }
+                let gain = self.score(left, 0.0) + self.score(right, 0.0) - best.parent;
+                if gain > best.above {
+                    best.above = gain;
+                    let unseen_left = missing.n_rows() == 0 && left.n_rows() >= right.n_rows();
+                    let mut left_codes = CodeSet::up_to(code);
+                    if missing_left || unseen_left {
+                        left_codes.insert(MISSING_CODE);
+                    }
+                    let at_most = Some(code);
+                    best.found =
+                        Some(Candidate { column: 0, at_most, left_codes, gain, left, right });
+                }
+            }
+        }
+    }
+
+    fn scan_category(&self, cells: &[Cell], total: Cell, best: &mut Best) {
+        // The last code is "any other category", which no set can name.
+        let n_named = cells.len() - 1;
+        let present = |&code: &u8| cells[usize::from(code)].n_rows() > 0;
+        let codes: Vec<u8> = (0..n_named as u8).filter(present).collect();
+        let rules = &self.rules.categories;
+        if codes.len() <= rules.one_vs_rest_up_to {
+            for &code in &codes {
+                self.judge_set(cells, total, &[code], 0.0, best);
+            }
+            return;
+        }
+        let takes_part = |&code: &u8| cells[usize::from(code)].n_rows() as f64 >= rules.smooth;
+        let mut ordered: Vec<(f64, u8)> = codes
+            .into_iter()
+            .filter(takes_part)
+            .map(|code| {
+                let cell = cells[usize::from(code)];
+                let hessian = cell.hessian() as f64 * self.hessian_unit + rules.smooth;
+                (cell.gradient() as f64 * self.gradient_unit / hessian.max(f64::MIN_POSITIVE), code)
+            })
+            .collect();
+        ordered.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut codes: Vec<u8> = ordered.into_iter().map(|(_, code)| code).collect();
+        self.scan_ordered(cells, total, &codes, best);
+        codes.reverse();
+        self.scan_ordered(cells, total, &codes, best);
+    }
+
+    /// Judges the beginnings of `codes`, up to half of them.
+    fn scan_ordered(&self, cells: &[Cell], total: Cell, codes: &[u8], best: &mut Best) {
+        let rules = &self.rules.categories;
+        let longest = rules.max_categories.min(codes.len().div_ceil(2));
+        let min_group = rules.min_rows_per_group as u64;
+        let mut left = Cell::default();
+        let mut group_rows = 0;
+        for end in 1..=longest {
+            let cell = cells[usize::from(codes[end - 1])];
+            left.add(cell);
+            group_rows += cell.n_rows();
+            let right = total.minus(left);
+            if right.n_rows() < self.min_rows.max(min_group) {
+                break;
+            }
+            if left.n_rows() < self.min_rows || group_rows < min_group {
+                continue;
+            }
+            group_rows = 0;
+            self.judge_set(cells, total, &codes[..end], rules.l2, best);
+        }
+    }
+
+    fn judge_set(&self, cells: &[Cell], total: Cell, codes: &[u8], extra_l2: f64, best: &mut Best) {
+        let mut left = Cell::default();
+        codes.iter().for_each(|&code| left.add(cells[usize::from(code)]));
+        let right = total.minus(left);
+        if !self.fits(left) || !self.fits(right) {
+            return;
+        }
+        let gain = self.score(left, extra_l2) + self.score(right, extra_l2) - best.parent;
+        if gain > best.above {
+            best.above = gain;
+            let mut left_codes = CodeSet::default();
+            codes.iter().for_each(|&code| left_codes.insert(code));
+            let no_missing = cells[usize::from(MISSING_CODE)].n_rows() == 0;
+            // Missing not seen here: the side of more rows.
+            if no_missing && left.n_rows() >= right.n_rows() {
+                left_codes.insert(MISSING_CODE);
+            }
+            best.found =
+                Some(Candidate { column: 0, at_most: None, left_codes, gain, left, right });
+        }
+    }
+}

@@ -1,0 +1,179 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn rules(min_rows: u64, categories: CategoryRules) -> SplitRules {
+    SplitRules {
+        lambda_l1: 0.25,
+        lambda_l2: 0.5,
+        min_rows,
+        min_hessian: 0.125,
+        min_gain: 0.01,
+        categories,
+    }
+}
+
+/// Rows of one column: code, gradient, second derivative.
+type Row = (u8, f64, f64);
+
+fn histogram(rows: &[Row]) -> (Vec<Cell>, Cell, Scaled) {
+    let mut scaled = Scaled::default();
+    let gradients: Vec<(f64, f64)> = rows.iter().map(|&(_, g, h)| (g, h)).collect();
+    scaled.refill(&gradients);
+    let mut cells = vec![Cell::default(); 260];
+    let mut total = Cell::default();
+    for (row, cell) in rows.iter().zip(&scaled.cells) {
+        cells[usize::from(row.0)].add(*cell);
+        total.add(*cell);
+    }
+    (cells, total, scaled)
+}
+
+/// Gain of sending `left` codes left, straight from the rows; `None` if the rules forbid it.
+fn naive_gain(rows: &[Row], left: &dyn Fn(u8) -> bool, rules: &SplitRules, l2: f64) -> Option<f64> {
+    let sums = |side: bool| {
+        rows.iter()
+            .filter(|row| left(row.0) == side)
+            .fold((0.0, 0.0, 0), |(g, h, n), row| (g + row.1, h + row.2, n + 1))
+    };
+    let score = |g: f64, h: f64, l2: f64| {
+        let g = g.signum() * (g.abs() - rules.lambda_l1).max(0.0);
+        g * g / (h + rules.lambda_l2 + l2)
+    };
+    let (a, b) = (sums(true), sums(false));
+    let enough = |n: u64, h: f64| n >= rules.min_rows.max(1) && h >= rules.min_hessian;
+    if !enough(a.2, a.1) || !enough(b.2, b.1) {
+        return None;
+    }
+    let parent = score(a.0 + b.0, a.1 + b.1, 0.0);
+    let gain = score(a.0, a.1, l2) + score(b.0, b.1, l2) - parent;
+    (gain > rules.min_gain).then_some(gain)
+}
+
+fn largest(gains: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    gains.flatten().reduce(f64::max)
+}
+
+fn number_bins(n_cuts: usize) -> ColumnBins {
+    ColumnBins::Number { cuts: (0..n_cuts).map(|cut| cut as f64).collect() }
+}
+
+fn category_bins(n: usize) -> ColumnBins {
+    ColumnBins::Category { kept: (0..n as u32).collect(), code_of: (1..=n as u8).collect() }
+}
+
+/// Dyadic values: sums of them are exact in `f64` and in integers.
+fn any_rows(n_codes: u8) -> impl Strategy<Value = Vec<Row>> {
+    let row = (0..n_codes, -64i32..64, 1i32..32)
+        .prop_map(|(code, g, h)| (code, f64::from(g) / 32.0, f64::from(h) / 32.0));
+    prop::collection::vec(row, 2..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn numbers_are_split_as_by_exhaustive_search(rows in any_rows(9), min_rows in 0u64..4) {
+        let rules = rules(min_rows, CategoryRules::default());
+        let (cells, total, scaled) = histogram(&rows);
+        let found = Judge::new(&rules, &scaled).best_split(3, &number_bins(7), &cells, total);
+        let has_missing = rows.iter().any(|row| row.0 == MISSING_CODE);
+        let questions = (1u8..9).flat_map(|code| [(code, false), (code, true)]);
+        let wanted = largest(questions.filter(|q| has_missing || !q.1).map(|(code, missing_left)| {
+            let left = move |c: u8| if c == MISSING_CODE { missing_left } else { c <= code };
+            naive_gain(&rows, &left, &rules, 0.0)
+        }));
+        match (wanted, found) {
+            (None, None) => {}
+            (Some(gain), Some(found)) => {
+                prop_assert!((gain - found.gain).abs() < 1e-9, "{} {}", gain, found.gain);
+                let own = naive_gain(&rows, &|code| found.left_codes.contains(code), &rules, 0.0);
+                prop_assert!((own.unwrap() - gain).abs() < 1e-9, "the set gives its gain");
+                prop_assert_eq!(found.column, 3);
+                prop_assert_eq!(found.left.n_rows() + found.right.n_rows(), rows.len() as u64);
+            }
+            (wanted, found) => prop_assert!(false, "{wanted:?} {found:?}"),
+        }
+    }
+
+    /// Few categories: one against the rest. Missing is one more category, "any other" never goes left.
+    #[test]
+    fn few_categories_are_split_one_from_the_rest(rows in any_rows(6), min_rows in 0u64..4) {
+        let categories = CategoryRules { one_vs_rest_up_to: 5, ..CategoryRules::default() };
+        let rules = rules(min_rows, categories);
+        let (cells, total, scaled) = histogram(&rows);
+        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(4), &cells, total);
+        let wanted = largest((0u8..5).map(|code| naive_gain(&rows, &|c| c == code, &rules, 0.0)));
+        prop_assert_eq!(wanted.is_some(), found.is_some());
+        if let (Some(gain), Some(found)) = (wanted, found) {
+            prop_assert!((gain - found.gain).abs() < 1e-9);
+            prop_assert!(!found.left_codes.contains(5), "any other category stays right");
+        }
+    }
+
+    /// Without smoothing and penalties the ordered search finds the best of all subsets (Fisher 1958).
+    #[test]
+    fn ordered_categories_reach_the_best_of_all_subsets(rows in any_rows(6)) {
+        let mut rules = rules(1, CategoryRules::exhaustive());
+        (rules.lambda_l1, rules.lambda_l2, rules.min_hessian) = (0.0, 0.0, 0.0);
+        let rows: Vec<Row> = rows.into_iter().filter(|row| row.0 < 5).collect();
+        prop_assume!(rows.len() >= 2);
+        let (cells, total, scaled) = histogram(&rows);
+        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(4), &cells, total);
+        let subsets = 1u32..31;
+        let wanted = largest(subsets.map(|subset| {
+            naive_gain(&rows, &|code| subset >> code & 1 == 1, &rules, 0.0)
+        }));
+        prop_assert_eq!(wanted.is_some(), found.is_some());
+        if let (Some(gain), Some(found)) = (wanted, found) {
+            prop_assert!((gain - found.gain).abs() < 1e-9 * gain.max(1.0), "{} {}", gain, found.gain);
+        }
+    }
+}
+
+#[test]
+fn a_split_by_hand() {
+    // Gradients -2, -2 | 3, 1 with unit second derivatives: (16/2 + 16/2) - 0 = 16.
+    let rows = [(1, -2.0, 1.0), (1, -2.0, 1.0), (2, 3.0, 1.0), (3, 1.0, 1.0)];
+    let (cells, total, scaled) = histogram(&rows);
+    let mut rules = rules(1, CategoryRules::default());
+    (rules.lambda_l1, rules.lambda_l2) = (0.0, 0.0);
+    let found = Judge::new(&rules, &scaled).best_split(0, &number_bins(2), &cells, total).unwrap();
+    assert_eq!((found.gain, found.at_most), (16.0, Some(1)));
+    assert_eq!((found.left.n_rows(), found.right.n_rows()), (2, 2));
+    assert!(found.left_codes.contains(MISSING_CODE), "without missing rows: the side of more rows");
+}
+
+#[test]
+fn missing_alone_can_be_told_from_all_values() {
+    let rows = [(1, 1.0, 1.0), (2, 1.0, 1.0), (MISSING_CODE, -1.0, 1.0), (MISSING_CODE, -1.0, 1.0)];
+    let (cells, total, scaled) = histogram(&rows);
+    let rules = rules(1, CategoryRules::default());
+    let found = Judge::new(&rules, &scaled).best_split(0, &number_bins(1), &cells, total).unwrap();
+    assert_eq!(found.at_most, Some(2));
+    assert!(!found.left_codes.contains(MISSING_CODE));
+    assert_eq!(number_bins(1).at_most(2), segue_model::Split::AtMost(f64::MAX));
+}
+
+#[test]
+fn category_rules_of_groups_and_size_hold() {
+    // Eight categories of 30 rows, gradients falling with the code.
+    let rows: Vec<Row> = (1u8..=8)
+        .flat_map(|code| std::iter::repeat_n((code, 4.0 - f64::from(code), 1.0), 30))
+        .collect();
+    let (cells, total, scaled) = histogram(&rows);
+    let set = |categories: CategoryRules| {
+        let mut rules = rules(1, categories);
+        rules.lambda_l1 = 0.0;
+        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(8), &cells, total);
+        found.map(|found| found.left_codes.value_codes())
+    };
+    let free = CategoryRules { min_rows_per_group: 0, l2: 0.0, ..CategoryRules::default() };
+    assert_eq!(set(free.clone()), Some(vec![5, 6, 7, 8]));
+    assert_eq!(set(CategoryRules { max_categories: 2, ..free.clone() }), Some(vec![1, 2]));
+    let grouped = CategoryRules { min_rows_per_group: 80, ..free.clone() };
+    assert_eq!(set(grouped), Some(vec![1, 2, 3]), "judged only after 80 rows");
+    assert_eq!(set(CategoryRules { smooth: 31.0, ..free }), None, "no category has 31 rows");
+}
