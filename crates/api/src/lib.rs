@@ -1,1 +1,25 @@
-//! Code generated from proto/, nothing else
+//! Code generated from `proto/`, nothing else: messages, clients and servers of `segue.v1`.
+
+/// Package `segue.v1`.
+pub mod v1 {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::missing_errors_doc,
+        reason = "generated; documented in the proto files"
+    )]
+    #![allow(
+        rustdoc::broken_intra_doc_links,
+        rustdoc::invalid_html_tags,
+        reason = "proto comments are not Rust documentation"
+    )]
+    tonic::include_proto!("segue.v1");
+}
+
+pub use tonic_types::pb::Status as RpcStatus;
+
+/// Descriptors of every file of `proto/`, encoded, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/segue_descriptor.bin"));

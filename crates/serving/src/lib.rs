@@ -1,1 +1,26 @@
-//! gRPC services over live models: limits, metrics, hot swap, shutdown
+//! gRPC services over live models: limits, metrics, hot swap, shutdown.
+//!
+//! A request passes the [guard](crate::run) (panic, deadline, permit), takes one snapshot of all
+//! models, is read into rows, scored, and answered with the versions that scored it. Loading,
+//! warming and freeing happen on a thread of their own.
+
+mod error;
+mod from_proto;
+mod guard;
+mod health;
+mod http;
+mod limits;
+mod live;
+mod metrics;
+mod options;
+mod pool;
+mod registry_service;
+mod score;
+mod scoring_service;
+mod segment;
+mod serve;
+mod to_proto;
+
+pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
+pub use options::ServeOptions;
+pub use serve::run;

@@ -1,0 +1,23 @@
+//! Compiles `proto/` without `protoc`, and keeps the descriptors for reflection.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+
+const PROTO_ROOT: &str = "../../proto";
+const PROTOS: [&str; 3] =
+    ["segue/v1/schema.proto", "segue/v1/scoring.proto", "segue/v1/registry.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={PROTO_ROOT}");
+    let descriptors = protox::compile(PROTOS, [PROTO_ROOT])?;
+    let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out_dir.join("segue_descriptor.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        // Maps come in key order, so that what is made of them never depends on a hash.
+        .btree_map(".")
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

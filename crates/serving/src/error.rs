@@ -1,0 +1,227 @@
+//! What can be wrong with a request or with the server's state, and how it reads on the wire.
+
+mod status;
+
+use std::time::Duration;
+
+use segue_registry::RegistryError;
+
+pub use self::status::ERROR_DOMAIN;
+pub(crate) use self::status::rpc_status;
+
+/// One bad field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path in the request, such as `row.named.values["age"]`.
+    pub field: String,
+    /// What kind of wrong it is.
+    pub reason: Reason,
+    /// What was expected, what was found, and the way out.
+    pub description: String,
+}
+
+/// The kinds of bad fields. The names on the wire are [`Reason::code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A model's name is empty or not a name.
+    ModelNameInvalid,
+    /// No model is selected.
+    ModelsAbsent,
+    /// The same model is selected twice.
+    ModelRepeated,
+    /// No row, or a row without features.
+    FeaturesAbsent,
+    /// A feature that the model asks for is not there.
+    FeatureMissing,
+    /// A value of another kind than the feature's.
+    FeatureType,
+    /// NaN or an infinity where a number is wanted.
+    FeatureNotFinite,
+    /// A category that the vocabulary does not hold (strict requests only).
+    CategoryUnknown,
+    /// A feature that no selected model knows (strict requests only).
+    ExtraFeature,
+    /// Packed features of the wrong number.
+    FeatureCountMismatch,
+    /// Packed features without a digest.
+    SchemaDigestAbsent,
+    /// An event that cannot be read, or (strict) not used.
+    EventInvalid,
+    /// Events for a model that was trained from a feature table.
+    EventsNotAccepted,
+    /// More rows than a batch may have.
+    BatchTooLarge,
+    /// An alias that is not a name.
+    AliasInvalid,
+    /// A request id that was used for another change.
+    RequestIdReused,
+    /// A field of the request that makes no sense.
+    FieldInvalid,
+}
+
+impl Reason {
+    /// The reason as it stands in `ErrorInfo` and `BadRequest`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ModelNameInvalid => "MODEL_NAME_INVALID",
+            Self::ModelsAbsent => "MODELS_ABSENT",
+            Self::ModelRepeated => "MODEL_REPEATED",
+            Self::FeaturesAbsent => "FEATURES_ABSENT",
+            Self::FeatureMissing => "FEATURE_MISSING",
+            Self::FeatureType => "FEATURE_TYPE",
+            Self::FeatureNotFinite => "FEATURE_NOT_FINITE",
+            Self::CategoryUnknown => "CATEGORY_UNKNOWN",
+            Self::ExtraFeature => "EXTRA_FEATURE",
+            Self::FeatureCountMismatch => "FEATURE_COUNT_MISMATCH",
+            Self::SchemaDigestAbsent => "SCHEMA_DIGEST_ABSENT",
+            Self::EventInvalid => "EVENT_INVALID",
+            Self::EventsNotAccepted => "EVENTS_NOT_ACCEPTED",
+            Self::BatchTooLarge => "BATCH_TOO_LARGE",
+            Self::AliasInvalid => "ALIAS_INVALID",
+            Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::FieldInvalid => "FIELD_INVALID",
+        }
+    }
+}
+
+/// Why a request is not answered with a score.
+#[derive(Debug, thiserror::Error)]
+pub enum ServingError {
+    /// Fields of the request are bad: all of them, not only the first.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<Violation>),
+    /// No such model.
+    #[error("model {model:?} is not in the registry; ListModels gives the names")]
+    ModelNotFound {
+        /// As asked for.
+        model: String,
+    },
+    /// No such version.
+    #[error("model {model:?} has no version {version}; ListModelVersions gives them")]
+    VersionNotFound {
+        /// The model.
+        model: String,
+        /// As asked for.
+        version: u64,
+    },
+    /// No such alias.
+    #[error("model {model:?} has no alias {alias:?}; promote a version to make one")]
+    AliasNotFound {
+        /// The model.
+        model: String,
+        /// As asked for.
+        alias: String,
+    },
+    /// Packed for another schema.
+    #[error(
+        "features were packed for schema {found}, but version {version} of {model:?} has \
+         {expected}; fetch its columns with GetModelSchema and pack again"
+    )]
+    SchemaDigestMismatch {
+        /// The model.
+        model: String,
+        /// Its version.
+        version: u64,
+        /// Digest of its schema.
+        expected: String,
+        /// Digest of the request.
+        found: String,
+    },
+    /// Published, but no alias points at it.
+    #[error(
+        "version {version} of model {model:?} is published but not loaded; give it an alias with \
+         SetModelAlias"
+    )]
+    VersionNotLoaded {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+    },
+    /// Not loaded yet, or could not be loaded.
+    #[error("model {model:?} is not ready: {detail}")]
+    NotReady {
+        /// The model.
+        model: String,
+        /// Why.
+        detail: String,
+    },
+    /// Too much at once.
+    #[error("the server already works on {limit} {what}; try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// What is limited.
+        what: &'static str,
+        /// Its limit.
+        limit: usize,
+        /// When to come again.
+        retry_after: Duration,
+    },
+    /// On its way out.
+    #[error("the server is shutting down; another replica will answer")]
+    Draining,
+    /// Out of time.
+    #[error("the deadline of the request has passed")]
+    DeadlineExceeded,
+    /// The registry refused or failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A fault of ours. The details are in the log, not in the answer.
+    #[error("internal error; the server's log has the details")]
+    Internal,
+}
+
+impl ServingError {
+    /// One bad field.
+    pub(crate) fn invalid(
+        field: impl Into<String>,
+        reason: Reason,
+        description: impl Into<String>,
+    ) -> Self {
+        let (field, description) = (field.into(), description.into());
+        Self::Invalid(vec![Violation { field, reason, description }])
+    }
+}
+
+fn summary(violations: &[Violation]) -> String {
+    match violations {
+        [] => "the request is not valid".to_owned(),
+        [one] => format!("{}: {}", one.field, one.description),
+        [first, rest @ ..] => {
+            format!("{}: {} (and {} more)", first.field, first.description, rest.len())
+        }
+    }
+}
+
+/// Why the server could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An option is out of range.
+    #[error("option {option} is {found}, but must be {expected}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// As given.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A socket, thread or pool could not be had.
+    #[error("cannot {action}: {source}")]
+    Resource {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The registry could not be opened or read at the start.
+    #[error("cannot read the registry")]
+    Registry(#[from] RegistryError),
+    /// The gRPC server failed.
+    #[error("the grpc server failed")]
+    Grpc(#[from] tonic::transport::Error),
+    /// The HTTP server failed.
+    #[error("the http server failed")]
+    Http(#[source] std::io::Error),
+}

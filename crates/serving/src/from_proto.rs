@@ -1,0 +1,120 @@
+//! From the wire to rows: every bad field is found, not only the first.
+
+mod events;
+mod named;
+mod packed;
+mod time;
+
+use std::collections::BTreeMap;
+
+use segue_api::v1 as pb;
+
+pub(crate) use self::time::micros_of;
+use crate::live::Selected;
+use crate::{Reason, ServingError, Violation};
+
+/// Longest name of a stranger's that is repeated in a message.
+const SHOWN_BYTES: usize = 100;
+
+/// How a row is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) allow_missing: bool,
+    pub(crate) strict: bool,
+    pub(crate) max_row_events: usize,
+    /// The server's clock, in microseconds: the `as_of` of requests that give none.
+    pub(crate) now_us: i64,
+}
+
+/// What a row says: one vector a selected model, in their order.
+#[derive(Debug)]
+pub(crate) struct RowInput {
+    pub(crate) rows: Vec<Vec<f64>>,
+    pub(crate) warnings: Vec<pb::Warning>,
+}
+
+/// Everything wrong with a row, and everything odd about it, up to [`MAX_FINDINGS`] of each.
+#[derive(Debug, Default)]
+struct Findings {
+    violations: Vec<Violation>,
+    warnings: Vec<pb::Warning>,
+}
+
+/// More than an answer carries; bounds what a bad request makes us remember.
+const MAX_FINDINGS: usize = 64;
+
+impl Findings {
+    /// A bad field. Two models that find the same field bad in the same way are one finding.
+    fn bad(&mut self, field: String, reason: Reason, description: String) {
+        let same = |found: &Violation| found.reason == reason && found.field == field;
+        if self.violations.len() < MAX_FINDINGS && !self.violations.iter().any(same) {
+            self.violations.push(Violation { field, reason, description });
+        }
+    }
+
+    fn warn(&mut self, code: &str, field: String, message: String) {
+        let same = |found: &pb::Warning| found.code == code && found.field == field;
+        if self.warnings.len() < MAX_FINDINGS && !self.warnings.iter().any(same) {
+            self.warnings.push(pb::Warning { code: code.to_owned(), field, message });
+        }
+    }
+}
+
+/// Reads the features of a row for each selected model.
+///
+/// `path` is the row's own, such as `row` or `rows[3]`.
+pub(crate) fn read_row(
+    row: Option<&pb::FeatureRow>,
+    selected: &[Selected],
+    reading: &Reading,
+    path: &str,
+) -> Result<RowInput, ServingError> {
+    use pb::feature_row::Features;
+    let mut findings = Findings::default();
+    let rows = match row.and_then(|row| row.features.as_ref()) {
+        Some(Features::Named(given)) => named::read(given, selected, reading, path, &mut findings),
+        Some(Features::Packed(given)) => packed::read(given, selected, path, &mut findings)?,
+        Some(Features::Events(given)) => {
+            events::read(given, selected, reading, path, &mut findings)
+        }
+        None => {
+            let description = "no features: give `named`, `packed` or `events`";
+            return Err(ServingError::invalid(path, Reason::FeaturesAbsent, description));
+        }
+    };
+    if let Some(row) = row {
+        check_properties(&row.traits, &format!("{path}.traits"), &mut findings);
+    }
+    if findings.violations.is_empty() {
+        Ok(RowInput { rows, warnings: findings.warnings })
+    } else {
+        Err(ServingError::Invalid(findings.violations))
+    }
+}
+
+/// Traits and request fields: every value set, numbers finite.
+fn check_properties(
+    values: &BTreeMap<String, pb::PropertyValue>,
+    path: &str,
+    findings: &mut Findings,
+) {
+    use pb::property_value::Kind;
+    for (key, value) in values {
+        let wrong = match value.kind {
+            None => (Reason::FeatureType, "has no value; leave out what is not known"),
+            Some(Kind::Number(number)) if !number.is_finite() => {
+                (Reason::FeatureNotFinite, "must be a finite number; leave out what is not known")
+            }
+            Some(_) => continue,
+        };
+        findings.bad(format!("{path}[{:?}]", shown(key)), wrong.0, wrong.1.to_owned());
+    }
+}
+
+/// A stranger's text, cut so that an answer stays small.
+pub(crate) fn shown(text: &str) -> &str {
+    match text.char_indices().find(|&(at, _)| at >= SHOWN_BYTES) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}

@@ -1,0 +1,94 @@
+//! Which RPCs there are. A path that is none of them shares one label, so that strangers cannot
+//! make metrics grow.
+
+use std::collections::HashMap;
+
+use crate::limits::Lane;
+use crate::metrics::MethodLabels;
+
+/// What the guard knows of a method.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    pub(super) labels: MethodLabels,
+    pub(super) lane: Lane,
+    /// Whether it may run for longer than a request.
+    pub(super) is_stream: bool,
+}
+
+/// Every method by its path.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    by_path: HashMap<String, Route>,
+}
+
+const SCORING: &str = "segue.v1.ScoringService";
+const REGISTRY: &str = "segue.v1.ModelRegistryService";
+const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+
+const METHODS: [(&str, &str, Lane, bool); 16] = [
+    (SCORING, "Score", Lane::Scoring, false),
+    (SCORING, "ScoreBatch", Lane::Scoring, false),
+    // Takes its permits itself: one for the stream, one a message.
+    (SCORING, "ScoreStream", Lane::Free, true),
+    (SCORING, "GetModelSchema", Lane::Scoring, false),
+    (REGISTRY, "ListModels", Lane::Registry, false),
+    (REGISTRY, "GetModel", Lane::Registry, false),
+    (REGISTRY, "ListModelVersions", Lane::Registry, false),
+    (REGISTRY, "GetModelVersion", Lane::Registry, false),
+    (REGISTRY, "ListModelEvents", Lane::Registry, false),
+    (REGISTRY, "PromoteModelVersion", Lane::Registry, false),
+    (REGISTRY, "RollbackModel", Lane::Registry, false),
+    (REGISTRY, "SetModelAlias", Lane::Registry, false),
+    (HEALTH, "Check", Lane::Free, false),
+    (HEALTH, "Watch", Lane::Free, true),
+    (REFLECTION, "ServerReflectionInfo", Lane::Free, true),
+    (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Free, true),
+];
+
+impl Routes {
+    /// The routes of this server.
+    pub(crate) fn new() -> Self {
+        let route = |(grpc_service, grpc_method, lane, is_stream)| {
+            let labels = MethodLabels { grpc_service, grpc_method };
+            (format!("/{grpc_service}/{grpc_method}"), Route { labels, lane, is_stream })
+        };
+        Self { by_path: METHODS.into_iter().map(route).collect() }
+    }
+
+    /// The route of a path; an unknown one is let through to be answered with UNIMPLEMENTED.
+    pub(super) fn find(&self, path: &str) -> Route {
+        self.by_path.get(path).copied().unwrap_or(Route {
+            labels: MethodLabels { grpc_service: "unknown", grpc_method: "unknown" },
+            lane: Lane::Free,
+            is_stream: false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_protos_has_a_route() {
+        let files = FileDescriptorSet::decode(segue_api::FILE_DESCRIPTOR_SET).unwrap();
+        let routes = Routes::new();
+        let mut n_methods = 0;
+        for file in &files.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let route = routes.by_path.get(&path).unwrap_or_else(|| panic!("{path}"));
+                    assert_eq!(route.is_stream, method.server_streaming(), "{path}");
+                    n_methods += 1;
+                }
+            }
+        }
+        assert_eq!(n_methods, 12);
+    }
+}

@@ -1,0 +1,84 @@
+//! How much is done at once: permits, and what happens without one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::metrics::{Metrics, ReasonLabels};
+use crate::{ServeOptions, ServingError};
+
+/// What a request takes a permit for. Health and reflection need none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Scores, one permit a request or a message of a stream.
+    Scoring,
+    /// Reads and changes of the registry.
+    Registry,
+    /// Always let in.
+    Free,
+}
+
+/// The permits of the whole process.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    scoring: Gate,
+    registry: Gate,
+    streams: Gate,
+    retry_after: Duration,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    permits: Arc<Semaphore>,
+    limit: usize,
+    what: &'static str,
+}
+
+impl Gate {
+    fn new(limit: usize, what: &'static str) -> Self {
+        let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        Self { permits, limit, what }
+    }
+}
+
+impl Limits {
+    /// Limits as the options say.
+    pub(crate) fn new(options: &ServeOptions, metrics: Arc<Metrics>) -> Self {
+        Self {
+            scoring: Gate::new(options.max_in_flight, "scoring requests"),
+            registry: Gate::new(options.max_in_flight_registry, "registry requests"),
+            streams: Gate::new(options.max_streams, "score streams"),
+            retry_after: options.retry_after,
+            metrics,
+        }
+    }
+
+    /// A permit for a request, `None` for the free lane. Never waits.
+    pub(crate) fn enter(&self, lane: Lane) -> Result<Option<OwnedSemaphorePermit>, ServingError> {
+        match lane {
+            Lane::Scoring => self.take(&self.scoring).map(Some),
+            Lane::Registry => self.take(&self.registry).map(Some),
+            Lane::Free => Ok(None),
+        }
+    }
+
+    /// A permit for a stream that is open.
+    pub(crate) fn enter_stream(&self) -> Result<OwnedSemaphorePermit, ServingError> {
+        self.take(&self.streams)
+    }
+
+    /// Scoring requests being worked on.
+    pub(crate) fn n_scoring(&self) -> usize {
+        self.scoring.limit.saturating_sub(self.scoring.permits.available_permits())
+    }
+
+    fn take(&self, gate: &Gate) -> Result<OwnedSemaphorePermit, ServingError> {
+        Arc::clone(&gate.permits).try_acquire_owned().map_err(|_| {
+            self.metrics.shed.get_or_create(&ReasonLabels { reason: gate.what }).inc();
+            let (what, limit, retry_after) = (gate.what, gate.limit, self.retry_after);
+            ServingError::Overloaded { what, limit, retry_after }
+        })
+    }
+}

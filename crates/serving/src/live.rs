@@ -1,0 +1,132 @@
+//! What is served: one snapshot of all models, replaced as a whole and never edited.
+//!
+//! A request takes the snapshot once and keeps it, so that a swap neither waits for it nor changes
+//! it midway. Everything slow happens on the loader's thread.
+
+mod load;
+mod loader;
+mod select;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+pub(crate) use self::load::ServedVersion;
+pub(crate) use self::loader::{Loader, LoaderHandle};
+pub(crate) use self::select::{Selected, Variant};
+
+/// All models as they are served at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Whether the registry has been read at all.
+    pub(crate) started: bool,
+    pub(crate) models: BTreeMap<String, Arc<LiveModel>>,
+}
+
+/// One model as it is served.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveModel {
+    /// State of the registry that this was made from. After a failed load the one before.
+    pub(crate) generation: u64,
+    /// What each alias gives; an alias whose version never loaded is not here.
+    pub(crate) aliases: BTreeMap<String, Arc<ServedVersion>>,
+    /// The champion before this one: a rollback needs no disk.
+    pub(crate) previous: Option<Arc<ServedVersion>>,
+    /// Every published version.
+    pub(crate) published: BTreeSet<u64>,
+    /// Aliases of the registry that give nothing yet.
+    pub(crate) unloaded_aliases: BTreeSet<String>,
+    /// Why the newest state is not served, if it is not.
+    pub(crate) load_error: Option<String>,
+}
+
+impl LiveModel {
+    /// Versions in memory, each once.
+    pub(crate) fn loaded(&self) -> BTreeMap<u64, &Arc<ServedVersion>> {
+        self.aliases.values().chain(&self.previous).map(|one| (one.version, one)).collect()
+    }
+
+    /// A version in memory.
+    pub(crate) fn version(&self, version: u64) -> Option<&Arc<ServedVersion>> {
+        self.aliases.values().chain(&self.previous).find(|one| one.version == version)
+    }
+}
+
+/// What health, `/readyz` and operators see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Readiness {
+    pub(crate) ready: bool,
+    pub(crate) draining: bool,
+    /// Whether each model has a champion in memory.
+    pub(crate) models: BTreeMap<String, bool>,
+}
+
+/// The snapshot and who wants to know when it changes.
+#[derive(Debug)]
+pub(crate) struct LiveModels {
+    snapshot: ArcSwap<Snapshot>,
+    readiness: watch::Sender<Readiness>,
+    required: Vec<String>,
+}
+
+impl LiveModels {
+    /// Nothing loaded, not ready.
+    pub(crate) fn new(required: Vec<String>) -> Self {
+        let readiness = watch::Sender::new(Readiness::default());
+        Self { snapshot: ArcSwap::default(), readiness, required }
+    }
+
+    /// The snapshot of this moment.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Readiness of this moment.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness.borrow().clone()
+    }
+
+    /// Every change of readiness.
+    pub(crate) fn watch_readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Why models are not served as the registry says, by model.
+    pub(crate) fn load_errors(&self) -> BTreeMap<String, String> {
+        let snapshot = self.snapshot.load();
+        let failed = |(name, live): (&String, &Arc<LiveModel>)| {
+            live.load_error.clone().map(|error| (name.clone(), error))
+        };
+        snapshot.models.iter().filter_map(failed).collect()
+    }
+
+    /// From now on not ready, whatever is loaded.
+    pub(crate) fn drain(&self) {
+        self.readiness.send_modify(|readiness| {
+            readiness.ready = false;
+            readiness.draining = true;
+        });
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        let champion = |live: &LiveModel| live.aliases.contains_key(segue_registry::CHAMPION);
+        let models: BTreeMap<String, bool> =
+            snapshot.models.iter().map(|(name, live)| (name.clone(), champion(live))).collect();
+        let ready = snapshot.started
+            && if self.required.is_empty() {
+                models.values().any(|ready| *ready)
+            } else {
+                self.required.iter().all(|name| models.get(name) == Some(&true))
+            };
+        self.snapshot.store(Arc::new(snapshot));
+        self.readiness.send_if_modified(|now| {
+            let next = Readiness { ready: ready && !now.draining, draining: now.draining, models };
+            let changed = *now != next;
+            *now = next;
+            changed
+        });
+    }
+}

@@ -1,0 +1,168 @@
+//! A version in memory, proven and warm before anybody sees it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use segue_features::FeatureSet;
+use segue_model::{Model, Scratch, SegmentError, SegmentSet};
+use segue_registry::{Registry, RegistryError};
+
+use crate::guard::panic_text;
+use crate::metrics::{
+    FeatureLabels, InfoLabels, Metrics, ModelLabels, PredictionLabels, VersionLabels,
+};
+
+/// A version of a model, with everything that a request needs of it.
+#[derive(Debug)]
+pub(crate) struct ServedVersion {
+    pub(crate) name: String,
+    pub(crate) version: u64,
+    pub(crate) digest: String,
+    pub(crate) model: Model,
+    pub(crate) segments: Option<SegmentSet>,
+    /// Absent for a model that was trained from a feature table.
+    pub(crate) features: Option<FeatureSet>,
+    pub(crate) counters: Counters,
+}
+
+/// The version's own metrics, looked up once and not for every row.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) score: Histogram,
+    /// One a column.
+    pub(crate) missing: Vec<Counter>,
+    pub(crate) unseen: Counter,
+    pub(crate) segment_errors: Counter,
+}
+
+/// Why a version is not served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("features.toml cannot be used: {0}")]
+    Features(String),
+    #[error(
+        "features.toml has hash {found}, but the model was trained on {expected}; publish the \
+         version again with the feature set it was trained on"
+    )]
+    FeatureSetHash { expected: String, found: String },
+    #[error(
+        "features.toml fills schema {found}, but the model reads {expected}; publish the version \
+         again with the feature set it was trained on"
+    )]
+    FeatureSchema { expected: String, found: String },
+    #[error("segments.toml cannot be used: {0}")]
+    Segments(#[from] SegmentError),
+    #[error("scoring a first row panicked: {0}")]
+    Warm(String),
+}
+
+impl ServedVersion {
+    /// Loads a version, checks that its parts belong together, and scores a first row.
+    pub(crate) fn load(
+        registry: &Registry,
+        name: &str,
+        version: u64,
+        metrics: &Metrics,
+    ) -> Result<Self, LoadError> {
+        let loaded = registry.load(name, version)?;
+        let features = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose();
+        let features = features.map_err(|error| LoadError::Features(error.to_string()))?;
+        if let Some(features) = &features {
+            check_features(features, &loaded.model)?;
+        }
+        if let Some(segments) = &loaded.segments {
+            check_segments(segments, &loaded.model, name, &registry.models()?)?;
+        }
+        warm(&loaded.model)?;
+        let counters = Counters::new(name, version, &loaded.model, metrics);
+        let digest = loaded.manifest.digest;
+        Ok(Self {
+            name: name.to_owned(),
+            version,
+            digest,
+            model: loaded.model,
+            segments: loaded.segments,
+            features,
+            counters,
+        })
+    }
+
+    pub(crate) fn info_labels(&self) -> InfoLabels {
+        InfoLabels { model: self.name.clone(), version: self.version, digest: self.digest.clone() }
+    }
+
+    pub(crate) fn prediction_labels(
+        &self,
+        variant: &'static str,
+        segment: &str,
+    ) -> PredictionLabels {
+        PredictionLabels {
+            model: self.name.clone(),
+            version: self.version,
+            variant,
+            segment: segment.to_owned(),
+        }
+    }
+}
+
+fn check_features(features: &FeatureSet, model: &Model) -> Result<(), LoadError> {
+    let expected = model.feature_set_hash().unwrap_or("none");
+    if features.hash() != expected {
+        let (expected, found) = (expected.to_owned(), features.hash().to_owned());
+        return Err(LoadError::FeatureSetHash { expected, found });
+    }
+    let (expected, found) = (model.schema().digest(), features.schema().digest());
+    if expected != found {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        return Err(LoadError::FeatureSchema { expected, found });
+    }
+    Ok(())
+}
+
+/// Names and types of the conditions. A model that is not there yet is no reason to refuse this one:
+/// a condition over its score does not hold, as when a request does not select it.
+fn check_segments(
+    segments: &SegmentSet,
+    model: &Model,
+    name: &str,
+    known: &[String],
+) -> Result<(), LoadError> {
+    for other in segments.models().filter(|other| !known.iter().any(|known| known == other)) {
+        tracing::warn!(model = name, other, "segments ask for a model that is not in the registry");
+    }
+    let models: Vec<&str> = segments.models().collect();
+    segments.check(model.schema(), &models)?;
+    Ok(segments.check_classes(model.classes())?)
+}
+
+/// Touches the trees, and shows that scoring does not panic. The golden rows have been replayed.
+fn warm(model: &Model) -> Result<(), LoadError> {
+    let row = vec![f64::NAN; model.schema().len()];
+    let first = || {
+        let score = model.score(&row, &mut Scratch::default()).score();
+        (score, model.explain(&row))
+    };
+    catch_unwind(AssertUnwindSafe(first))
+        .map(|_| ())
+        .map_err(|panic| LoadError::Warm(panic_text(&*panic).to_owned()))
+}
+
+impl Counters {
+    fn new(name: &str, version: u64, model: &Model, metrics: &Metrics) -> Self {
+        let of_model = ModelLabels { model: name.to_owned() };
+        let of_version = VersionLabels { model: name.to_owned(), version };
+        let missing = |feature: &segue_dataset::Feature| {
+            let labels = FeatureLabels { model: name.to_owned(), feature: feature.name.clone() };
+            metrics.feature_missing.get_or_create_owned(&labels)
+        };
+        Self {
+            score: metrics.score.get_or_create_owned(&of_version),
+            missing: model.schema().features().iter().map(missing).collect(),
+            unseen: metrics.unseen_category.get_or_create_owned(&of_model),
+            segment_errors: metrics.segment_errors.get_or_create_owned(&of_model),
+        }
+    }
+}

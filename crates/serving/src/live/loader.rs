@@ -1,0 +1,307 @@
+//! The thread that follows the registry: it alone loads, warms, swaps and frees.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use segue_registry::{CHAMPION, ModelState, Registry, RegistryError};
+use tokio::sync::oneshot;
+
+use super::{LiveModel, LiveModels, ServedVersion, Snapshot};
+use crate::metrics::{Metrics, ModelLabels, ModelResultLabels};
+use crate::{ServeError, ServingError};
+
+/// A failed load is tried again after this long at most.
+const MAX_RETRY: Duration = Duration::from_secs(60);
+
+enum Command {
+    /// Read the registry now, then say so.
+    Refresh(oneshot::Sender<()>),
+    Stop,
+}
+
+/// Talks to the loader's thread.
+#[derive(Debug, Clone)]
+pub(crate) struct LoaderHandle {
+    commands: Sender<Command>,
+}
+
+impl LoaderHandle {
+    /// Has the registry read at once; afterwards the snapshot is what could be loaded of it.
+    pub(crate) async fn refresh(&self) -> Result<(), ServingError> {
+        let (done, is_done) = oneshot::channel();
+        self.commands.send(Command::Refresh(done)).map_err(|_| ServingError::Draining)?;
+        is_done.await.map_err(|_| ServingError::Draining)
+    }
+
+    /// Ends the thread after what it is doing.
+    pub(crate) fn stop(&self) {
+        // An error says that it has ended already.
+        let _ = self.commands.send(Command::Stop);
+    }
+}
+
+/// Follows the registry.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    registry: Registry,
+    live: Arc<LiveModels>,
+    metrics: Arc<Metrics>,
+    poll_interval: Duration,
+    /// Models whose newest state could not be loaded, and when to try again.
+    retries: BTreeMap<String, Retry>,
+    /// Versions out of service that a request may still hold. They are freed here, not there.
+    retired: Vec<Arc<ServedVersion>>,
+    last_answer: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    generation: u64,
+    at: Instant,
+    wait: Duration,
+}
+
+impl Loader {
+    /// Starts the thread.
+    pub(crate) fn start(
+        registry: Registry,
+        live: Arc<LiveModels>,
+        metrics: Arc<Metrics>,
+        poll_interval: Duration,
+    ) -> Result<(LoaderHandle, JoinHandle<()>), ServeError> {
+        let (commands, inbox) = channel();
+        let loader = Self {
+            registry,
+            live,
+            metrics,
+            poll_interval,
+            retries: BTreeMap::new(),
+            retired: Vec::new(),
+            last_answer: Instant::now(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("segue-loader".to_owned())
+            .spawn(move || loader.run(&inbox))
+            .map_err(|source| ServeError::Resource {
+                action: "start the loader's thread",
+                source: source.into(),
+            })?;
+        Ok((LoaderHandle { commands }, thread))
+    }
+
+    fn run(mut self, inbox: &Receiver<Command>) {
+        loop {
+            self.pass(false);
+            match inbox.recv_timeout(self.poll_interval) {
+                Ok(Command::Refresh(done)) => {
+                    self.pass(true);
+                    // The caller may have left.
+                    let _ = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Brings the snapshot up to the registry, as far as it can be read and loaded.
+    fn pass(&mut self, retry_now: bool) {
+        let names = match self.registry.models() {
+            Ok(names) => {
+                self.last_answer = Instant::now();
+                names
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the registry cannot be read; what is loaded stays in service");
+                let stale = self.last_answer.elapsed().as_secs_f64();
+                self.metrics.registry_stale.set(stale);
+                return;
+            }
+        };
+        self.metrics.registry_stale.set(0.0);
+        let old = self.live.snapshot();
+        let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
+        let mut models = BTreeMap::new();
+        for name in names {
+            let now = old.models.get(&name);
+            match self.follow(&name, now, retry_now) {
+                Some(live) => {
+                    changed = true;
+                    models.insert(name, Arc::new(live));
+                }
+                None => {
+                    models.extend(now.map(|live| (name, Arc::clone(live))));
+                }
+            }
+        }
+        if changed {
+            self.retire(&old, &models);
+            self.live.publish(Snapshot { started: true, models });
+        }
+        drop(old);
+        self.free();
+    }
+
+    /// The model's next state, `None` if it stays as it is.
+    fn follow(
+        &mut self,
+        name: &str,
+        now: Option<&Arc<LiveModel>>,
+        retry_now: bool,
+    ) -> Option<LiveModel> {
+        match self.next_state(name, now, retry_now) {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(model = name, %error, "the model's state cannot be read; it stays as it is");
+                let load_error = Some(error.to_string());
+                match now {
+                    Some(now) if now.load_error == load_error => None,
+                    Some(now) => Some(LiveModel { load_error, ..LiveModel::clone(now) }),
+                    None => Some(LiveModel { load_error, ..LiveModel::default() }),
+                }
+            }
+        }
+    }
+
+    fn next_state(
+        &mut self,
+        name: &str,
+        now: Option<&Arc<LiveModel>>,
+        retry_now: bool,
+    ) -> Result<Option<LiveModel>, RegistryError> {
+        let generation = self.registry.generation(name)?;
+        if let Some(now) = now {
+            let retry = self.retries.get(name);
+            let waits = retry.is_some_and(|retry| {
+                retry.generation == generation && !retry_now && Instant::now() < retry.at
+            });
+            let unchanged = now.generation == generation && now.load_error.is_none();
+            if unchanged || waits {
+                return Ok(None);
+            }
+        }
+        let state = self.registry.model(name)?;
+        let published = self.registry.versions(name)?.iter().map(|one| one.version).collect();
+        let mut next = LiveModel { published, ..LiveModel::default() };
+        self.load_aliases(name, &state, now.map(|now| &**now), &mut next);
+        self.note_failure(name, &state, next.load_error.is_some());
+        Ok(Some(next))
+    }
+
+    /// Fills `next` from the registry's aliases. An alias whose version fails keeps what it gave.
+    fn load_aliases(
+        &mut self,
+        name: &str,
+        state: &ModelState,
+        now: Option<&LiveModel>,
+        next: &mut LiveModel,
+    ) {
+        let mut fresh: BTreeMap<u64, Option<Arc<ServedVersion>>> = BTreeMap::new();
+        for (alias, &version) in &state.aliases {
+            let in_memory = now.and_then(|now| now.version(version)).map(Arc::clone);
+            let served = match in_memory {
+                Some(served) => Some(served),
+                None => fresh
+                    .entry(version)
+                    .or_insert_with(|| match self.load(name, version) {
+                        Ok(served) => Some(served),
+                        Err(error) => {
+                            next.load_error = Some(format!("version {version}: {error}"));
+                            None
+                        }
+                    })
+                    .clone(),
+            };
+            let kept = || now.and_then(|now| now.aliases.get(alias)).map(Arc::clone);
+            match served.or_else(kept) {
+                Some(served) => drop(next.aliases.insert(alias.clone(), served)),
+                None => drop(next.unloaded_aliases.insert(alias.clone())),
+            }
+        }
+        let failed = next.load_error.is_some();
+        next.generation =
+            if failed { now.map_or(0, |now| now.generation) } else { state.generation };
+        let before = now.and_then(|now| now.aliases.get(CHAMPION));
+        let after = next.aliases.get(CHAMPION);
+        next.previous = match (before, after) {
+            (Some(before), Some(after)) if before.version != after.version => {
+                tracing::info!(
+                    model = name,
+                    from = before.version,
+                    to = after.version,
+                    "champion swapped"
+                );
+                Some(Arc::clone(before))
+            }
+            _ => now.and_then(|now| now.previous.clone()),
+        };
+        let of_model = ModelLabels { model: name.to_owned() };
+        if before.map(|one| one.version) != after.map(|one| one.version) {
+            self.metrics.swaps.get_or_create(&of_model).inc();
+        }
+        let generation = i64::try_from(next.generation).unwrap_or(i64::MAX);
+        self.metrics.generation.get_or_create(&of_model).set(generation);
+    }
+
+    fn load(&self, name: &str, version: u64) -> Result<Arc<ServedVersion>, String> {
+        let started = Instant::now();
+        let load = || ServedVersion::load(&self.registry, name, version, &self.metrics);
+        let outcome = match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(panic) => {
+                self.metrics.panics.inc();
+                Err(format!("loading panicked: {}", crate::guard::panic_text(&*panic)))
+            }
+        };
+        let result = if outcome.is_ok() { "ok" } else { "failed" };
+        let labels = ModelResultLabels { model: name.to_owned(), result };
+        let took = started.elapsed().as_secs_f64();
+        self.metrics.model_load.get_or_create(&labels).observe(took);
+        match outcome {
+            Ok(served) => {
+                self.metrics.model_info.get_or_create(&served.info_labels()).set(1);
+                Ok(Arc::new(served))
+            }
+            Err(error) => {
+                tracing::error!(model = name, version, %error, "version cannot be loaded");
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits longer after each failure of the same state.
+    fn note_failure(&mut self, name: &str, state: &ModelState, failed: bool) {
+        let last = self.retries.remove(name);
+        if failed {
+            let generation = state.generation;
+            let wait = match last.filter(|last| last.generation == generation) {
+                Some(last) => (last.wait * 2).min(MAX_RETRY),
+                None => self.poll_interval,
+            };
+            let retry = Retry { generation, at: Instant::now() + wait, wait };
+            self.retries.insert(name.to_owned(), retry);
+        }
+    }
+
+    /// Keeps what the old snapshot has and the new one has not, until nobody uses it.
+    fn retire(&mut self, old: &Snapshot, models: &BTreeMap<String, Arc<LiveModel>>) {
+        for (name, live) in &old.models {
+            let next = models.get(name);
+            let gone = |version: u64| next.is_none_or(|next| next.version(version).is_none());
+            for (version, served) in live.loaded() {
+                if gone(version) {
+                    self.metrics.model_info.remove(&served.info_labels());
+                    self.retired.push(Arc::clone(served));
+                }
+            }
+        }
+    }
+
+    fn free(&mut self) {
+        self.retired.retain(|served| Arc::strong_count(served) > 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! What the operator may set, with the values that stand without it.
+
+use std::time::Duration;
+
+use crate::ServeError;
+
+/// Settings of a server. [`ServeOptions::default`] is meant to be right.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Models that must have their champion loaded before the server says it is ready. Empty: any
+    /// one model.
+    pub required_models: Vec<String>,
+    /// How often the registry is asked whether an alias has moved. 1 ms or more.
+    pub poll_interval: Duration,
+    /// Rows that a batch may have, at least 1.
+    pub max_batch_rows: usize,
+    /// Events that a row may have, at least 1.
+    pub max_row_events: usize,
+    /// Bytes that a request may have, at least 1024.
+    pub max_message_bytes: usize,
+    /// Scoring requests at once, at least 1; above, RESOURCE_EXHAUSTED.
+    pub max_in_flight: usize,
+    /// Registry requests at once, at least 1. Their own, so that a promotion works under overload.
+    pub max_in_flight_registry: usize,
+    /// Open score streams at once, at least 1.
+    pub max_streams: usize,
+    /// Streams of one connection at once, at least 1.
+    pub max_streams_per_connection: u32,
+    /// The longest that an answer may take, whatever the caller's deadline; not for streams.
+    pub max_request_time: Duration,
+    /// What a caller is told to wait when the server is overloaded.
+    pub retry_after: Duration,
+    /// Batches of at most so many rows are scored on the thread that read them.
+    pub inline_rows: usize,
+    /// Threads that score larger batches, at least 1.
+    pub n_scoring_threads: usize,
+    /// From the wish to stop until new requests are refused, so that balancers can turn away.
+    pub pre_drain: Duration,
+    /// From then until requests that still run are given up.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            required_models: Vec::new(),
+            poll_interval: Duration::from_secs(1),
+            max_batch_rows: 10_000,
+            max_row_events: 10_000,
+            max_message_bytes: 4 << 20,
+            max_in_flight: 512,
+            max_in_flight_registry: 8,
+            max_streams: 256,
+            max_streams_per_connection: 1024,
+            max_request_time: Duration::from_secs(30),
+            retry_after: Duration::from_millis(100),
+            inline_rows: 16,
+            n_scoring_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            pre_drain: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+impl ServeOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`ServeError::Option`] names the first option that is out of range.
+    pub fn check(&self) -> Result<(), ServeError> {
+        let at_least = |option, found: usize, least: usize, expected| {
+            if found >= least {
+                return Ok(());
+            }
+            Err(ServeError::Option { option, found: found.to_string(), expected })
+        };
+        at_least("max_batch_rows", self.max_batch_rows, 1, "at least 1")?;
+        at_least("max_row_events", self.max_row_events, 1, "at least 1")?;
+        at_least("max_message_bytes", self.max_message_bytes, 1024, "at least 1024")?;
+        at_least("max_in_flight", self.max_in_flight, 1, "at least 1")?;
+        at_least("max_in_flight_registry", self.max_in_flight_registry, 1, "at least 1")?;
+        at_least("max_streams", self.max_streams, 1, "at least 1")?;
+        let per_connection = self.max_streams_per_connection as usize;
+        at_least("max_streams_per_connection", per_connection, 1, "at least 1")?;
+        at_least("n_scoring_threads", self.n_scoring_threads, 1, "at least 1")?;
+        for (option, found) in
+            [("poll_interval", self.poll_interval), ("max_request_time", self.max_request_time)]
+        {
+            if found < Duration::from_millis(1) {
+                let found = format!("{found:?}");
+                return Err(ServeError::Option { option, found, expected: "at least 1 ms" });
+            }
+        }
+        Ok(())
+    }
+}

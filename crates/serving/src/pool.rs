@@ -1,0 +1,77 @@
+//! Larger batches: a fixed pool of threads, so that scoring never crowds out the runtime.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+use tokio::sync::oneshot;
+
+use crate::guard::panic_text;
+use crate::metrics::Metrics;
+use crate::{ServeError, ServingError};
+
+/// The threads that score.
+#[derive(Debug, Clone)]
+pub(crate) struct ScoringPool {
+    threads: Arc<ThreadPool>,
+    metrics: Arc<Metrics>,
+}
+
+impl ScoringPool {
+    /// Starts `n_threads` threads.
+    pub(crate) fn new(n_threads: usize, metrics: Arc<Metrics>) -> Result<Self, ServeError> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .thread_name(|index| format!("segue-score-{index}"))
+            .build()
+            .map_err(|source| ServeError::Resource {
+                action: "start the scoring threads",
+                source: source.into(),
+            })?;
+        Ok(Self { threads: Arc::new(threads), metrics })
+    }
+
+    /// Runs `work` on the pool; parallel iterators inside it use the pool's threads. A caller that
+    /// leaves before its turn is skipped, a panic is an internal error.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ServingError> {
+        let (answer, answered) = oneshot::channel();
+        let metrics = Arc::clone(&self.metrics);
+        let span = tracing::Span::current();
+        self.threads.spawn(move || {
+            if answer.is_closed() {
+                return;
+            }
+            let _in_span = span.enter();
+            // The receiver may be gone by now; then nobody waits for the answer.
+            let _ = answer.send(catch(&metrics, work));
+        });
+        answered.await.unwrap_or(Err(ServingError::Internal))
+    }
+}
+
+/// Runs `work`; a panic is counted, logged and an internal error.
+pub(crate) fn catch<T>(metrics: &Metrics, work: impl FnOnce() -> T) -> Result<T, ServingError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        metrics.panics.inc();
+        tracing::error!(panic = panic_text(&*panic), "scoring panicked");
+        ServingError::Internal
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_the_pool_lives() {
+        let metrics = Arc::new(Metrics::new());
+        let pool = ScoringPool::new(1, Arc::clone(&metrics)).unwrap();
+        let died = pool.run(|| -> u8 { panic!("on purpose") }).await;
+        assert!(matches!(died, Err(ServingError::Internal)));
+        assert_eq!(metrics.panics.get(), 1);
+        assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+    }
+}

@@ -1,0 +1,279 @@
+//! `segue.v1.ScoringService`.
+
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rayon::prelude::*;
+use segue_api::v1 as pb;
+use segue_api::v1::scoring_service_server::ScoringService;
+use segue_model::Scratch;
+use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::error::rpc_status;
+use crate::from_proto::Reading;
+use crate::guard::Deadline;
+use crate::limits::Limits;
+use crate::live::{LiveModels, Snapshot};
+use crate::metrics::Metrics;
+use crate::pool::{ScoringPool, catch};
+use crate::score::Job;
+use crate::to_proto::{schema, served_by, target};
+use crate::{Reason, ServeOptions, ServingError};
+
+/// Rows that a thread of the pool scores between two looks at the deadline.
+const ROWS_PER_CHUNK: usize = 64;
+
+/// Answers scoring requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Scoring(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    live: Arc<LiveModels>,
+    pool: ScoringPool,
+    limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
+    options: ServeOptions,
+    /// True from the moment when open streams must end.
+    closing: watch::Receiver<bool>,
+    request_ids: RequestIds,
+}
+
+impl Scoring {
+    pub(crate) fn new(
+        live: Arc<LiveModels>,
+        pool: ScoringPool,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+        options: ServeOptions,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        let request_ids = RequestIds::new();
+        Self(Arc::new(Shared { live, pool, limits, metrics, options, closing, request_ids }))
+    }
+}
+
+#[tonic::async_trait]
+impl ScoringService for Scoring {
+    async fn score(
+        &self,
+        request: Request<pb::ScoreRequest>,
+    ) -> Result<Response<pb::ScoreResponse>, Status> {
+        let deadline = deadline_of(&request);
+        let snapshot = self.0.live.snapshot();
+        Ok(Response::new(self.0.score(&snapshot, request.into_inner(), deadline)?))
+    }
+
+    async fn score_batch(
+        &self,
+        request: Request<pb::ScoreBatchRequest>,
+    ) -> Result<Response<pb::ScoreBatchResponse>, Status> {
+        let deadline = deadline_of(&request);
+        // Once: every row is scored by the same versions.
+        let snapshot = self.0.live.snapshot();
+        let request = request.into_inner();
+        let n_rows = request.rows.len();
+        if n_rows > self.0.options.max_batch_rows {
+            let max = self.0.options.max_batch_rows;
+            let description =
+                format!("{n_rows} rows, at most {max} are allowed; send several batches");
+            return Err(ServingError::invalid("rows", Reason::BatchTooLarge, description).into());
+        }
+        let shared = Arc::clone(&self.0);
+        let is_large = n_rows > shared.options.inline_rows;
+        let pool = &self.0.pool;
+        let response = if is_large {
+            pool.run(move || shared.score_batch(&snapshot, request, deadline)).await??
+        } else {
+            shared.score_batch(&snapshot, request, deadline)?
+        };
+        Ok(Response::new(response))
+    }
+
+    type ScoreStreamStream = ReceiverStream<Result<pb::ScoreStreamResponse, Status>>;
+
+    async fn score_stream(
+        &self,
+        request: Request<Streaming<pb::ScoreStreamRequest>>,
+    ) -> Result<Response<Self::ScoreStreamStream>, Status> {
+        let deadline = deadline_of(&request);
+        let permit = self.0.limits.enter_stream()?;
+        let answers = stream::answer(Arc::clone(&self.0), request.into_inner(), deadline, permit);
+        Ok(Response::new(answers))
+    }
+
+    async fn get_model_schema(
+        &self,
+        request: Request<pb::GetModelSchemaRequest>,
+    ) -> Result<Response<pb::GetModelSchemaResponse>, Status> {
+        let selector = request.into_inner().model.unwrap_or_default();
+        let selected = self.0.live.snapshot().select(&selector, "model")?;
+        let served = &selected.served;
+        let words = |column| {
+            served.features.as_ref().map(|features| features.words(column)).unwrap_or_default()
+        };
+        let segments = served.segments.iter().flat_map(|segments| segments.names());
+        Ok(Response::new(pb::GetModelSchemaResponse {
+            served_by: Some(served_by(&selected)),
+            schema: Some(schema(served.model.schema(), words)),
+            target: Some(target(served.model.target())),
+            task: served.model.task().to_owned(),
+            accepts_events: served.features.is_some(),
+            segments: segments.map(str::to_owned).collect(),
+        }))
+    }
+}
+
+impl Shared {
+    fn score(
+        &self,
+        snapshot: &Snapshot,
+        request: pb::ScoreRequest,
+        deadline: Deadline,
+    ) -> Result<pb::ScoreResponse, ServingError> {
+        let started = Instant::now();
+        deadline.check()?;
+        let job = self.job(snapshot, &request.models, request.options)?;
+        let row = request.row.as_ref();
+        let result = job.score(row, "row", &mut Scratch::default(), &self.metrics)?;
+        self.metrics.compute.observe(started.elapsed().as_secs_f64());
+        Ok(pb::ScoreResponse {
+            result: Some(result),
+            served_by: job.selected.iter().map(served_by).collect(),
+            request_id: self.request_ids.or_new(request.request_id),
+        })
+    }
+
+    fn score_batch(
+        &self,
+        snapshot: &Snapshot,
+        request: pb::ScoreBatchRequest,
+        deadline: Deadline,
+    ) -> Result<pb::ScoreBatchResponse, ServingError> {
+        let started = Instant::now();
+        let job = self.job(snapshot, &request.models, request.options)?;
+        let chunk = |(chunk, rows): (usize, &[pb::FeatureRow])| {
+            deadline.check()?;
+            let mut scratch = Scratch::default();
+            let mut n_bad = 0;
+            let mut scored = Vec::with_capacity(rows.len());
+            for (index, row) in rows.iter().enumerate() {
+                let path = format!("rows[{}]", chunk * ROWS_PER_CHUNK + index);
+                let outcome = job.score(Some(row), &path, &mut scratch, &self.metrics);
+                n_bad += outcome.as_ref().err().map_or(0, n_fields);
+                scored.push(outcome);
+                // The batch has failed, and an answer would not carry more.
+                if n_bad > MAX_BAD_FIELDS && !request.allow_partial {
+                    break;
+                }
+            }
+            Ok(scored)
+        };
+        let chunks = request.rows.par_chunks(ROWS_PER_CHUNK).enumerate();
+        let scored: Vec<Vec<Result<pb::ScoredRow, ServingError>>> = if request.rows.len()
+            > self.options.inline_rows
+        {
+            chunks.map(chunk).collect::<Result<_, ServingError>>()?
+        } else {
+            request.rows.chunks(ROWS_PER_CHUNK).enumerate().map(chunk).collect::<Result<_, _>>()?
+        };
+        let scored = scored.into_iter().flatten();
+        let results = if request.allow_partial {
+            scored.map(row_result).collect()
+        } else {
+            all_rows(scored)?
+        };
+        self.metrics.compute.observe(started.elapsed().as_secs_f64());
+        Ok(pb::ScoreBatchResponse {
+            results,
+            served_by: job.selected.iter().map(served_by).collect(),
+            request_id: self.request_ids.or_new(request.request_id),
+        })
+    }
+
+    /// The versions and options of a request.
+    fn job(
+        &self,
+        snapshot: &Snapshot,
+        models: &[pb::ModelSelector],
+        options: Option<pb::ScoreOptions>,
+    ) -> Result<Job, ServingError> {
+        let options = options.unwrap_or_default();
+        let reading = Reading {
+            allow_missing: options.allow_missing,
+            strict: options.strict,
+            max_row_events: self.options.max_row_events,
+            now_us: now_us(),
+        };
+        Ok(Job { selected: snapshot.select_all(models)?, options, reading })
+    }
+}
+
+/// Bad fields that a chunk of a failed batch collects.
+const MAX_BAD_FIELDS: usize = 64;
+
+fn n_fields(error: &ServingError) -> usize {
+    if let ServingError::Invalid(violations) = error { violations.len() } else { 1 }
+}
+
+fn row_result(row: Result<pb::ScoredRow, ServingError>) -> pb::RowResult {
+    use pb::row_result::Result as Outcome;
+    let outcome = match row {
+        Ok(row) => Outcome::Row(row),
+        Err(error) => Outcome::Error(rpc_status(error)),
+    };
+    pb::RowResult { result: Some(outcome) }
+}
+
+/// All rows, or everything that is wrong with any of them.
+fn all_rows(
+    rows: impl Iterator<Item = Result<pb::ScoredRow, ServingError>>,
+) -> Result<Vec<pb::RowResult>, ServingError> {
+    let mut results = Vec::new();
+    let mut violations = Vec::new();
+    for row in rows {
+        match row {
+            Ok(row) => results.push(row_result(Ok(row))),
+            Err(ServingError::Invalid(more)) => violations.extend(more),
+            Err(error) => return Err(error),
+        }
+    }
+    if violations.is_empty() { Ok(results) } else { Err(ServingError::Invalid(violations)) }
+}
+
+/// The guard puts a deadline on every request.
+fn deadline_of<T>(request: &Request<T>) -> Deadline {
+    let now = || Deadline(tokio::time::Instant::now());
+    request.extensions().get::<Deadline>().copied().unwrap_or_else(now)
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Makes ids for requests that have none: unique in this process, and by its start among others.
+#[derive(Debug)]
+struct RequestIds {
+    start_us: i64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        Self { start_us: now_us(), next: AtomicU64::new(1) }
+    }
+
+    fn or_new(&self, given: String) -> String {
+        if given.is_empty() {
+            format!("{:x}-{:x}", self.start_us, self.next.fetch_add(1, Ordering::Relaxed))
+        } else {
+            given
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! From bound sockets to a clean end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use segue_api::v1::model_registry_service_server::ModelRegistryServiceServer;
+use segue_api::v1::scoring_service_server::ScoringServiceServer;
+use segue_registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::transport::Server;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::layer::util::{Identity, Stack};
+
+use crate::guard::{Guard, GuardLayer, Routes};
+use crate::health::Health;
+use crate::limits::Limits;
+use crate::live::{LiveModels, Loader};
+use crate::metrics::Metrics;
+use crate::pool::ScoringPool;
+use crate::registry_service::ModelRegistry;
+use crate::scoring_service::Scoring;
+use crate::{ServeError, ServeOptions, http};
+
+/// Serves until `shutdown` resolves and what was under way is answered.
+///
+/// gRPC is on `grpc`, `/healthz`, `/readyz` and `/metrics` on `http`. Both sockets accept at once;
+/// health says NOT_SERVING until the models are loaded. When `shutdown` resolves, health says
+/// NOT_SERVING again while requests are still taken for `pre_drain`; then nothing new is taken,
+/// streams end with UNAVAILABLE, and after `drain_timeout` at the latest this returns.
+///
+/// # Errors
+/// [`ServeError`] if an option is out of range, a thread cannot be started, or a socket fails.
+pub async fn run(
+    grpc: TcpListener,
+    http: TcpListener,
+    options: ServeOptions,
+    registry: Registry,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    options.check()?;
+    let metrics = Arc::new(Metrics::new());
+    let live = Arc::new(LiveModels::new(options.required_models.clone()));
+    let pool = ScoringPool::new(options.n_scoring_threads, Arc::clone(&metrics))?;
+    let (loader, _loader_thread) = Loader::start(
+        registry.clone(),
+        Arc::clone(&live),
+        Arc::clone(&metrics),
+        options.poll_interval,
+    )?;
+    // Before the first connection is accepted.
+    let (mut health, health_service) = Health::new(live.watch_readiness()).await;
+    let (closing, is_closing) = watch::channel(false);
+    let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
+    let scoring = Scoring::new(
+        Arc::clone(&live),
+        pool,
+        Arc::clone(&limits),
+        Arc::clone(&metrics),
+        options.clone(),
+        is_closing.clone(),
+    );
+    let model_registry = ModelRegistry {
+        registry,
+        live: Arc::clone(&live),
+        loader: loader.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let guard = Arc::new(Guard {
+        routes: Routes::new(),
+        limits: Arc::clone(&limits),
+        metrics: Arc::clone(&metrics),
+        max_request_time: options.max_request_time,
+    });
+    let services = Services { scoring, model_registry, health: health_service };
+    let server = services.router(&options, GuardLayer(guard))?;
+    let grpc = server.serve_with_incoming_shutdown(
+        TcpIncoming::from(grpc).with_nodelay(Some(true)),
+        until_true(is_closing.clone()),
+    );
+    let drain = async {
+        shutdown.await;
+        tracing::info!("shutting down");
+        live.drain();
+        tokio::time::sleep(options.pre_drain).await;
+        closing.send_replace(true);
+        tokio::time::sleep(options.drain_timeout).await;
+        tracing::warn!("requests still ran at the end of the drain and were given up");
+    };
+    // The metrics page stays until the last request is answered.
+    let outcome = tokio::select! {
+        outcome = grpc => outcome.map_err(ServeError::Grpc),
+        outcome = http::serve(http, Arc::clone(&live), limits, metrics) => outcome,
+        () = health.follow(until_true(is_closing)) => Ok(()),
+        () = drain => Ok(()),
+    };
+    loader.stop();
+    outcome
+}
+
+/// What is behind the gRPC port, beside reflection.
+struct Services {
+    scoring: Scoring,
+    model_registry: ModelRegistry,
+    health: HealthServer<HealthService>,
+}
+
+impl Services {
+    fn router(
+        self,
+        options: &ServeOptions,
+        guard: GuardLayer,
+    ) -> Result<Router<Stack<GuardLayer, Identity>>, ServeError> {
+        let bytes = options.max_message_bytes;
+        let scoring = ScoringServiceServer::new(self.scoring).max_decoding_message_size(bytes);
+        let models =
+            ModelRegistryServiceServer::new(self.model_registry).max_decoding_message_size(bytes);
+        Ok(Server::builder()
+            .layer(guard)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(options.max_streams_per_connection)
+            .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+            .add_service(scoring)
+            .add_service(models)
+            .add_service(self.health)
+            .add_service(reflection().build_v1().map_err(reflection_error)?)
+            .add_service(reflection().build_v1alpha().map_err(reflection_error)?))
+    }
+}
+
+/// Streams that a caller opened and took back before they were looked at; hyper's own default of 20
+/// closes connections of callers with short deadlines.
+const MAX_PENDING_RESETS: usize = 1024;
+
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Resolves when the value is true, or can no longer become it.
+async fn until_true(mut flag: watch::Receiver<bool>) {
+    // An error says that the sender has gone, which is as good.
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
+fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(segue_api::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+fn reflection_error(source: tonic_reflection::server::Error) -> ServeError {
+    ServeError::Resource { action: "describe the services", source: source.into() }
+}

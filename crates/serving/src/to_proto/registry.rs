@@ -1,0 +1,110 @@
+//! Models, versions and events.
+
+use segue_api::v1 as pb;
+use segue_registry::{
+    Action, AliasMove, EventRecord, GateOutcome, GateResult, Manifest, ModelState,
+};
+
+use super::{schema, target, timestamp, wire_version};
+use crate::live::Snapshot;
+
+/// A model as the registry has it, beside what this server has of it.
+pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
+    let live = snapshot.models.get(&state.model);
+    let loaded = live.map(|live| live.loaded()).unwrap_or_default();
+    let loaded = loaded.into_values().map(|served| pb::LoadedVersion {
+        version: wire_version(served.version),
+        digest: served.digest.clone(),
+    });
+    pb::Model {
+        loaded: loaded.collect(),
+        load_error: live.and_then(|live| live.load_error.clone()).unwrap_or_default(),
+        name: state.model,
+        aliases: state.aliases.into_iter().map(|(alias, to)| (alias, wire_version(to))).collect(),
+        etag: state.etag,
+        generation: state.generation,
+    }
+}
+
+/// A version.
+pub(crate) fn model_version(manifest: Manifest) -> pb::ModelVersion {
+    let summary = manifest.summary;
+    pb::ModelVersion {
+        model: manifest.model,
+        version: wire_version(manifest.version),
+        digest: manifest.digest,
+        task: summary.task,
+        // The words of features are in the version's own file, which a manifest does not carry.
+        schema: Some(schema(&summary.schema, |_| String::new())),
+        feature_set_hash: summary.feature_set_hash.unwrap_or_default(),
+        metrics: summary.metrics,
+        lineage: summary.lineage,
+        create_time: Some(timestamp(manifest.created_at_us)),
+        created_by: summary.created_by,
+        target: Some(target(&summary.target)),
+    }
+}
+
+/// What a gate found.
+pub(crate) fn gate_result(result: GateResult) -> pb::GateResult {
+    let outcome = match result.outcome {
+        GateOutcome::Passed => pb::GateOutcome::Passed,
+        GateOutcome::Failed => pb::GateOutcome::Failed,
+        GateOutcome::Skipped => pb::GateOutcome::Skipped,
+    };
+    pb::GateResult {
+        gate: result.gate,
+        gate_version: result.gate_version,
+        outcome: outcome.into(),
+        message: result.message,
+        measured: result.measured,
+    }
+}
+
+/// One entry of the audit trail.
+pub(crate) fn model_event(record: EventRecord) -> pb::ModelEvent {
+    let (action, published_version, moves) = action(record.action);
+    pb::ModelEvent {
+        event_id: record.event_id,
+        generation: record.generation,
+        action: action.into(),
+        published_version,
+        moves,
+        actor: record.actor,
+        reason: record.reason,
+        request_id: record.request_id,
+        gates: record.gates.into_iter().map(gate_result).collect(),
+        gates_overridden: record.gates_overridden,
+        create_time: Some(timestamp(record.time_us)),
+        sha256: record.sha256,
+        previous_sha256: record.prev_sha256.unwrap_or_default(),
+    }
+}
+
+fn action(action: Action) -> (pb::ModelAction, i64, Vec<pb::AliasMove>) {
+    let moved = |alias: String, step: AliasMove| pb::AliasMove {
+        alias,
+        from_version: step.from.map(wire_version),
+        to_version: step.to.map(wire_version),
+    };
+    match action {
+        Action::Published { version, .. } => {
+            (pb::ModelAction::Published, wire_version(version), Vec::new())
+        }
+        Action::Promoted { alias, from, to, .. } => {
+            let step = moved(alias, AliasMove { from, to: Some(to) });
+            (pb::ModelAction::Promoted, 0, vec![step])
+        }
+        Action::RolledBack { alias, from, to, .. } => {
+            let step = moved(alias, AliasMove { from: Some(from), to: Some(to) });
+            (pb::ModelAction::RolledBack, 0, vec![step])
+        }
+        Action::AliasesMoved { moves } => {
+            let moves = moves.into_iter().map(|(alias, step)| moved(alias, step)).collect();
+            (pb::ModelAction::AliasesMoved, 0, moves)
+        }
+        Action::TrafficChanged { .. } => (pb::ModelAction::TrafficChanged, 0, Vec::new()),
+        // An event of a newer build.
+        _ => (pb::ModelAction::Unspecified, 0, Vec::new()),
+    }
+}

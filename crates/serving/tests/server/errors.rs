@@ -1,0 +1,214 @@
+//! Every row of the error table that applies: code, reason, and the path of each bad field.
+
+use segue_api::v1 as pb;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::harness::*;
+
+/// Code, reason and `(field, reason)` of each violation.
+fn told(status: &Status) -> (Code, String, Vec<(String, String)>) {
+    let details = status.get_error_details();
+    let info = details.error_info().expect("every error carries ErrorInfo");
+    assert_eq!(info.domain, "segue");
+    let fields = details.bad_request().map(|bad| {
+        bad.field_violations.iter().map(|one| (one.field.clone(), one.reason.clone())).collect()
+    });
+    (status.code(), info.reason.clone(), fields.unwrap_or_default())
+}
+
+async fn refused(server: &TestServer, request: pb::ScoreRequest) -> Status {
+    server.score(request).await.expect_err("the request is bad")
+}
+
+/// Asserts that exactly one field is bad.
+async fn one_bad_field(server: &TestServer, request: pb::ScoreRequest, reason: &str, field: &str) {
+    let status = refused(server, request).await;
+    let expected =
+        (Code::InvalidArgument, reason.to_owned(), vec![(field.to_owned(), reason.to_owned())]);
+    assert_eq!(told(&status), expected, "{}", status.message());
+}
+
+fn strict(mut request: pb::ScoreRequest) -> pb::ScoreRequest {
+    request.options = Some(pb::ScoreOptions { strict: true, ..Default::default() });
+    request
+}
+
+fn changed(name: &str, value: pb::FeatureValue) -> pb::FeatureRow {
+    let mut row = good_row();
+    if let Some(pb::feature_row::Features::Named(named)) = &mut row.features {
+        named.values.insert(name.to_owned(), value);
+    }
+    row
+}
+
+#[tokio::test]
+async fn selectors_are_checked() {
+    let server = TestServer::start().await;
+    one_bad_field(&server, request(&[], good_row()), "MODELS_ABSENT", "models").await;
+    for name in ["", "Churn", "../churn", &"x".repeat(200)] {
+        let bad = request(&["churn", name], good_row());
+        one_bad_field(&server, bad, "MODEL_NAME_INVALID", "models[1].model").await;
+    }
+    let twice = request(&["churn", "churn"], good_row());
+    one_bad_field(&server, twice, "MODEL_REPEATED", "models[1].model").await;
+    let unknown = refused(&server, request(&["tenure"], good_row())).await;
+    assert_eq!(told(&unknown).1, "MODEL_NOT_FOUND");
+    assert_eq!(unknown.code(), Code::NotFound);
+    let details = unknown.get_error_details();
+    assert_eq!(details.resource_info().unwrap().resource_name, "tenure");
+    let choose = |choice| {
+        let mut asked = request(&["churn"], good_row());
+        asked.models[0].choice = Some(choice);
+        asked
+    };
+    use pb::model_selector::Choice;
+    let status = refused(&server, choose(Choice::Version(9))).await;
+    assert_eq!((status.code(), told(&status).1.as_str()), (Code::NotFound, "VERSION_NOT_FOUND"));
+    let status = refused(&server, choose(Choice::Version(2))).await;
+    let expected = (Code::FailedPrecondition, "VERSION_NOT_LOADED");
+    assert_eq!((status.code(), told(&status).1.as_str()), expected);
+    let status = refused(&server, choose(Choice::Alias("next".to_owned()))).await;
+    assert_eq!((status.code(), told(&status).1.as_str()), (Code::NotFound, "ALIAS_NOT_FOUND"));
+    one_bad_field(&server, choose(Choice::Version(0)), "FIELD_INVALID", "models[0].version").await;
+    let alias = Choice::Alias("7".to_owned());
+    one_bad_field(&server, choose(alias), "ALIAS_INVALID", "models[0].alias").await;
+}
+
+#[tokio::test]
+async fn features_are_checked_all_at_once() {
+    let server = TestServer::start().await;
+    let nothing = pb::FeatureRow::default();
+    one_bad_field(&server, request(&["churn"], nothing), "FEATURES_ABSENT", "row").await;
+    let row = named([("age", category("old")), ("visits", number(f64::INFINITY))]);
+    let status = refused(&server, request(&["churn"], row)).await;
+    let field =
+        |name: &str, reason: &str| (format!("row.named.values[{name:?}]"), reason.to_owned());
+    let expected = vec![
+        field("age", "FEATURE_TYPE"),
+        field("plan", "FEATURE_MISSING"),
+        field("visits", "FEATURE_NOT_FINITE"),
+    ];
+    assert_eq!(told(&status), (Code::InvalidArgument, "FEATURE_TYPE".to_owned(), expected));
+    let empty = request(&["churn"], changed("age", pb::FeatureValue { kind: None }));
+    one_bad_field(&server, empty, "FEATURE_TYPE", "row.named.values[\"age\"]").await;
+    let nan = request(&["churn"], changed("age", number(f64::NAN)));
+    one_bad_field(&server, nan, "FEATURE_NOT_FINITE", "row.named.values[\"age\"]").await;
+    let mut lenient = request(&["churn"], named([("age", number(1.0))]));
+    lenient.options = Some(pb::ScoreOptions { allow_missing: true, ..Default::default() });
+    server.score(lenient).await.unwrap();
+}
+
+#[tokio::test]
+async fn oddities_are_warnings_unless_strict() {
+    let server = TestServer::start().await;
+    for (row, warning, reason, field) in [
+        (
+            changed("plan", category("enterprise")),
+            "UNSEEN_CATEGORY",
+            "CATEGORY_UNKNOWN",
+            "row.named.values[\"plan\"]",
+        ),
+        (
+            changed("colour\"s", number(1.0)),
+            "EXTRA_FEATURE",
+            "EXTRA_FEATURE",
+            "row.named.values[\"colour\\\"s\"]",
+        ),
+    ] {
+        let odd = request(&["churn"], row);
+        let warnings = server.score(odd.clone()).await.unwrap().result.unwrap().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert_eq!((warnings[0].code.as_str(), warnings[0].field.as_str()), (warning, field));
+        one_bad_field(&server, strict(odd), reason, field).await;
+    }
+}
+
+#[tokio::test]
+async fn packed_rows_are_bound_to_their_schema() {
+    let server = TestServer::start().await;
+    let digest = churn_model(0.0).schema().digest().to_string();
+    let ask = |values: &[f64], digest: &str| request(&["churn"], packed(values, digest));
+    let no_digest = ask(&[1.0; 3], "");
+    one_bad_field(&server, no_digest, "SCHEMA_DIGEST_ABSENT", "row.packed.schema_digest").await;
+    let short = ask(&[1.0; 2], &digest);
+    one_bad_field(&server, short, "FEATURE_COUNT_MISMATCH", "row.packed.values").await;
+    let infinite = ask(&[f64::NEG_INFINITY, 0.0, 1.0], &digest);
+    one_bad_field(&server, infinite, "FEATURE_NOT_FINITE", "row.packed.values[0]").await;
+    for code in [0.5, 2.0, -2.0] {
+        let no_code = ask(&[1.0, code, 1.0], &digest);
+        one_bad_field(&server, no_code, "FEATURE_TYPE", "row.packed.values[1]").await;
+    }
+    let status = refused(&server, ask(&[1.0; 3], &"0".repeat(64))).await;
+    let expected = (Code::FailedPrecondition, "SCHEMA_DIGEST_MISMATCH");
+    assert_eq!((status.code(), told(&status).1.as_str()), expected);
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["expected"], digest);
+    assert_eq!(details.precondition_failure().unwrap().violations[0].subject, "churn/1");
+}
+
+#[tokio::test]
+async fn events_are_checked() {
+    let server = TestServer::start().await;
+    let ask = |model: &str, events| {
+        let history = pb::EventHistory { events, ..Default::default() };
+        let features = Some(pb::feature_row::Features::Events(history));
+        request(&[model], pb::FeatureRow { features, ..Default::default() })
+    };
+    one_bad_field(&server, ask("churn", vec![]), "EVENTS_NOT_ACCEPTED", "row.events").await;
+    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let event = pb::Event { name: "visit".to_owned(), event_time: time(0), ..Default::default() };
+    let bad = |change: &dyn Fn(&mut pb::Event)| {
+        let mut bad = event.clone();
+        change(&mut bad);
+        ask("visits", vec![event.clone(), bad])
+    };
+    let invalid = "EVENT_INVALID";
+    let nameless = bad(&|event| event.name.clear());
+    one_bad_field(&server, nameless, invalid, "row.events.events[1].name").await;
+    let timeless = bad(&|event| event.event_time = None);
+    one_bad_field(&server, timeless, invalid, "row.events.events[1].event_time").await;
+    let endless = bad(&|event| event.known_time = time(i64::MAX));
+    one_bad_field(&server, endless, invalid, "row.events.events[1].known_time").await;
+    let kindless = bad(&|event| event.kind = 99);
+    one_bad_field(&server, kindless, invalid, "row.events.events[1].kind").await;
+    let valueless = bad(&|event| {
+        event.properties.insert("amount".to_owned(), pb::PropertyValue { kind: None });
+    });
+    let field = "row.events.events[1].properties[\"amount\"]";
+    one_bad_field(&server, valueless, "FEATURE_TYPE", field).await;
+    let early = bad(&|event| event.event_time = time(3600)); // Known before it happened.
+    let early = {
+        let mut early = early;
+        known_at_zero(&mut early);
+        early
+    };
+    let warnings = server.score(early.clone()).await.unwrap().result.unwrap().warnings;
+    assert_eq!(warnings[0].code, "EVENTS_FUTURE");
+    one_bad_field(&server, strict(early), invalid, "row.events.events").await;
+}
+
+fn known_at_zero(request: &mut pb::ScoreRequest) {
+    let row = request.row.as_mut().unwrap();
+    let Some(pb::feature_row::Features::Events(history)) = &mut row.features else { panic!() };
+    history.events[1].known_time = Some(prost_types::Timestamp::default());
+}
+
+#[tokio::test]
+async fn errors_stay_small_enough_for_a_header() {
+    let server = TestServer::start().await;
+    let long = "long name ".repeat(500);
+    let row = named([(long.as_str(), number(1.0))]);
+    let batch = pb::ScoreBatchRequest {
+        models: vec![selector("churn")],
+        rows: vec![row; 500],
+        ..Default::default()
+    };
+    let status = server.scoring().score_batch(batch).await.unwrap_err();
+    let (code, reason, fields) = told(&status);
+    assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "FEATURE_MISSING"));
+    let details = status.get_error_details();
+    let last = details.bad_request().unwrap().field_violations.last().unwrap();
+    assert!(last.description.ends_with("more bad fields are not listed"), "{last:?}");
+    assert!(fields.len() > 10 && status.details().len() < 8192);
+}
