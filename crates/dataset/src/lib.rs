@@ -8,6 +8,8 @@ mod matrix;
 mod schema;
 mod split;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use dataset::{Dataset, DatasetError, RowKeys};
 pub use matrix::Matrix;

@@ -1,8 +1,10 @@
 //! Which rows fit, calibrate and test: later rows test earlier ones, and no user is on both sides.
 //!
-//! Rows are ordered in time and cut at two instants. A row whose label window reaches past a cut
-//! would let the earlier side see the later side's days, so rows within the embargo before a cut are
-//! dropped and counted.
+//! Rows are ordered in time and cut at two instants. A row whose label window reaches past the test
+//! cut would let fitting and calibration see the test's days, so rows within the embargo before that
+//! cut are dropped and counted. Between train and calibrate there is no embargo: nothing that is
+//! reported is measured there, users are still not shared, and a second gap of a whole label window
+//! would cost more training rows than it is worth.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,14 +28,15 @@ pub enum Part {
 /// How to split.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SplitPlan {
-    /// By time: the last `test` share of rows tests, the `calibrate` share before it calibrates.
+    /// By time: the last `test` share of rows tests. Of the rows before, less the embargo, the latest
+    /// calibrate and the rest trains, in the proportion of `calibrate` to what is left for training.
     /// A user with rows in several parts keeps only those of the latest part.
     ByTime {
         /// Share of rows, 0 to 1.
         calibrate: f64,
         /// Share of rows, 0 to 1.
         test: f64,
-        /// Rows with `t > cut - embargo` are dropped from before that cut, microseconds.
+        /// Rows before the test cut with `t + embargo` beyond it are dropped, microseconds.
         embargo: TimeUnits,
     },
     /// By a hash of the user with `seed`: for tables without a time.
@@ -161,33 +164,34 @@ fn collect(parts: impl Iterator<Item = (u32, Option<Part>)>) -> Split {
 }
 
 fn by_time(keys: &RowKeys, calibrate: f64, test: f64, embargo: TimeUnits) -> Split {
-    let mut times = keys.t.clone();
-    times.sort_unstable();
-    let cut_at = |share_before: f64| {
-        let index = (times.len() as f64 * share_before) as usize;
-        times.get(index).copied().unwrap_or(i64::MAX)
-    };
-    let (first_cut, second_cut) = (cut_at(1.0 - calibrate - test), cut_at(1.0 - test));
+    let test_cut = cut(keys.t.clone(), 1.0 - test);
+    let clear = |t: i64| t.saturating_add(embargo) <= test_cut;
+    let before: Vec<i64> = keys.t.iter().copied().filter(|&t| clear(t)).collect();
+    let calibrate_cut = cut(before, 1.0 - calibrate / (1.0 - test));
     let mut n_embargoed = 0;
     let mut parts: Vec<Option<Part>> = keys
         .t
         .iter()
-        .map(|&t| {
-            let (part, cut) = if t >= second_cut {
-                (Part::Test, i64::MAX)
-            } else if t >= first_cut {
-                (Part::Calibrate, second_cut)
-            } else {
-                (Part::Train, first_cut)
-            };
-            let clear = cut == i64::MAX || t.saturating_add(embargo) <= cut;
-            n_embargoed += usize::from(!clear);
-            clear.then_some(part)
+        .map(|&t| match t {
+            t if t >= test_cut => Some(Part::Test),
+            t if !clear(t) => {
+                n_embargoed += 1;
+                None
+            }
+            t if t >= calibrate_cut => Some(Part::Calibrate),
+            _ => Some(Part::Train),
         })
         .collect();
     let n_user_overlap = keep_latest_part(&keys.user, &mut parts);
     let split = collect((0u32..).zip(parts));
     Split { n_embargoed, n_user_overlap, ..split }
+}
+
+/// The instant with this share of the rows before it; rows of one instant stay together.
+fn cut(mut times: Vec<i64>, share_before: f64) -> i64 {
+    times.sort_unstable();
+    let index = (times.len() as f64 * share_before) as usize;
+    times.get(index).copied().unwrap_or(i64::MAX)
 }
 
 /// A user's rows stay together: rows in an earlier part than the user's latest are dropped.
@@ -242,3 +246,6 @@ fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
+
+#[cfg(test)]
+mod tests;
