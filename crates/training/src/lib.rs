@@ -1,1 +1,13 @@
-//! The job: files to histories to dataset to a calibrated, evaluated, published model
+//! The job: files to histories to dataset to a calibrated, evaluated, published model.
+
+pub mod evaluation;
+pub mod export;
+pub mod fit;
+pub mod job;
+pub mod read;
+pub mod report;
+pub mod rows;
+pub mod score;
+pub mod train;
+pub mod watch;
+pub mod write;

@@ -1,0 +1,187 @@
+//! One learner, fitted on the training rows and calibrated on rows it has not seen.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use segue_dataset::{Dataset, TargetKind};
+use segue_learners::{
+    BoostingParams, ClassWeight, FeatureShare, Fitted, ForestParams, LearnError, Learner,
+    LinfaTreeParams, ParamError, SmartcoreForestParams, fit,
+};
+use segue_model::{
+    Calibration, Model, ModelError, ModelParts, choose_calibration, choose_multiclass_calibration,
+    fit_linear,
+};
+
+use crate::job::{LearnerKind, LearnerSection};
+use crate::watch::Watch;
+
+/// Why a model cannot be fitted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// A parameter out of range.
+    #[error("[learner]: {0}")]
+    Params(#[from] ParamError),
+    /// The learner cannot work on these rows.
+    #[error("learner {learner:?}: {source}")]
+    Learn {
+        /// The learner.
+        learner: &'static str,
+        /// Why.
+        source: LearnError,
+    },
+    /// The parts do not make a model: a defect of a learner.
+    #[error("learner {learner:?} gave trees that are no model: {source}")]
+    Model {
+        /// The learner.
+        learner: &'static str,
+        /// Why.
+        source: ModelError,
+    },
+}
+
+/// A model and how it came about.
+#[derive(Debug)]
+pub struct FittedModel {
+    /// Trees with calibration.
+    pub model: Model,
+    /// What the learner says.
+    pub fitted: Fitted,
+    /// Cross-validated log loss of each calibration that was tried, by name.
+    pub calibration_losses: Vec<(String, f64)>,
+}
+
+/// What a fitted model carries beside its trees.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    /// The task.
+    pub task: String,
+    /// Behaviour of each column, for reasons.
+    pub behaviours: Vec<String>,
+    /// Hash of the feature set, if there is one.
+    pub feature_set_hash: Option<String>,
+}
+
+/// Fits on `train`, stops early and calibrates on `calibrate`.
+///
+/// # Errors
+/// [`FitError`] with the learner's name.
+pub fn fit_model(
+    section: &LearnerSection,
+    seed: u64,
+    train: &Dataset,
+    calibrate: &Dataset,
+    naming: &Naming,
+    n_threads: usize,
+    watch: &dyn Watch,
+) -> Result<FittedModel, FitError> {
+    let learner = learner_of(section, seed).check()?;
+    let name = section.kind.name();
+    let progress = |progress: segue_learners::Progress| {
+        watch.done(progress.iteration as u64);
+        ControlFlow::Continue(())
+    };
+    let fitted = fit(&learner, train, Some(calibrate), n_threads, &progress)
+        .map_err(|source| FitError::Learn { learner: name, source })?;
+    let parts = ModelParts {
+        schema: Arc::clone(train.schema()),
+        target: train.target().kind.clone(),
+        task: naming.task.clone(),
+        ensemble: fitted.ensemble.clone(),
+        calibration: Calibration::None,
+        behaviours: naming.behaviours.clone(),
+        feature_set_hash: naming.feature_set_hash.clone(),
+    };
+    let model_error = |source| FitError::Model { learner: name, source };
+    let plain = Model::new(parts).map_err(model_error)?;
+    let raw = plain.raw_rows(calibrate.features());
+    let (calibration, calibration_losses) = calibration_of(calibrate, &raw);
+    let parts = ModelParts { calibration, ..plain.into_parts() };
+    let model = Model::new(parts).map_err(model_error)?;
+    Ok(FittedModel { model, fitted, calibration_losses })
+}
+
+fn calibration_of(calibrate: &Dataset, raw: &[f64]) -> (Calibration, Vec<(String, f64)>) {
+    let labels = &calibrate.target().values;
+    match &calibrate.target().kind {
+        TargetKind::Binary => {
+            let choice = choose_calibration(raw, labels, calibrate.weight());
+            (choice.calibration, choice.log_loss)
+        }
+        TargetKind::Multiclass { classes } => {
+            let (calibration, choices) =
+                choose_multiclass_calibration(raw, classes.len(), labels, calibrate.weight());
+            let losses = choices.into_iter().zip(classes).flat_map(|(choice, class)| {
+                choice
+                    .log_loss
+                    .into_iter()
+                    .map(move |(name, loss)| (format!("{class}: {name}"), loss))
+            });
+            (calibration, losses.collect())
+        }
+        TargetKind::Regression => (fit_linear(raw, labels, calibrate.weight()), Vec::new()),
+    }
+}
+
+/// The learner of a job with its defaults in place of what is unset.
+#[must_use]
+pub fn learner_of(section: &LearnerSection, seed: u64) -> Learner {
+    fn set<T: Copy, U: From<T>>(slot: &mut U, value: Option<T>) {
+        if let Some(value) = value {
+            *slot = value.into();
+        }
+    }
+    fn set_size(slot: &mut usize, value: Option<u32>) {
+        if let Some(value) = value {
+            *slot = value as usize;
+        }
+    }
+    match section.kind {
+        LearnerKind::Boosting => {
+            let mut params = BoostingParams { seed, ..BoostingParams::default() };
+            set_size(&mut params.n_rounds, section.rounds);
+            set_size(&mut params.n_leaves, section.leaves);
+            set_size(&mut params.max_depth, section.max_depth);
+            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
+            set_size(&mut params.max_bins, section.max_bins);
+            set_size(&mut params.early_stopping_rounds, section.early_stopping_rounds);
+            set(&mut params.learning_rate, section.learning_rate);
+            set(&mut params.min_hessian_in_leaf, section.min_hessian_per_leaf);
+            set(&mut params.lambda_l1, section.l1);
+            set(&mut params.lambda_l2, section.l2);
+            set(&mut params.min_gain, section.min_gain);
+            set(&mut params.row_share, section.row_share);
+            set(&mut params.column_share, section.column_share);
+            if let Some(positive) = section.positive_weight {
+                params.class_weight = ClassWeight::Each(vec![1.0, positive]);
+            }
+            Learner::Boosting(params)
+        }
+        LearnerKind::Forest => {
+            let mut params = ForestParams { seed, ..ForestParams::default() };
+            set_size(&mut params.n_trees, section.trees);
+            set_size(&mut params.max_depth, section.max_depth);
+            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
+            if let Some(share) = section.column_share {
+                params.features = FeatureShare::Share(share);
+            }
+            Learner::Forest(params)
+        }
+        LearnerKind::LinfaTree => {
+            let mut params = LinfaTreeParams::default();
+            set_size(&mut params.max_depth, section.max_depth);
+            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
+            set(&mut params.max_rows, section.sample_rows);
+            Learner::LinfaTree(params)
+        }
+        LearnerKind::SmartcoreForest => {
+            let mut params = SmartcoreForestParams { seed, ..SmartcoreForestParams::default() };
+            set_size(&mut params.n_trees, section.trees);
+            set_size(&mut params.max_depth, section.max_depth);
+            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
+            set(&mut params.max_rows, section.sample_rows);
+            Learner::SmartcoreForest(params)
+        }
+    }
+}

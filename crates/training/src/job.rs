@@ -1,0 +1,293 @@
+//! The job: one TOML file that says where the events are, what is predicted, from what, and how the
+//! result is judged.
+//!
+//! A [`Job`] is what the file says with every default filled in; `segue train --explain` prints it and
+//! a published version carries it. Unknown keys, impossible windows and contradictions are
+//! [`JobError`]s that name the key and the nearest valid one.
+
+mod duration;
+mod error;
+mod explain;
+mod label;
+mod learner;
+mod resolve;
+mod source;
+mod spine;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use segue_events::RoleMap;
+use segue_features::FeatureDefinition;
+use serde::{Deserialize, Serialize};
+
+pub use duration::Span;
+pub use error::JobError;
+pub use label::{Label, LabelKind, LabelSection};
+pub use learner::{LearnerKind, LearnerSection};
+pub use source::{EventsSection, TableSection};
+pub use spine::{Spine, SpineSection};
+
+/// What a job predicts. Each task is a label definition and defaults, not a code path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// No activity in the label window.
+    Churn,
+    /// A request for support in the label window.
+    SupportNeed,
+    /// A conversion in the label window, by users who have not converted before.
+    Conversion,
+    /// First use of a feature in the label window.
+    Adoption,
+    /// Sum of a value over the label window.
+    LifetimeValue,
+    /// The onboarding step at which help is asked for first in the label window.
+    NeedsHelpAt,
+}
+
+impl Task {
+    /// The name in job files and artefacts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Churn => "churn",
+            Self::SupportNeed => "support_need",
+            Self::Conversion => "conversion",
+            Self::Adoption => "adoption",
+            Self::LifetimeValue => "lifetime_value",
+            Self::NeedsHelpAt => "needs_help_at",
+        }
+    }
+}
+
+/// How rows divide into train, calibrate and test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitSection {
+    /// `time` (later rows test earlier ones) or `user` (a hash of the user id).
+    pub by: SplitBy,
+    /// Share of rows for early stopping and calibration.
+    pub calibrate: f64,
+    /// Share of rows for every reported figure.
+    pub test: f64,
+    /// Least distance between a row and the next part; default: label gap + window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embargo: Option<Span>,
+}
+
+/// What divides rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitBy {
+    /// Time of the row.
+    Time,
+    /// Hash of the user.
+    User,
+}
+
+impl Default for SplitSection {
+    fn default() -> Self {
+        Self { by: SplitBy::Time, calibrate: 0.2, test: 0.25, embargo: None }
+    }
+}
+
+/// Other learners to fit beside the chosen one, as honest comparisons in the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompareSection {
+    /// Learner kinds.
+    pub learners: Vec<LearnerKind>,
+    /// Rows that the linfa and smartcore learners see at most; they are far slower than ours.
+    pub sample_rows: usize,
+}
+
+impl Default for CompareSection {
+    fn default() -> Self {
+        let learners =
+            vec![LearnerKind::Forest, LearnerKind::LinfaTree, LearnerKind::SmartcoreForest];
+        Self { learners, sample_rows: 5_000 }
+    }
+}
+
+/// Named conditions over scores, features and traits; the first that matches names the segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentEntry {
+    /// Name of the segment.
+    pub name: String,
+    /// CEL condition.
+    pub when: String,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// Thresholds that a version must hold to be promoted; stored with the version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatesSection {
+    /// Largest calibration error on the test rows.
+    pub max_calibration_error: f64,
+    /// How much worse than the champion the main metric may be, at the lower end of its interval.
+    pub non_inferiority_margin: f64,
+    /// Lowest AUC of any slice of enough rows (binary tasks).
+    pub min_slice_auc: f64,
+}
+
+impl Default for GatesSection {
+    fn default() -> Self {
+        Self { max_calibration_error: 0.05, non_inferiority_margin: 0.01, min_slice_auc: 0.5 }
+    }
+}
+
+/// Least data that a fit makes sense on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreflightSection {
+    /// Least rows of each class in the training part (binary and multiclass).
+    pub min_rows_per_class: usize,
+    /// Least rows in all (regression).
+    pub min_rows: usize,
+}
+
+impl Default for PreflightSection {
+    fn default() -> Self {
+        Self { min_rows_per_class: 50, min_rows: 200 }
+    }
+}
+
+/// The file as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobFile {
+    model: String,
+    task: Task,
+    #[serde(default = "default_seed")]
+    seed: u64,
+    events: Option<EventsSection>,
+    table: Option<TableSection>,
+    #[serde(default)]
+    roles: BTreeMap<String, Vec<String>>,
+    features: Option<FeatureDefinition>,
+    #[serde(default)]
+    label: LabelSection,
+    #[serde(default)]
+    eligibility: EligibilitySection,
+    #[serde(default)]
+    spine: SpineSection,
+    #[serde(default)]
+    split: SplitSection,
+    #[serde(default)]
+    preflight: PreflightSection,
+    #[serde(default)]
+    learner: LearnerSection,
+    #[serde(default)]
+    compare: CompareSection,
+    #[serde(default)]
+    slices: SlicesSection,
+    #[serde(default)]
+    segments: Option<Vec<SegmentEntry>>,
+    #[serde(default)]
+    gates: GatesSection,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EligibilitySection {
+    /// A condition over the history at `t`; unset takes the task's default, "" asks everyone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+}
+
+/// Columns whose values cut the test rows into slices for the report and the gates.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlicesSection {
+    /// Names of categorical features; unset takes the first three with 2 to 12 categories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Vec<String>>,
+}
+
+/// Where rows come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Raw events, made into rows by the evaluator.
+    Events(EventsJob),
+    /// A ready-made feature table.
+    Table(TableSection),
+}
+
+/// Everything that turns events into rows.
+#[derive(Debug, Clone)]
+pub struct EventsJob {
+    /// Files and mapping.
+    pub source: EventsSection,
+    /// Event names to roles.
+    pub roles: RoleMap,
+    /// Which features.
+    pub features: FeatureDefinition,
+    /// What is predicted.
+    pub label: Label,
+    /// Who is asked: a condition, or everyone.
+    pub eligibility: Option<String>,
+    /// When they are asked.
+    pub spine: Spine,
+}
+
+/// A checked job with every default in place.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Name under which versions are published.
+    pub model: String,
+    /// What is predicted.
+    pub task: Task,
+    /// Seeds everything that draws.
+    pub seed: u64,
+    /// Where rows come from.
+    pub origin: Origin,
+    /// How rows divide.
+    pub split: SplitSection,
+    /// Least data.
+    pub preflight: PreflightSection,
+    /// The learner and its parameters.
+    pub learner: LearnerSection,
+    /// Comparisons.
+    pub compare: CompareSection,
+    /// Slices.
+    pub slices: SlicesSection,
+    /// Segments, first match wins.
+    pub segments: Vec<SegmentEntry>,
+    /// Promotion thresholds.
+    pub gates: GatesSection,
+    /// Folder that relative paths start from: that of the job file.
+    pub folder: PathBuf,
+}
+
+impl Job {
+    /// Reads and checks a job file.
+    ///
+    /// # Errors
+    /// [`JobError`] names file, line, key, and the nearest valid key or value.
+    pub fn read(path: &Path) -> Result<Self, JobError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| JobError::Unreadable { path: path.to_owned(), source })?;
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Self::parse(&text, path, folder)
+    }
+
+    /// Checks the text of a job file; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// As [`Job::read`].
+    pub fn parse(text: &str, path: &Path, folder: PathBuf) -> Result<Self, JobError> {
+        let file: JobFile =
+            toml::from_str(text).map_err(|error| JobError::from_toml(path, text, &error))?;
+        file.resolve(path, folder)
+    }
+}

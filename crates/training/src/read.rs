@@ -1,0 +1,21 @@
+//! Files in: events to an [`EventLog`](segue_events::EventLog), feature tables to columns.
+
+mod derive;
+mod error;
+mod events;
+mod files;
+mod frame;
+mod json_lines;
+mod rejects;
+
+pub use error::ReadError;
+pub use events::{EventFiles, ReadSummary, read_events};
+pub use files::{FileKind, expand_globs};
+pub use frame::{Frame, FrameColumn};
+pub use rejects::Rejects;
+
+pub(crate) use files::open as open_file;
+pub(crate) use frame::no_column;
+
+/// Told how far reading has come: bytes done, bytes in all.
+pub type ReadProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);

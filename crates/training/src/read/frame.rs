@@ -1,0 +1,272 @@
+//! A table of a file, read by polars, seen as typed columns of a few kinds.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use polars::prelude::{
+    BooleanChunked, Column, CsvReadOptions, DataFrame, DataType, Float64Chunked, Int64Chunked,
+    ParquetReader, SerReader, StringChunked, TimeUnit,
+};
+
+use segue_events::{Cell, Record};
+
+use super::{FileKind, ReadError};
+
+/// A column with its kind.
+#[derive(Debug, Clone)]
+pub enum FrameColumn {
+    /// True or false.
+    Flag(BooleanChunked),
+    /// Whole numbers.
+    Integer(Int64Chunked),
+    /// Numbers.
+    Number(Float64Chunked),
+    /// Texts.
+    Text(StringChunked),
+    /// Instants in microseconds UTC.
+    Time(Int64Chunked),
+    /// Wall-clock times in microseconds, of a column without a zone.
+    WallTime(Int64Chunked),
+    /// A kind that nothing here can use, by name.
+    Unusable(String),
+}
+
+impl FrameColumn {
+    /// The value of row `row`.
+    #[must_use]
+    pub fn cell(&self, row: usize) -> Cell<'_> {
+        match self {
+            Self::Flag(values) => values.get(row).map_or(Cell::Null, Cell::Flag),
+            Self::Integer(values) => values.get(row).map_or(Cell::Null, Cell::Integer),
+            Self::Number(values) => values.get(row).map_or(Cell::Null, Cell::Number),
+            Self::Text(values) => {
+                values.get(row).map_or(Cell::Null, |text| Cell::Text(Cow::Borrowed(text)))
+            }
+            Self::Time(values) => values.get(row).map_or(Cell::Null, Cell::Time),
+            Self::WallTime(values) => values.get(row).map_or(Cell::Null, Cell::WallTime),
+            Self::Unusable(_) => Cell::Null,
+        }
+    }
+
+    /// What the column holds, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Flag(_) => "true/false",
+            Self::Integer(_) => "whole numbers",
+            Self::Number(_) => "numbers",
+            Self::Text(_) => "text",
+            Self::Time(_) | Self::WallTime(_) => "times",
+            Self::Unusable(name) => name,
+        }
+    }
+
+    fn of(column: &Column) -> Result<Self, polars::error::PolarsError> {
+        let cast = |to: &DataType| column.as_materialized_series().rechunk().cast(to);
+        Ok(match column.dtype() {
+            DataType::Boolean => {
+                Self::Flag(column.as_materialized_series().rechunk().bool()?.clone())
+            }
+            DataType::String | DataType::Categorical(_, _) | DataType::Enum(_, _) => {
+                Self::Text(cast(&DataType::String)?.str()?.clone())
+            }
+            dtype if dtype.is_integer() => Self::Integer(cast(&DataType::Int64)?.i64()?.clone()),
+            dtype if dtype.is_float() || dtype.is_decimal() => {
+                Self::Number(cast(&DataType::Float64)?.f64()?.clone())
+            }
+            DataType::Date | DataType::Datetime(_, _) => {
+                let zoned = matches!(column.dtype(), DataType::Datetime(_, Some(_)));
+                let micros = cast(&DataType::Datetime(TimeUnit::Microseconds, None))?;
+                let micros = micros.cast(&DataType::Int64)?.i64()?.clone();
+                if zoned { Self::Time(micros) } else { Self::WallTime(micros) }
+            }
+            DataType::Null => Self::Text(cast(&DataType::String)?.str()?.clone()),
+            dtype => Self::Unusable(dtype.to_string()),
+        })
+    }
+}
+
+/// A table in memory: named, typed columns of equal length.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    path: PathBuf,
+    first_row: usize,
+    n_rows: usize,
+    names: Vec<String>,
+    columns: Vec<FrameColumn>,
+}
+
+impl Frame {
+    /// Reads a whole CSV (also `.gz`) or Parquet file. CSV kinds are found by looking at every row.
+    ///
+    /// # Errors
+    /// [`ReadError`] with the path and what the parser says.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        match FileKind::of(path)? {
+            (FileKind::Csv, packed) => Self::read_csv(path, packed),
+            (FileKind::Parquet, _) => {
+                let table = parquet(path)?
+                    .finish()
+                    .map_err(|error| table_error(path, "Parquet", &error))?;
+                Self::of(path, 0, &table)
+            }
+            (FileKind::JsonLines, _) => Err(ReadError::Table {
+                path: path.to_owned(),
+                kind: "a table",
+                message: "JSON lines hold events, not a feature table; expected .csv or .parquet"
+                    .into(),
+            }),
+        }
+    }
+
+    fn read_csv(path: &Path, packed: bool) -> Result<Self, ReadError> {
+        let io = |source| ReadError::Io { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(io)?;
+        let mut bytes = Vec::new();
+        if packed {
+            MultiGzDecoder::new(file).read_to_end(&mut bytes).map_err(io)?;
+        } else {
+            file.read_to_end(&mut bytes).map_err(io)?;
+        }
+        let table = CsvReadOptions::default()
+            .with_infer_schema_length(None)
+            .into_reader_with_file_handle(Cursor::new(bytes))
+            .finish()
+            .map_err(|error| table_error(path, "CSV", &error))?;
+        Self::of(path, 0, &table)
+    }
+
+    /// Reads rows `start .. start + n_rows` of a Parquet file.
+    ///
+    /// # Errors
+    /// As [`Frame::read`].
+    pub fn read_parquet_slice(path: &Path, start: usize, n_rows: usize) -> Result<Self, ReadError> {
+        let table = parquet(path)?
+            .with_slice(Some((start, n_rows)))
+            .finish()
+            .map_err(|error| table_error(path, "Parquet", &error))?;
+        Self::of(path, start, &table)
+    }
+
+    /// Number of rows of a Parquet file, from its footer.
+    ///
+    /// # Errors
+    /// As [`Frame::read`].
+    pub fn parquet_n_rows(path: &Path) -> Result<usize, ReadError> {
+        parquet(path)?.num_rows().map_err(|error| table_error(path, "Parquet", &error))
+    }
+
+    /// Wraps a polars table; `path` names it in errors.
+    ///
+    /// # Errors
+    /// If a column cannot be cast.
+    pub fn of(path: &Path, first_row: usize, table: &DataFrame) -> Result<Self, ReadError> {
+        let names = table.get_column_names().into_iter().map(ToString::to_string).collect();
+        let columns = table
+            .columns()
+            .iter()
+            .map(FrameColumn::of)
+            .collect::<Result<_, _>>()
+            .map_err(|error| table_error(path, "a table", &error))?;
+        Ok(Self { path: path.to_owned(), first_row, n_rows: table.height(), names, columns })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Row of the file that this table's row 0 is.
+    #[must_use]
+    pub fn first_row(&self) -> usize {
+        self.first_row
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Names of the columns in file order.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The columns in file order.
+    #[must_use]
+    pub fn columns(&self) -> &[FrameColumn] {
+        &self.columns
+    }
+
+    /// Index of a column.
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|column| column == name)
+    }
+
+    /// A column by name; `key` is the job key that names it.
+    ///
+    /// # Errors
+    /// [`ReadError::NoColumn`] with what there is.
+    pub fn column(&self, name: &str, key: &str) -> Result<&FrameColumn, ReadError> {
+        match self.index_of(name) {
+            Some(index) => Ok(&self.columns[index]),
+            None => Err(no_column(&self.path, 1, name, key, &self.names)),
+        }
+    }
+}
+
+/// One row of a frame, with derived properties beside its columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FrameRow<'a> {
+    pub(super) frame: &'a Frame,
+    pub(super) row: usize,
+}
+
+impl Record for FrameRow<'_> {
+    fn cell(&self, key: &str) -> Option<Cell<'_>> {
+        self.frame.index_of(key).map(|column| self.frame.columns[column].cell(self.row))
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&str, Cell<'_>)) {
+        for (name, column) in self.frame.names.iter().zip(&self.frame.columns) {
+            visit(name, column.cell(self.row));
+        }
+    }
+}
+
+/// The error for a column that is not there, with the nearest name first.
+pub(crate) fn no_column(
+    path: &Path,
+    line: u64,
+    column: &str,
+    key: &str,
+    names: &[String],
+) -> ReadError {
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_by_key(|name| strsim::damerau_levenshtein(column, name));
+    let more = names.len().saturating_sub(12);
+    names.truncate(12);
+    let mut found = names.join(", ");
+    if more > 0 {
+        found.push_str(&format!(" and {more} more"));
+    }
+    let (path, column, key) = (path.to_owned(), column.to_owned(), key.to_owned());
+    ReadError::NoColumn { path, line, column, key, found }
+}
+
+fn parquet(path: &Path) -> Result<ParquetReader<File>, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    Ok(ParquetReader::new(File::open(path).map_err(io)?))
+}
+
+fn table_error(path: &Path, kind: &'static str, error: &polars::error::PolarsError) -> ReadError {
+    let message = error.to_string();
+    ReadError::Table { path: path.to_owned(), kind, message }
+}

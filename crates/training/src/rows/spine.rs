@@ -1,0 +1,157 @@
+//! The instants at which users are asked.
+
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobMatcher};
+use segue_events::{EventKind, EventLog, History, Micros, RoleMap, Symbols};
+use segue_features::EventPattern;
+
+use super::RowsError;
+use super::instant::instant_of;
+use crate::job::Spine;
+use crate::read::{Frame, ReadError};
+
+/// One microsecond after the trigger became known, so that the trigger itself is visible.
+const AFTER_TRIGGER_US: Micros = 1;
+
+/// Index of the history and instant of each row, in the order of users and then time.
+pub(crate) fn spine_of(
+    spine: &Spine,
+    log: &EventLog,
+    roles: &RoleMap,
+    folder: &Path,
+) -> Result<Vec<(usize, Micros)>, RowsError> {
+    let each = |rows: &dyn Fn(&History) -> Vec<Micros>| {
+        let of_history = |(index, history): (usize, &History)| {
+            rows(history).into_iter().map(move |t| (index, t)).collect::<Vec<_>>()
+        };
+        log.histories.iter().enumerate().flat_map(of_history).collect::<Vec<_>>()
+    };
+    Ok(match spine {
+        Spine::AfterStart { offset, event } => {
+            let matching = Matching::new(event, roles, &log.symbols)?;
+            each(&|history| {
+                let start = matching.events(history).next();
+                start.map(|at| history.event_ts()[at] + offset.us).into_iter().collect()
+            })
+        }
+        Spine::Grid { every, max_rows_per_user } => each(&|history| {
+            let Some(&first) = history.event_ts().first() else { return Vec::new() };
+            // grid points are multiples of `every` since 1970, so that they do not move with the data
+            let mut t = (log.last_known_ts.max(log.last_ts)).div_euclid(every.us) * every.us;
+            let mut rows = Vec::new();
+            while t > first && rows.len() < *max_rows_per_user {
+                rows.push(t);
+                t -= every.us;
+            }
+            rows.reverse();
+            rows
+        }),
+        Spine::AtEvent { event, offset, max_rows_per_user } => {
+            let matching = Matching::new(event, roles, &log.symbols)?;
+            each(&|history| {
+                let mut rows: Vec<Micros> = matching
+                    .events(history)
+                    .map(|at| {
+                        let trigger = history.event_ts()[at].max(history.known_ts()[at]);
+                        trigger + AFTER_TRIGGER_US + offset.us
+                    })
+                    .collect();
+                rows.sort_unstable();
+                rows.dedup();
+                rows.truncate(*max_rows_per_user);
+                rows
+            })
+        }
+        Spine::Table { file, user, time, offset } => {
+            from_table(&folder.join(file), user, time, offset.us, log)?
+        }
+    })
+}
+
+fn from_table(
+    path: &Path,
+    user: &str,
+    time: &str,
+    offset_us: Micros,
+    log: &EventLog,
+) -> Result<Vec<(usize, Micros)>, RowsError> {
+    let frame = Frame::read(path)?;
+    let users = frame.column(user, "spine.user")?;
+    let times = frame.column(time, "spine.time")?;
+    let mut rows = Vec::new();
+    for row in 0..frame.n_rows() {
+        let id = match users.cell(row) {
+            segue_events::Cell::Text(text) => text.into_owned(),
+            segue_events::Cell::Integer(number) => number.to_string(),
+            other => return Err(cell(&frame, row, user, &format!("{other:?}"), "a user id")),
+        };
+        let t = instant_of(&times.cell(row)).ok_or_else(|| {
+            let found = format!("{:?}", times.cell(row));
+            cell(&frame, row, time, &found, "microseconds UTC or a date and time")
+        })?;
+        // a user of the table without any event has no history to ask
+        if let Some(history) = log.index_of(&id) {
+            rows.push((history, t + offset_us));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    Ok(rows)
+}
+
+fn cell(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {
+    RowsError::Read(ReadError::CellValue {
+        path: frame.path().to_owned(),
+        line: row as u64 + 1,
+        column: column.to_owned(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+/// Which events of a log a pattern names, decided once per name.
+struct Matching {
+    is_match: Vec<bool>,
+}
+
+impl Matching {
+    fn new(pattern: &str, roles: &RoleMap, symbols: &Symbols) -> Result<Self, RowsError> {
+        let glob = |text: &str| -> Result<GlobMatcher, RowsError> {
+            GlobBuilder::new(text).build().map(|glob| glob.compile_matcher()).map_err(|error| {
+                RowsError::LabelEvents {
+                    message: format!("spine.event {text:?} is no glob: {error}"),
+                }
+            })
+        };
+        let is_match: Box<dyn Fn(&str) -> bool> = match EventPattern::parse(pattern) {
+            EventPattern::Role(role) => Box::new(move |name| roles.has_role(name, &role)),
+            EventPattern::Bare(text) if roles.contains(&text) => {
+                Box::new(move |name| roles.has_role(name, &text))
+            }
+            EventPattern::Glob(text) => {
+                let glob = glob(&text)?;
+                Box::new(move |name| glob.is_match(name))
+            }
+            EventPattern::Bare(text) if text.contains(['*', '?', '[', '{']) => {
+                let glob = glob(&text)?;
+                Box::new(move |name| glob.is_match(name))
+            }
+            EventPattern::Name(text) | EventPattern::Bare(text) => {
+                Box::new(move |name| name == text)
+            }
+        };
+        Ok(Self { is_match: symbols.iter().map(|(_, name)| is_match(name)).collect() })
+    }
+
+    /// Indices of the matching events of a history, in order. Traits and identity are no events here.
+    fn events<'a>(&'a self, history: &'a History) -> impl Iterator<Item = usize> + 'a {
+        (0..history.len()).filter(|&at| {
+            let activity = matches!(
+                history.kind()[at],
+                EventKind::Track | EventKind::Page | EventKind::Screen
+            );
+            activity && self.is_match[history.name()[at].index()]
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! Scoring files: feature tables or raw events in, one row of scores a case out, in bounded memory.
+
+mod csv_rows;
+mod events;
+mod features;
+mod output;
+
+use std::path::Path;
+
+use segue_features::{FeatureError, FeatureSet};
+use segue_model::{Model, Scratch, SegmentInputs, SegmentSet, Traits};
+use segue_registry::LoadedVersion;
+
+use crate::read::ReadError;
+use crate::write::WriteError;
+
+pub use events::{EventScoring, score_events};
+pub use features::score_features;
+
+/// Why a file cannot be scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// The input.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The output.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A feature set that does not read.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    /// A model of a plain table cannot be fed events.
+    #[error(
+        "model {model:?} was trained on a ready-made table and knows no events; give it --features"
+    )]
+    NoFeatureSet {
+        /// The model.
+        model: String,
+    },
+}
+
+/// A version ready to score files.
+#[derive(Debug)]
+pub struct FileScorer {
+    /// Name under which its columns appear.
+    pub name: String,
+    /// Its number.
+    pub version: u64,
+    /// The model.
+    pub model: Model,
+    /// Its segments, if any.
+    pub segments: Option<SegmentSet>,
+    /// How its rows are computed from events, if they are.
+    pub feature_set: Option<FeatureSet>,
+}
+
+impl FileScorer {
+    /// Takes a loaded version.
+    ///
+    /// # Errors
+    /// If its feature set does not read.
+    pub fn new(loaded: LoadedVersion) -> Result<Self, ScoreError> {
+        let feature_set = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose()?;
+        Ok(Self {
+            name: loaded.manifest.model.clone(),
+            version: loaded.manifest.version,
+            model: loaded.model,
+            segments: loaded.segments,
+            feature_set,
+        })
+    }
+}
+
+/// What scoring did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScoreSummary {
+    /// Rows written.
+    pub n_rows: u64,
+    /// Values that were neither a number nor missing where a number was expected; read as missing.
+    pub n_bad_numbers: u64,
+    /// Categories that the model does not know.
+    pub n_unseen_categories: u64,
+}
+
+/// The answers of all models for one row.
+struct Answers {
+    outputs: Vec<Vec<f64>>,
+    segments: Vec<Option<String>>,
+    reasons: Vec<String>,
+}
+
+/// Scores one row of each model; segments may look at the scores of all of them.
+fn answer(
+    scorers: &[FileScorer],
+    rows: &[Vec<f64>],
+    n_reasons: usize,
+    scratch: &mut Scratch,
+) -> Answers {
+    let outputs: Vec<Vec<f64>> = scorers
+        .iter()
+        .zip(rows)
+        .map(|(scorer, row)| scorer.model.score(row, scratch).outputs.to_vec())
+        .collect();
+    let best = |outputs: &Vec<f64>| outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let scores: Vec<(&str, f64)> = scorers
+        .iter()
+        .zip(&outputs)
+        .map(|(scorer, out)| (scorer.name.as_str(), best(out)))
+        .collect();
+    let traits = Traits::default();
+    let segment = |(index, scorer): (usize, &FileScorer)| {
+        let classes = scorer.model.classes().iter().map(String::as_str);
+        let class_scores: Vec<(&str, f64)> = classes.zip(outputs[index].iter().copied()).collect();
+        let assigned = scorer.segments.as_ref()?.assign(&SegmentInputs {
+            score: scores[index].1,
+            scores: &scores,
+            class_scores: &class_scores,
+            schema: scorer.model.schema(),
+            row: &rows[index],
+            traits: &traits,
+        });
+        assigned.segment.map(str::to_owned)
+    };
+    let segments = scorers.iter().enumerate().map(segment).collect();
+    let reasons = scorers
+        .iter()
+        .zip(rows)
+        .zip(&outputs)
+        .map(|((scorer, row), outputs)| reasons(&scorer.model, row, outputs, n_reasons))
+        .collect();
+    Answers { outputs, segments, reasons }
+}
+
+fn reasons(model: &Model, row: &[f64], outputs: &[f64], n_reasons: usize) -> String {
+    if n_reasons == 0 {
+        return String::new();
+    }
+    let mut best = 0;
+    for (output, value) in outputs.iter().enumerate() {
+        if *value > outputs[best] {
+            best = output;
+        }
+    }
+    let explanation = model.explain(row);
+    let reasons = model.reasons(&explanation, row, best, n_reasons);
+    let text = reasons.iter().map(|reason| {
+        let sign = if reason.contribution > 0.0 { '+' } else { '-' };
+        format!("{sign}{} ({:+.3})", reason.behaviour, reason.contribution)
+    });
+    text.collect::<Vec<_>>().join("; ")
+}
+
+/// Told rows done and rows in all (0: not known).
+pub type ScoreProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// What to write where.
+#[derive(Clone, Copy)]
+pub struct ScoreTarget<'a> {
+    /// `.parquet` or `.csv`.
+    pub path: &'a Path,
+    /// Reasons a row, 0 for none.
+    pub n_reasons: usize,
+    /// Told how far it is.
+    pub progress: ScoreProgress<'a>,
+}

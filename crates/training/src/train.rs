@@ -1,0 +1,252 @@
+//! The job from one end to the other: rows, fit, calibrate, compare, evaluate, and the files of a
+//! version, ready to publish.
+
+mod artefact;
+mod compare;
+mod evaluate;
+mod judge;
+mod preflight;
+
+use std::path::{Path, PathBuf};
+
+use segue_dataset::{Dataset, SchemaError};
+use segue_features::FeatureSet;
+use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
+use segue_registry::Draft;
+
+use crate::evaluation::{Evaluation, EvaluationError};
+use crate::fit::{FitError, FittedModel, Naming, fit_model};
+use crate::job::{EventsJob, Job, JobError, LearnerSection, Origin};
+use crate::read::{EventFiles, ReadSummary, read_events};
+use crate::rows::{Prepared, RowsError, rows_of_log, rows_of_table};
+use crate::watch::Watch;
+
+pub use evaluate::evaluate_version;
+pub(crate) use judge::assign;
+pub use judge::{Judged, judge};
+pub use preflight::Preflight;
+
+/// Why a job fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The job file.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Files, features, rows.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// Too little to learn from.
+    #[error("too little to learn from: {0}")]
+    Preflight(String),
+    /// Learners.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// Segments.
+    #[error("[[segments]]: {0}")]
+    Segments(#[from] SegmentError),
+    /// Evaluation.
+    #[error("evaluation: {0}")]
+    Evaluation(#[from] EvaluationError),
+    /// Holdout rows.
+    #[error("holdout: {0}")]
+    Holdout(#[from] HoldoutError),
+    /// A schema that another cannot be turned into.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A published model asks for columns that the rows do not have.
+    #[error("the model reads column {column:?}, which these rows do not have; they have: {found}")]
+    MissingColumn {
+        /// The column.
+        column: String,
+        /// What there is.
+        found: String,
+    },
+    /// The model predicts something else than the rows are labelled with.
+    #[error("the model predicts {model}, the job's rows are labelled for {rows}")]
+    TargetMismatch {
+        /// Kind of the model.
+        model: String,
+        /// Kind of the rows.
+        rows: String,
+    },
+}
+
+/// How to run.
+#[derive(Debug, Clone, Default)]
+pub struct TrainOptions {
+    /// Threads; results do not depend on it.
+    pub n_threads: usize,
+    /// File that takes each rejected row.
+    pub rejects: Option<PathBuf>,
+    /// Who publishes.
+    pub created_by: String,
+}
+
+/// A finished job.
+#[derive(Debug)]
+pub struct Trained {
+    /// The files of a version and what the registry says of it.
+    pub draft: Draft,
+    /// The model.
+    pub model: Model,
+    /// Its figures.
+    pub evaluation: Evaluation,
+    /// What was read, for jobs on events.
+    pub read: Option<ReadSummary>,
+    /// Rows by part and class.
+    pub preflight: Preflight,
+    /// The report page.
+    pub report_html: String,
+    /// Rounds or trees kept.
+    pub best_iteration: usize,
+}
+
+/// Rows of a job and what was read for them; with `fixed`, computed by that feature set instead of the
+/// job's.
+///
+/// # Errors
+/// [`RowsError`] with file, row, column or key.
+pub fn prepare(
+    job: &Job,
+    fixed: Option<&FeatureSet>,
+    options: &TrainOptions,
+    watch: &dyn Watch,
+) -> Result<(Prepared, Option<ReadSummary>), RowsError> {
+    match &job.origin {
+        Origin::Table(section) => {
+            watch.stage("reading table", 0);
+            Ok((rows_of_table(job, section, &job.folder.join(&section.file))?, None))
+        }
+        Origin::Events(events) => {
+            let (prepared, summary) = prepare_events(job, events, fixed, options, watch)?;
+            Ok((prepared, Some(summary)))
+        }
+    }
+}
+
+fn prepare_events(
+    job: &Job,
+    events: &EventsJob,
+    fixed: Option<&FeatureSet>,
+    options: &TrainOptions,
+    watch: &dyn Watch,
+) -> Result<(Prepared, ReadSummary), RowsError> {
+    watch.stage("reading events", 0);
+    let progress = |done: u64, _total: u64| watch.done(done);
+    let (log, summary) = read_events(EventFiles {
+        section: &events.source,
+        folder: &job.folder,
+        rejects: options.rejects.as_deref(),
+        progress: &progress,
+    })?;
+    let prepared = rows_of_log(job, events, &log, &summary, fixed, options.n_threads, watch)?;
+    Ok((prepared, summary))
+}
+
+/// Runs a job up to a draft that is ready to publish. Writes nothing but the rejects file.
+///
+/// # Errors
+/// [`TrainError`] with what to change.
+pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Trained, TrainError> {
+    let (prepared, read) = prepare(job, None, options, watch)?;
+    let preflight = Preflight::of(&prepared);
+    preflight.check(&job.preflight).map_err(TrainError::Preflight)?;
+    let parts = Parts::of(&prepared);
+    let naming = naming_of(job, &prepared);
+    let segments = segments_of(job)?;
+    segments.check(prepared.dataset.schema(), &[job.model.as_str()])?;
+
+    let fitted = fit_stage(&job.learner, job.seed, &parts, &naming, options, watch)?;
+    let others = compare::fit_others(job, &parts, &naming, options, watch)?;
+    watch.stage("evaluating", 0);
+    let judged = judge(&fitted.model, &segments, &prepared, &parts, others, job)?;
+    watch.stage("writing the report", 0);
+    let made = artefact::make(artefact::Made {
+        job,
+        prepared: &prepared,
+        parts: &parts,
+        fitted: &fitted,
+        segments: &segments,
+        judged: &judged,
+        read: read.as_ref(),
+        preflight: &preflight,
+        created_by: &options.created_by,
+    })?;
+    Ok(Trained {
+        draft: made.draft,
+        report_html: made.report_html,
+        best_iteration: fitted.fitted.best_iteration,
+        model: fitted.model,
+        evaluation: judged.evaluation,
+        read,
+        preflight,
+    })
+}
+
+/// The three parts as datasets of their own.
+#[derive(Debug)]
+pub struct Parts {
+    /// Rows to fit.
+    pub train: Dataset,
+    /// Rows to stop early and calibrate.
+    pub calibrate: Dataset,
+    /// Rows to judge.
+    pub test: Dataset,
+}
+
+impl Parts {
+    /// Copies the rows of each part.
+    #[must_use]
+    pub fn of(prepared: &Prepared) -> Self {
+        let select = |rows: &[u32]| prepared.dataset.select(rows);
+        let split = &prepared.split;
+        Self {
+            train: select(&split.train),
+            calibrate: select(&split.calibrate),
+            test: select(&split.test),
+        }
+    }
+}
+
+fn naming_of(job: &Job, prepared: &Prepared) -> Naming {
+    let columns = 0..prepared.dataset.schema().len();
+    let (behaviours, feature_set_hash) = match &prepared.feature_set {
+        Some(set) => {
+            (columns.map(|column| set.behaviour(column)).collect(), Some(set.hash().to_owned()))
+        }
+        None => (Vec::new(), None),
+    };
+    Naming { task: job.task.name().to_owned(), behaviours, feature_set_hash }
+}
+
+/// The segments of a job, compiled.
+///
+/// # Errors
+/// A condition that does not compile.
+pub fn segments_of(job: &Job) -> Result<SegmentSet, SegmentError> {
+    let segments = job.segments.iter().map(|entry| segue_model::Segment {
+        name: entry.name.clone(),
+        when: entry.when.clone(),
+        description: entry.description.clone(),
+    });
+    SegmentSet::new(segments.collect())
+}
+
+fn fit_stage(
+    section: &LearnerSection,
+    seed: u64,
+    parts: &Parts,
+    naming: &Naming,
+    options: &TrainOptions,
+    watch: &dyn Watch,
+) -> Result<FittedModel, FitError> {
+    watch.stage(&format!("fitting {}", section.kind.name()), 0);
+    let n_threads = options.n_threads.max(1);
+    fit_model(section, seed, &parts.train, &parts.calibrate, naming, n_threads, watch)
+}
+
+/// The folder-independent name of a file, for lineage.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

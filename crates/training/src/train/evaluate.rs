@@ -1,0 +1,72 @@
+//! A published version against the test rows of a job.
+
+use std::sync::Arc;
+
+use segue_dataset::{Dataset, Matrix, Schema, UNSEEN_CATEGORY};
+use segue_model::SegmentSet;
+
+use super::{Judged, Parts, TrainError, TrainOptions, judge, prepare};
+use crate::job::Job;
+use crate::rows::Prepared;
+use crate::score::FileScorer;
+use crate::watch::Watch;
+
+/// Computes the job's rows with the version's own features and judges the version on the test part.
+///
+/// # Errors
+/// A column that the version reads and a table lacks, or labels of another kind.
+pub fn evaluate_version(
+    job: &Job,
+    version: &FileScorer,
+    options: &TrainOptions,
+    watch: &dyn Watch,
+) -> Result<Judged, TrainError> {
+    let (prepared, _) = prepare(job, version.feature_set.as_ref(), options, watch)?;
+    if prepared.dataset.target().kind != *version.model.target() {
+        return Err(TrainError::TargetMismatch {
+            model: format!("{:?}", version.model.target()),
+            rows: format!("{:?}", prepared.dataset.target().kind),
+        });
+    }
+    let dataset = align(&prepared.dataset, version.model.schema())?;
+    let prepared = Prepared { dataset, ..prepared };
+    let parts = Parts::of(&prepared);
+    let none = SegmentSet::new(Vec::new())?;
+    let segments = version.segments.as_ref().unwrap_or(&none);
+    watch.stage("evaluating", 0);
+    judge(&version.model, segments, &prepared, &parts, Vec::new(), job)
+}
+
+/// The columns of `schema` by name, categories by text.
+fn align(dataset: &Dataset, schema: &Arc<Schema>) -> Result<Dataset, TrainError> {
+    if dataset.schema().digest() == schema.digest() {
+        return Ok(dataset.clone());
+    }
+    let columns = schema.features().iter().enumerate().map(|(to, feature)| {
+        let from = dataset.schema().index_of(&feature.name).ok_or_else(|| {
+            let names = dataset.schema().features().iter().map(|feature| feature.name.as_str());
+            TrainError::MissingColumn {
+                column: feature.name.clone(),
+                found: names.collect::<Vec<_>>().join(", "),
+            }
+        })?;
+        let values = dataset.features().column(from);
+        Ok(match dataset.schema().features()[from].vocabulary() {
+            Some(vocabulary) if feature.is_category() => values
+                .iter()
+                .map(|&code| match code {
+                    code if code.is_nan() => code,
+                    code if code < 0.0 => UNSEEN_CATEGORY,
+                    code => schema.category_code(to, &vocabulary[code as usize]),
+                })
+                .collect(),
+            _ => values.to_vec(),
+        })
+    });
+    let columns = columns.collect::<Result<Vec<Vec<f64>>, TrainError>>()?;
+    let matrix = Matrix::from_columns(dataset.n_rows(), columns);
+    let (target, keys) = (dataset.target().clone(), dataset.keys().clone());
+    let weight = dataset.weight().map(<[f64]>::to_vec);
+    let aligned = Dataset::new(Arc::clone(schema), matrix, target, weight, keys);
+    aligned.map_err(|error| TrainError::Rows(error.into()))
+}
