@@ -55,6 +55,16 @@ const WELL_KNOWN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "support_request",
+        &[
+            "live[ _-]chat[ _-]conversation[ _-]started",
+            "*[ _-]ticket[ _-]{opened,created,submitted}",
+            "ticket[ _-]{opened,created,submitted}",
+            "contact[ _-]support",
+            "support[ _-]{request*,contacted}",
+        ],
+    ),
+    (
         "conversion",
         &[
             "conversion",
@@ -253,12 +263,13 @@ mod tests {
             ("Trial Started", "trial_start"),
             ("Order Completed", "conversion"),
             ("Account Deleted", "cancel"),
-            ("Live Chat Conversation Started", "help_visit"),
             ("$pageview", "page_view"),
             ("Onboarding Step 3", "onboarding_step"),
         ] {
             assert_eq!(roles(name), [role], "{name}");
         }
+        let chat = roles("Live Chat Conversation Started");
+        assert_eq!(chat, ["help_visit", "support_request"]);
         assert!(roles("domain_register").is_empty());
         assert!(roles("").is_empty());
     }
