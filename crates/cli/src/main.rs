@@ -1,2 +1,58 @@
-//! The one binary.
-fn main() {}
+//! `segue`: from raw sessions to a live, explained score, in one binary.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong arguments
+//! (from clap), 65 the data or the job is not usable, 75 someone else was faster (try again).
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+
+mod args;
+mod commands;
+mod console;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, Command};
+use console::Console;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    // the server's own story belongs on a server's terminal; elsewhere only what went wrong
+    let level = if matches!(args.command, Command::Serve(_)) { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("SEGUE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let console = Console::new(args.json, args.quiet);
+    match run(args.command, &console) {
+        Ok(code) => code,
+        Err(error) => {
+            console.error(&error);
+            ExitCode::from(commands::exit_code(&error))
+        }
+    }
+}
+
+fn run(command: Command, console: &Console) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(args) => commands::init::run(&args, console)?,
+        Command::Simulate(args) => commands::simulate::run(&args, console)?,
+        Command::Features(args) => commands::features::run(&args, console)?,
+        Command::Train(args) => commands::train::run(&args, console)?,
+        Command::Evaluate(args) => commands::evaluate::run(&args, console)?,
+        Command::Report(args) => commands::report::run(&args, console)?,
+        Command::Models(args) => return commands::models::run(&args, console),
+        Command::Promote(args) => commands::promote::run(&args, console)?,
+        Command::Rollback(args) => commands::rollback::run(&args, console)?,
+        Command::Score(args) => commands::score::run(&args, console)?,
+        Command::Segments(args) => commands::segments::run(&args, console)?,
+        Command::Serve(args) => commands::serve::run(&args, console)?,
+        Command::Demo(args) => commands::demo::run(&args, console)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -114,7 +114,11 @@ pub struct InitOptions {
 ///
 /// # Errors
 /// [`InitError`] with the file, the column, and the way out.
-pub fn profile(files: &[String], folder: &Path, watch: &dyn Watch) -> Result<LogProfile, InitError> {
+pub fn profile(
+    files: &[String],
+    folder: &Path,
+    watch: &dyn Watch,
+) -> Result<LogProfile, InitError> {
     let paths = expand_globs(files, folder)?;
     let mut sniffed = sniff::sniff(files, &sample::Sample::read(&paths[0])?)?;
     watch.stage("reading events", 0);
@@ -179,12 +183,13 @@ fn lateness(log: &EventLog, summary: &ReadSummary) -> Span {
 }
 
 fn rejects(summary: &ReadSummary) -> Vec<RejectProfile> {
-    let profile = |(reason, n_records, example): &(segue_events::RejectReason, u64, String)| RejectProfile {
-        code: reason.code().to_owned(),
-        reason: reason.description().to_owned(),
-        n_records: *n_records,
-        example: example.clone(),
-    };
+    let profile =
+        |(reason, n_records, example): &(segue_events::RejectReason, u64, String)| RejectProfile {
+            code: reason.code().to_owned(),
+            reason: reason.description().to_owned(),
+            n_records: *n_records,
+            example: example.clone(),
+        };
     summary.rejects.iter().map(profile).collect()
 }
 
@@ -193,9 +198,15 @@ fn counts(log: &EventLog, summary: &ReadSummary) -> Vec<(String, u64)> {
     let table = log.counts.table().into_iter();
     let of_log = table.filter(|(code, _, _)| !shown_above.contains(code));
     let notes = [
-        ("events without a time of receipt: taken as known when they happened", summary.notes.without_known_time),
+        (
+            "events without a time of receipt: taken as known when they happened",
+            summary.notes.without_known_time,
+        ),
         ("event times corrected for a wrong client clock", summary.notes.skew_corrected),
-        ("events without an id of their own: duplicates among them stay", summary.notes.without_event_id),
+        (
+            "events without an id of their own: duplicates among them stay",
+            summary.notes.without_event_id,
+        ),
     ];
     let all = of_log.map(|(_, words, n)| (words, n)).chain(notes);
     all.filter(|(_, n)| *n > 0).map(|(words, n)| (words.to_owned(), n)).collect()

@@ -5,6 +5,7 @@
 //! a published version carries it. Unknown keys, impossible windows and contradictions are
 //! [`JobError`]s that name the key and the nearest valid one.
 
+mod check;
 mod duration;
 mod error;
 mod explain;
@@ -291,3 +292,6 @@ impl Job {
         file.resolve(path, folder)
     }
 }
+
+#[cfg(test)]
+mod tests;

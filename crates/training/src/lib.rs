@@ -1,8 +1,10 @@
 //! The job: files to histories to dataset to a calibrated, evaluated, published model.
 
+pub mod describe;
 pub mod evaluation;
 pub mod export;
 pub mod fit;
+pub mod init;
 pub mod job;
 pub mod read;
 pub mod report;

@@ -28,6 +28,22 @@ pub enum JobError {
         /// The nearest valid key, or all of them.
         hint: String,
     },
+    /// A word that its key does not take.
+    #[error("{}:{line}: unknown value {found:?} of {key}{place}; {hint}", path.display())]
+    UnknownValue {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// What it says.
+        found: String,
+        /// ` in [section]`, or nothing.
+        place: String,
+        /// The nearest valid word, or all of them.
+        hint: String,
+    },
     /// TOML that does not parse, or a value of another type.
     #[error("{}:{line}: {message}{place}", path.display())]
     Syntax {
@@ -73,6 +89,11 @@ impl JobError {
         let message = error.message().to_owned();
         let path = path.to_owned();
         match unknown_and_valid(&message) {
+            Some((found, valid)) if message.starts_with("unknown variant") => {
+                let hint = nearest(&found, &valid);
+                let key = here.split('=').next().unwrap_or_default().trim().to_owned();
+                Self::UnknownValue { path, line, key, found, place, hint }
+            }
             Some((key, valid)) => {
                 let hint = nearest(&key, &valid);
                 Self::UnknownKey { path, line, key, place, hint }

@@ -23,7 +23,7 @@ impl JobFile {
         let (compare, slices, gates) =
             (self.compare.clone(), self.slices.clone(), self.gates.clone());
         let origin = self.origin(path)?;
-        Ok(Job {
+        let job = Job {
             model,
             task,
             seed,
@@ -36,7 +36,9 @@ impl JobFile {
             segments,
             gates,
             folder,
-        })
+        };
+        job.check(path)?;
+        Ok(job)
     }
 
     fn origin(self, path: &Path) -> Result<Origin, JobError> {
@@ -204,7 +206,10 @@ fn resolve_spine(section: &SpineSection, path: &Path) -> Result<Spine, JobError>
             JobError::value(path, &format!("spine.{key}"), format!("a spine at {name:?} needs it"))
         })
     };
-    let max_rows_per_user = section.max_rows_per_user.unwrap_or(4).max(1);
+    let max_rows_per_user = section.max_rows_per_user.unwrap_or(4);
+    if max_rows_per_user == 0 {
+        return Err(JobError::value(path, "spine.max_rows_per_user", "is 0, which leaves no row"));
+    }
     Ok(match kind {
         SpineKind::AfterStart => Spine::AfterStart {
             offset: section.offset.unwrap_or(Span::days(7)),

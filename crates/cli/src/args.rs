@@ -1,0 +1,383 @@
+//! What the command line takes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Predictive segmentation: learns from session histories who will churn, need support or convert,
+/// and tells your back-end while the user is still on the page.
+#[derive(Debug, Parser)]
+#[command(name = "segue", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print JSON on stdout, for machines.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress bars and no notes.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at event files and write a job that already runs
+    Init(Init),
+    /// Make seeded onboarding histories with planted causes
+    Simulate(Simulate),
+    /// Write the feature table of a job, for other tools
+    Features(Features),
+    /// Run a job: train, calibrate, evaluate, publish a version
+    Train(Train),
+    /// Measure a published version on the test rows of a job
+    Evaluate(Evaluate),
+    /// Write or locate the report of a version
+    Report(Report),
+    /// List, show, compare and verify what is published
+    Models(Models),
+    /// Point an alias at a version, if the gates let it
+    Promote(Promote),
+    /// Point an alias back at the version before
+    Rollback(Rollback),
+    /// Score event files or feature tables
+    Score(Score),
+    /// Describe a model's segments in words
+    Segments(Segments),
+    /// Serve models over gRPC
+    Serve(Serve),
+    /// See all of it once: simulate, train, promote, serve, score
+    Demo(Demo),
+}
+
+/// Where versions are kept.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RegistryArgs {
+    /// Registry: a folder, or an object-store URL
+    #[arg(long, env = "SEGUE_REGISTRY", default_value = "models", value_name = "DIR|URL")]
+    pub(crate) registry: String,
+}
+
+/// A job and how to run it.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct JobArgs {
+    /// Job file
+    pub(crate) job: PathBuf,
+    /// Folder that the job's relative paths start from [default: the job's own]
+    #[arg(long, env = "SEGUE_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Threads; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Write each rejected row to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rejects: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Init {
+    /// Event files or globs
+    #[arg(required = true)]
+    pub(crate) events: Vec<String>,
+    /// Where to write the job
+    #[arg(long, short, default_value = "job.toml", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Name of the model [default: the task's]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Overwrite an existing job
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Simulate {
+    /// Folder for events.jsonl and truth.csv
+    #[arg(long, short, default_value = "simulated", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Users
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) users: u64,
+    /// Seed; the same seed gives the same bytes
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Days over which users sign up
+    #[arg(long, default_value_t = 150)]
+    pub(crate) signup_days: u32,
+    /// Leave out duplicates, late arrivals, wrong clocks and bots
+    #[arg(long)]
+    pub(crate) clean: bool,
+    /// Share of lines that are not JSON
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) malformed: f64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Features {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// .parquet or .csv
+    #[arg(long, short, default_value = "features.parquet", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Print the job with every default in place, and stop
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Train and evaluate, publish nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Also write the report here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Who publishes
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub(crate) actor: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Evaluate {
+    /// MODEL, MODEL@ALIAS or MODEL@VERSION [default alias: champion, else the newest version]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Report {
+    /// MODEL, MODEL@ALIAS or MODEL@VERSION
+    pub(crate) model: String,
+    /// Where to write the page
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Models {
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// All models with their aliases
+    List {
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// A model's versions, or one version whole
+    Show {
+        /// MODEL, MODEL@ALIAS or MODEL@VERSION
+        model: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// What differs between two versions
+    Diff {
+        /// Model
+        model: String,
+        /// Version before
+        before: u64,
+        /// Version after
+        after: u64,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// Who changed what, when and why
+    Log {
+        /// Model
+        model: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// Check every checksum and the whole chain of events
+    Verify {
+        /// Model [default: all]
+        model: Option<String>,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+    /// Point an alias at a version without gates (not for `champion`: use promote)
+    Alias {
+        /// Model
+        model: String,
+        /// Alias
+        alias: String,
+        /// Version
+        version: u64,
+        /// Why, for the audit trail
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Who
+        #[arg(long, env = "USER", default_value = "unknown")]
+        actor: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Promote {
+    /// Model
+    pub(crate) model: String,
+    /// Version
+    pub(crate) version: u64,
+    /// Alias to move
+    #[arg(long, default_value = "champion")]
+    pub(crate) alias: String,
+    /// Why, for the audit trail
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Refuse if the model has changed since this etag was read
+    #[arg(long)]
+    pub(crate) etag: Option<String>,
+    /// Run the gates, change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Promote although a gate fails; the audit trail says so
+    #[arg(long)]
+    pub(crate) override_gates: bool,
+    /// Who
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub(crate) actor: String,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rollback {
+    /// Model
+    pub(crate) model: String,
+    /// Alias to move
+    #[arg(long, default_value = "champion")]
+    pub(crate) alias: String,
+    /// Version to go back to [default: where the alias was before]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<u64>,
+    /// Why, for the audit trail
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub(crate) actor: String,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["job", "features"]))]
+pub(crate) struct Score {
+    /// One or more of MODEL, MODEL@ALIAS, MODEL@VERSION
+    #[arg(required = true)]
+    pub(crate) models: Vec<String>,
+    /// Job whose [events] say where the events are and how they read
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<PathBuf>,
+    /// Feature table, .parquet or .csv
+    #[arg(long, value_name = "FILE")]
+    pub(crate) features: Option<PathBuf>,
+    /// Event files instead of those of the job
+    #[arg(long, value_name = "FILE", requires = "job", conflicts_with = "features")]
+    pub(crate) events: Vec<String>,
+    /// Instant to score at, such as 2026-03-01T00:00:00Z [default: the end of the data]
+    #[arg(long, value_name = "TIME", requires = "job", conflicts_with = "features")]
+    pub(crate) at: Option<String>,
+    /// Columns of the table to copy to the output
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        requires = "features",
+        conflicts_with = "job",
+        value_delimiter = ','
+    )]
+    pub(crate) keep: Vec<String>,
+    /// Reasons a row
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) reasons: usize,
+    /// .parquet or .csv
+    #[arg(long, short, default_value = "scores.parquet", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Folder that the job's relative paths start from [default: the job's own]
+    #[arg(long, env = "SEGUE_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Write each rejected row to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rejects: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Segments {
+    #[command(subcommand)]
+    pub(crate) command: SegmentsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SegmentsCommand {
+    /// Each segment as readable rules, with their fidelity
+    Describe {
+        /// MODEL, MODEL@ALIAS or MODEL@VERSION
+        model: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// Models that must be loaded before the server says it is ready [default: all with a champion]
+    pub(crate) models: Vec<String>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Address of the gRPC services
+    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    pub(crate) grpc: SocketAddr,
+    /// Address of /metrics, /healthz and /readyz
+    #[arg(long, default_value = "127.0.0.1:9464", value_name = "ADDR")]
+    pub(crate) http: SocketAddr,
+    /// Seconds between looks at the registry
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub(crate) poll: f64,
+    /// Largest number of rows in a batch
+    #[arg(long, default_value_t = 10_000, value_name = "ROWS")]
+    pub(crate) max_batch_rows: usize,
+    /// Scoring requests under way at once; more are refused with RESOURCE_EXHAUSTED
+    #[arg(long, default_value_t = 512, value_name = "N")]
+    pub(crate) max_in_flight: usize,
+    /// Seconds that requests are still taken after a stop signal
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    pub(crate) pre_drain: f64,
+    /// Seconds after which unfinished requests are cut off
+    #[arg(long, default_value_t = 25.0, value_name = "SECONDS")]
+    pub(crate) drain_timeout: f64,
+    /// Listen beyond loopback although there is no TLS and no authentication yet
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Folder for everything that is made
+    #[arg(long, short, default_value = "target/demo", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Simulated users
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) users: u64,
+    /// Seed
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}

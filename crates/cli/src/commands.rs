@@ -1,0 +1,134 @@
+//! One module a command, and what they share.
+
+pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod features;
+pub(crate) mod init;
+pub(crate) mod models;
+pub(crate) mod promote;
+pub(crate) mod report;
+pub(crate) mod rollback;
+pub(crate) mod score;
+pub(crate) mod segments;
+pub(crate) mod serve;
+pub(crate) mod simulate;
+pub(crate) mod train;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, bail};
+use segue_registry::{Choice, GateOutcome, GateResult, Registry, RegistryError};
+use segue_training::job::{Job, JobError};
+use segue_training::read::ReadError;
+use segue_training::rows::RowsError;
+use segue_training::score::ScoreError;
+use segue_training::train::{TrainError, TrainOptions};
+
+use crate::args::JobArgs;
+use crate::console::table;
+
+/// Data or a job that cannot be used (`EX_DATAERR`).
+const EXIT_DATA: u8 = 65;
+/// Someone else was faster (`EX_TEMPFAIL`).
+const EXIT_CONFLICT: u8 = 75;
+
+/// The exit code that tells a script what kind of failure it was.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<RegistryError>() {
+            return match error {
+                RegistryError::Conflict { .. } | RegistryError::EtagMismatch { .. } => {
+                    EXIT_CONFLICT
+                }
+                _ => 1,
+            };
+        }
+        if cause.is::<JobError>() || cause.is::<ReadError>() || cause.is::<RowsError>() {
+            return EXIT_DATA;
+        }
+        if cause.is::<TrainError>() {
+            return EXIT_DATA;
+        }
+        if let Some(ScoreError::Read(_) | ScoreError::NoFeatureSet { .. }) = cause.downcast_ref() {
+            return EXIT_DATA;
+        }
+    }
+    1
+}
+
+/// Opens a registry. With `SEGUE_CRASH_AT_STEP=N` the process aborts at its N-th write step, as a
+/// power cut would: for tests of what is left behind.
+pub(crate) fn open_registry(location: &str) -> anyhow::Result<Registry> {
+    let registry = Registry::open(location)?;
+    let Ok(step) = std::env::var("SEGUE_CRASH_AT_STEP") else { return Ok(registry) };
+    let crash_at: usize = step.parse().context("SEGUE_CRASH_AT_STEP is no number")?;
+    let steps = Arc::new(AtomicUsize::new(0));
+    Ok(registry.with_step_hook(Arc::new(move |_step: &str| {
+        if steps.fetch_add(1, Ordering::SeqCst) + 1 == crash_at {
+            std::process::abort();
+        }
+        Ok(())
+    })))
+}
+
+/// Reads a job; `--data` moves the folder that its paths start from.
+pub(crate) fn read_job(args: &JobArgs) -> anyhow::Result<Job> {
+    let mut job = Job::read(&args.job)?;
+    if let Some(data) = &args.data {
+        job.folder.clone_from(data);
+    }
+    Ok(job)
+}
+
+pub(crate) fn train_options(args: &JobArgs, actor: &str) -> TrainOptions {
+    TrainOptions {
+        n_threads: n_threads(args.threads),
+        rejects: args.rejects.clone(),
+        created_by: actor.to_owned(),
+    }
+}
+
+pub(crate) fn n_threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// `MODEL`, `MODEL@ALIAS` or `MODEL@VERSION` to a model and a version. Without a choice: the champion,
+/// or the newest version while there is none.
+pub(crate) fn resolve(registry: &Registry, text: &str) -> anyhow::Result<(String, u64)> {
+    let (model, choice) = match text.split_once('@') {
+        None => (text, None),
+        Some((model, choice)) => (model, Some(choice)),
+    };
+    let version = match choice {
+        Some(choice) => match choice.parse::<u64>() {
+            Ok(version) => registry.resolve(model, &Choice::Version(version))?,
+            Err(_) => registry.resolve(model, &Choice::Alias(choice.to_owned()))?,
+        },
+        None => match registry.resolve(model, &Choice::Champion) {
+            Ok(version) => version,
+            Err(RegistryError::AliasNotFound { .. }) => match registry.versions(model)?.last() {
+                Some(manifest) => manifest.version,
+                None => bail!("model {model:?} has no version yet; publish one with segue train"),
+            },
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok((model.to_owned(), version))
+}
+
+/// Gates as a table.
+pub(crate) fn gate_table(gates: &[GateResult]) -> String {
+    let rows: Vec<Vec<String>> = gates
+        .iter()
+        .map(|gate| {
+            let outcome = match gate.outcome {
+                GateOutcome::Passed => "passed",
+                GateOutcome::Failed => "FAILED",
+                GateOutcome::Skipped => "skipped",
+            };
+            vec![gate.gate.clone(), outcome.to_owned(), gate.message.clone()]
+        })
+        .collect();
+    table(&["gate", "outcome", "why"], &rows)
+}

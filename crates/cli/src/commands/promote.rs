@@ -1,0 +1,54 @@
+//! `segue promote`.
+
+use segue_registry::{PromoteRequest, RegistryError};
+use serde_json::json;
+
+use super::{gate_table, open_registry};
+use crate::args::Promote;
+use crate::console::Console;
+
+pub(crate) fn run(args: &Promote, console: &Console) -> anyhow::Result<()> {
+    let registry = open_registry(&args.registry.registry)?;
+    let request = PromoteRequest {
+        model: args.model.clone(),
+        version: args.version,
+        alias: args.alias.clone(),
+        etag: args.etag.clone(),
+        actor: args.actor.clone(),
+        reason: args.reason.clone(),
+        validate_only: args.dry_run,
+        override_gates: args.override_gates,
+        ..PromoteRequest::default()
+    };
+    let promoted = match registry.promote(&request) {
+        Ok(promoted) => promoted,
+        Err(RegistryError::GateFailed(gates)) => {
+            console.say(&gate_table(&gates));
+            return Err(RegistryError::GateFailed(gates).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let machine = json!({
+        "model": args.model,
+        "version": args.version,
+        "alias": args.alias,
+        "previous_version": promoted.previous_version,
+        "generation": promoted.generation,
+        "etag": promoted.etag,
+        "gates": promoted.gates,
+        "dry_run": args.dry_run,
+    });
+    console.result(&machine, || {
+        let from = match promoted.previous_version {
+            Some(version) => format!("version {version}"),
+            None => "nothing".to_owned(),
+        };
+        let (alias, model, to) = (&args.alias, &args.model, args.version);
+        let done = if args.dry_run { "would move" } else { "moved" };
+        format!(
+            "{}\n{alias} of {model} {done} from {from} to version {to}",
+            gate_table(&promoted.gates)
+        )
+    });
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! `segue score`.
+
+use anyhow::Context;
+use segue_training::job::{EventsSection, Job, Origin};
+use segue_training::read::{EventFiles, read_events};
+use segue_training::score::{EventScoring, FileScorer, ScoreTarget, score_events, score_features};
+use segue_training::watch::Watch;
+use serde_json::json;
+
+use super::{open_registry, resolve};
+use crate::args::Score;
+use crate::console::Console;
+
+pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
+    let registry = open_registry(&args.registry.registry)?;
+    let mut scorers = Vec::new();
+    for text in &args.models {
+        let (model, version) = resolve(&registry, text)?;
+        if scorers.iter().any(|scorer: &FileScorer| scorer.name == model) {
+            anyhow::bail!(
+                "{model} is named twice, and the columns of the output bear its name; score one version at a time"
+            );
+        }
+        scorers.push(FileScorer::new(registry.load(&model, version)?)?);
+    }
+    let progress = |done: u64, _total: u64| console.done(done);
+    let target = ScoreTarget { path: &args.out, n_reasons: args.reasons, progress: &progress };
+    let summary = match (&args.features, &args.job) {
+        (Some(features), _) => {
+            console.stage("scoring rows", 0);
+            score_features(&scorers, features, &args.keep, target)?
+        }
+        (None, Some(path)) => {
+            let mut job = Job::read(path)?;
+            if let Some(data) = &args.data {
+                job.folder.clone_from(data);
+            }
+            let Origin::Events(events) = &job.origin else {
+                anyhow::bail!(
+                    "{} starts from a table; give the rows with --features",
+                    path.display()
+                );
+            };
+            let files = if args.events.is_empty() {
+                events.source.files.clone()
+            } else {
+                args.events.clone()
+            };
+            let folder =
+                if args.events.is_empty() { job.folder.clone() } else { std::path::PathBuf::new() };
+            let section = EventsSection { files, ..events.source.clone() };
+            console.stage("reading events", 0);
+            let (log, read) = read_events(EventFiles {
+                section: &section,
+                folder: &folder,
+                rejects: args.rejects.as_deref(),
+                progress: &progress,
+            })?;
+            for (reason, n, example) in &read.rejects {
+                console.note(&format!("{n} rejected: {} ({example})", reason.description()));
+            }
+            let at = args.at.as_deref().map(parse_instant).transpose()?;
+            console.stage("scoring users", log.histories.len() as u64);
+            score_events(&scorers, &log, EventScoring { at }, target)?
+        }
+        (None, None) => anyhow::bail!("give --features FILE or --job JOB"),
+    };
+    let versions: Vec<_> = scorers
+        .iter()
+        .map(|scorer| json!({ "model": scorer.name, "version": scorer.version }))
+        .collect();
+    let machine = json!({
+        "out": args.out.display().to_string(),
+        "n_rows": summary.n_rows,
+        "n_bad_numbers": summary.n_bad_numbers,
+        "n_unseen_categories": summary.n_unseen_categories,
+        "models": versions,
+    });
+    console.result(&machine, || {
+        let mut text = format!("{} rows in {}", summary.n_rows, args.out.display());
+        if summary.n_bad_numbers > 0 {
+            text.push_str(&format!(
+                "\n{} values were no numbers and were read as missing",
+                summary.n_bad_numbers
+            ));
+        }
+        if summary.n_unseen_categories > 0 {
+            text.push_str(&format!(
+                "\n{} values are categories that the models do not know",
+                summary.n_unseen_categories
+            ));
+        }
+        text
+    });
+    Ok(())
+}
+
+fn parse_instant(text: &str) -> anyhow::Result<i64> {
+    let at: jiff::Timestamp = text.parse().with_context(|| {
+        format!("--at {text:?} is no instant; write one such as 2026-03-01T00:00:00Z")
+    })?;
+    Ok(at.as_microsecond())
+}

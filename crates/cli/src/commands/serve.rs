@@ -1,0 +1,95 @@
+//! `segue serve`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use segue_registry::{Choice, Registry};
+use segue_serving::ServeOptions;
+use tokio::net::TcpListener;
+
+use super::open_registry;
+use crate::args::Serve;
+use crate::console::Console;
+
+pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
+    for (flag, address) in [("--grpc", args.grpc), ("--http", args.http)] {
+        if !address.ip().is_loopback() && !args.insecure {
+            bail!(
+                "{flag} {address} can be reached by others, and there is no TLS and no authentication; put a proxy in front of a loopback address, or say --insecure"
+            );
+        }
+    }
+    let registry = open_registry(&args.registry.registry)?;
+    let models = models_to_serve(args, &registry)?;
+    let options = ServeOptions {
+        required_models: models.clone(),
+        poll_interval: seconds("--poll", args.poll)?,
+        max_batch_rows: args.max_batch_rows,
+        max_in_flight: args.max_in_flight,
+        pre_drain: seconds("--pre-drain", args.pre_drain)?,
+        drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
+        ..ServeOptions::default()
+    };
+    options.check()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let grpc = TcpListener::bind(args.grpc)
+            .await
+            .with_context(|| format!("cannot listen on {} (--grpc)", args.grpc))?;
+        let http = TcpListener::bind(args.http)
+            .await
+            .with_context(|| format!("cannot listen on {} (--http)", args.http))?;
+        console.say(&format!(
+            "serving {} on {} (gRPC), {} (metrics and health)",
+            models.join(", "),
+            grpc.local_addr()?,
+            http.local_addr()?
+        ));
+        segue_serving::run(grpc, http, options, registry, stop_signal()?).await?;
+        console.say("stopped");
+        Ok(())
+    })
+}
+
+/// The models named, or all that have a champion.
+fn models_to_serve(args: &Serve, registry: &Registry) -> anyhow::Result<Vec<String>> {
+    if !args.models.is_empty() {
+        return Ok(args.models.clone());
+    }
+    let mut models = registry.models()?;
+    models.retain(|model| registry.resolve(model, &Choice::Champion).is_ok());
+    if models.is_empty() {
+        bail!(
+            "no model in {} has a champion; promote a version first: segue promote MODEL VERSION",
+            registry.location()
+        );
+    }
+    Ok(models)
+}
+
+fn seconds(flag: &str, value: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(value)
+        .with_context(|| format!("{flag} {value} is no number of seconds"))
+}
+
+/// Resolves on SIGTERM or SIGINT; a second signal ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new requests soon, a second signal stops at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(1);
+        });
+    })
+}

@@ -1,0 +1,103 @@
+//! `segue train`.
+
+use anyhow::Context;
+use segue_training::job::Job;
+use segue_training::train::{Trained, train};
+use serde_json::json;
+
+use super::{open_registry, read_job, train_options};
+use crate::args::Train;
+use crate::console::{Console, table};
+
+pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
+    let job = read_job(&args.job)?;
+    if args.explain {
+        let text = job.to_toml();
+        console.result(&json!({ "job": text }), || text.clone());
+        return Ok(());
+    }
+    // opened first: a registry that cannot be written should not cost a training run
+    let registry = if args.dry_run { None } else { Some(open_registry(&args.registry.registry)?) };
+    let trained = train(&job, &train_options(&args.job, &args.actor), console)?;
+    if let Some(path) = &args.report {
+        std::fs::write(path, &trained.report_html)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let published = registry.map(|registry| registry.publish(&trained.draft)).transpose()?;
+    let machine = json!({
+        "model": job.model,
+        "version": published.as_ref().map(|published| published.version),
+        "digest": published.as_ref().map(|published| published.digest.clone()),
+        "existed": published.as_ref().map(|published| published.existed),
+        "metrics": trained.draft.summary.metrics,
+        "rows": trained.preflight,
+        "rounds": trained.best_iteration,
+        "verdicts": trained.evaluation.verdicts,
+        "recommendation": trained.evaluation.recommendation,
+        "rejects": trained.read.as_ref().map(|read| {
+            read.rejects.iter().map(|(reason, n, _)| (reason.code(), n)).collect::<Vec<_>>()
+        }),
+    });
+    console.result(&machine, || {
+        let mut text = summary(&job, &trained);
+        if let Some(published) = &published {
+            let known = if published.existed { " (the same version was there already)" } else { "" };
+            text.push_str(&format!(
+                "\npublished {} version {}{known}\n  digest  {}\n  report  segue report {}@{} --out report.html\n  next    segue promote {} {}\n",
+                job.model, published.version, published.digest, job.model, published.version,
+                job.model, published.version
+            ));
+        }
+        text
+    });
+    Ok(())
+}
+
+/// What a person wants to know at once.
+pub(crate) fn summary(job: &Job, trained: &Trained) -> String {
+    let mut text = String::new();
+    if let Some(read) = &trained.read {
+        text.push_str(&format!("{} records from {} files\n", read.n_records, read.files.len()));
+        for (reason, n, example) in &read.rejects {
+            text.push_str(&format!("  {n} rejected: {} ({example})\n", reason.description()));
+        }
+    }
+    let sizes = &trained.preflight;
+    let rows: Vec<Vec<String>> = sizes
+        .classes
+        .iter()
+        .enumerate()
+        .map(|(class, name)| {
+            let counts = [sizes.train[class], sizes.calibrate[class], sizes.test[class]];
+            let counts = counts.iter().map(ToString::to_string);
+            std::iter::once(name.clone()).chain(counts).collect()
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&table(&["class", "train", "calibrate", "test"], &rows));
+    if sizes.n_embargoed + sizes.n_user_overlap > 0 {
+        text.push_str(&format!(
+            "{} rows fell to the embargo, {} to users in several parts\n",
+            sizes.n_embargoed, sizes.n_user_overlap
+        ));
+    }
+    let evaluation = &trained.evaluation;
+    let rows: Vec<Vec<String>> = evaluation
+        .scorecard
+        .iter()
+        .map(|(metric, at)| {
+            let value = at.value.map_or_else(|| "not defined".to_owned(), |v| format!("{v:.4}"));
+            let interval = at
+                .interval
+                .map_or_else(String::new, |(low, high)| format!("{low:.4} .. {high:.4}"));
+            vec![metric.title().to_owned(), value, interval]
+        })
+        .collect();
+    text.push_str(&format!("\n{} on later rows, {} rounds\n", job.model, trained.best_iteration));
+    text.push_str(&table(&["metric", "value", "95 % interval"], &rows));
+    text.push('\n');
+    for verdict in &evaluation.verdicts {
+        text.push_str(&format!("- {}\n", verdict.text));
+    }
+    text
+}

@@ -1,0 +1,286 @@
+//! The sections of a job that belong to a log and a task, every key with a word on what it does.
+
+use std::fmt::Write;
+
+use segue_events::PlainMapping;
+use serde::Serialize;
+
+use super::roles::RoleCandidate;
+use crate::job::{EventsSection, PreflightSection, Span, SplitBy, Task};
+
+/// Column at which comments begin.
+const COMMENT_AT: usize = 46;
+
+/// When users are asked, of the spines that need no more than a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "at", rename_all = "snake_case")]
+pub enum SpineChoice {
+    /// Once per user, so long after the first event.
+    AfterStart {
+        /// Distance from the first event.
+        offset: Span,
+    },
+    /// On a grid of instants that all users share.
+    Grid {
+        /// Distance of grid points.
+        every: Span,
+        /// Rows a user has at most.
+        max_rows_per_user: usize,
+    },
+}
+
+/// A job to be.
+#[derive(Debug, Clone)]
+pub(super) struct Draft<'a> {
+    pub(super) model: String,
+    pub(super) task: Task,
+    pub(super) source: &'a EventsSection,
+    pub(super) roles: &'a [RoleCandidate],
+    pub(super) events: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) window: Span,
+    pub(super) spine: SpineChoice,
+    pub(super) split: SplitBy,
+    pub(super) preflight: PreflightSection,
+}
+
+/// The whole job as TOML.
+pub(super) fn sections(draft: &Draft<'_>) -> String {
+    let mut text = String::new();
+    key(&mut text, "model", &draft.model, "name under which versions are published");
+    key(
+        &mut text,
+        "task",
+        draft.task.name(),
+        "churn, support_need, conversion, adoption, lifetime_value, needs_help_at",
+    );
+    line(&mut text, "seed = 42", "the same seed on the same data gives the same model");
+    events(&mut text, draft.source);
+    roles(&mut text, draft.roles);
+    header(
+        &mut text,
+        "features",
+        "What a model may look at: all of it from before the moment of asking.",
+    );
+    line(
+        &mut text,
+        "auto = true",
+        "chosen from the log; [[features.grid]] and [[features.feature]] add your own",
+    );
+    task_sections(&mut text, draft);
+    rest(&mut text);
+    text
+}
+
+/// The sections that change with the task.
+pub(super) fn task_sections(text: &mut String, draft: &Draft<'_>) {
+    header(text, "label", label_words(draft.task));
+    if let Some(events) = &draft.events {
+        key(text, "events", events, "role, event name or glob that counts");
+    }
+    if let Some(value) = &draft.value {
+        key(text, "value", value, "property that is added up");
+    }
+    key(text, "window", &draft.window.to_string(), "how far ahead the question looks");
+
+    header(
+        text,
+        "spine",
+        "When users are asked: the moment that features end and the label begins.",
+    );
+    match draft.spine {
+        SpineChoice::AfterStart { offset } => {
+            key(text, "at", "after_start", "once per user; also: grid, at_event, table");
+            key(text, "offset", &offset.to_string(), "so long after the first event of the user");
+        }
+        SpineChoice::Grid { every, max_rows_per_user } => {
+            key(text, "at", "grid", "at regular instants; also: after_start, at_event, table");
+            key(text, "every", &every.to_string(), "distance of the instants");
+            line(text, &format!("max_rows_per_user = {max_rows_per_user}"), "the latest ones");
+        }
+    }
+    header(text, "split", "Which rows fit, calibrate and test the model.");
+    match draft.split {
+        SplitBy::Time => {
+            key(text, "by", "time", "later users test what was learnt from earlier ones")
+        }
+        SplitBy::User => {
+            key(text, "by", "user", "by a hash of the user; \"time\" is the harder, better test");
+        }
+    }
+    line(text, "calibrate = 0.2", "share of rows for early stopping and calibration");
+    line(text, "test = 0.25", "share of rows for every figure of the report");
+
+    header(
+        text,
+        "preflight",
+        "Training stops before it starts if there is less than this to learn from.",
+    );
+    let limits = &draft.preflight;
+    line(
+        text,
+        &format!("min_rows_per_class = {}", limits.min_rows_per_class),
+        "rows of each class to fit on",
+    );
+    line(
+        text,
+        &format!("min_rows = {}", limits.min_rows),
+        "rows to fit on, if a number is predicted",
+    );
+}
+
+fn label_words(task: Task) -> &'static str {
+    match task {
+        Task::Churn => "What is predicted: 1 if the user does nothing at all in the window.",
+        Task::SupportNeed => "What is predicted: 1 if the user asks for support in the window.",
+        Task::Conversion => {
+            "What is predicted: 1 if the user converts in the window, for the first time."
+        }
+        Task::Adoption => {
+            "What is predicted: 1 if the user does this in the window, for the first time."
+        }
+        Task::LifetimeValue => "What is predicted: the sum of a value over the window.",
+        Task::NeedsHelpAt => {
+            "What is predicted: the onboarding step at which the user goes for help."
+        }
+    }
+}
+
+fn events(text: &mut String, source: &EventsSection) {
+    header(text, "events", "Where the events are and how they read.");
+    let files: Vec<String> = source.files.iter().map(|file| string(file)).collect();
+    line(
+        text,
+        &format!("files = [{}]", files.join(", ")),
+        "files or globs, from this file's folder",
+    );
+    key(text, "format", source.format.name(), "segment, amplitude, mixpanel, posthog or plain");
+    if let Some(zone) = &source.project_tz {
+        key(
+            text,
+            "project_tz",
+            zone,
+            "zone of the project; UTC since 2023, else where it was set up",
+        );
+    }
+    key(
+        text,
+        "lateness",
+        &source.lateness.to_string(),
+        "events known later than this after they happened are dropped",
+    );
+    line(
+        text,
+        &format!("keep_anonymous = {}", source.keep_anonymous),
+        "whether visitors who never signed up are users too",
+    );
+    if let Some(columns) = &source.columns {
+        header(
+            text,
+            "events.columns",
+            "Which column is what; every other column is a property of the event.",
+        );
+        for (name, value) in mapping(columns) {
+            key(text, name, &value, column_words(name));
+        }
+    }
+    if !source.derive.is_empty() {
+        header(text, "events.derive", "Properties made of others.");
+        for (name, formula) in &source.derive {
+            key(text, &bare_key(name), formula, "arithmetic over properties");
+        }
+    }
+}
+
+/// Keys of a mapping that are set, as texts.
+fn mapping(columns: &PlainMapping) -> Vec<(&'static str, String)> {
+    let unit = columns.time_unit.map(|unit| unit.name().to_owned());
+    let keys = [
+        ("user", &columns.user),
+        ("anonymous", &columns.anonymous),
+        ("event", &columns.event),
+        ("event_name", &columns.event_name),
+        ("time", &columns.time),
+        ("time_unit", &unit),
+        ("known_time", &columns.known_time),
+        ("event_id", &columns.event_id),
+        ("seq", &columns.seq),
+        ("session", &columns.session),
+    ];
+    keys.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+}
+
+fn column_words(key: &str) -> &'static str {
+    match key {
+        "user" => "who",
+        "anonymous" => "device or visitor, before the user is known",
+        "event" => "what happened",
+        "event_name" => "what happened, the same for every row",
+        "time" => "when it happened",
+        "time_unit" => "unit of times that are numbers",
+        "known_time" => "when it was received; features never see it before",
+        "event_id" => "rows that share it are one event",
+        "seq" => "order within equal times",
+        _ => "session",
+    }
+}
+
+fn roles(text: &mut String, roles: &[RoleCandidate]) {
+    header(
+        text,
+        "roles",
+        "What event names mean. Names that are known without being told are shown as comments.",
+    );
+    for role in roles {
+        let names: Vec<String> =
+            role.events.iter().map(|name| string(&globset::escape(name))).collect();
+        let mark = if role.well_known { "# " } else { "" };
+        let list = format!("{mark}{} = [{}]", bare_key(&role.role), names.join(", "));
+        line(text, &list, if role.well_known { "" } else { &role.why });
+    }
+}
+
+/// What has the same default for every log and task.
+fn rest(text: &mut String) {
+    header(
+        text,
+        "learner",
+        "What learns. `segue train --explain` shows every parameter and its default.",
+    );
+    key(text, "kind", "boosting", "boosting, forest, linfa_tree or smartcore_forest");
+
+    header(text, "gates", "What a version must hold to be promoted.");
+    line(text, "max_calibration_error = 0.05", "on the test rows");
+    line(text, "non_inferiority_margin = 0.01", "how much worse than the champion it may be");
+    line(text, "min_slice_auc = 0.5", "lowest AUC of a slice with enough rows");
+}
+
+fn header(text: &mut String, name: &str, words: &str) {
+    // a String takes every write
+    let _ = write!(text, "\n# {words}\n[{name}]\n");
+}
+
+fn key(text: &mut String, name: &str, value: &str, words: &str) {
+    line(text, &format!("{name} = {}", string(value)), words);
+}
+
+fn line(text: &mut String, code: &str, words: &str) {
+    let _ = if words.is_empty() {
+        writeln!(text, "{code}")
+    } else {
+        writeln!(text, "{code:<COMMENT_AT$} # {words}")
+    };
+}
+
+/// A TOML string on one line.
+fn string(value: &str) -> String {
+    let escaped = serde_json::Value::from(value).to_string();
+    // JSON's strings are TOML's, but for the delete character, which JSON leaves as it is
+    if value.contains('\u{7f}') { escaped.replace('\u{7f}', "\\u007f") } else { escaped }
+}
+
+/// A key, quoted where TOML needs it.
+fn bare_key(name: &str) -> String {
+    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { string(name) }
+}
