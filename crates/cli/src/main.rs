@@ -3,7 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong arguments
 //! (from clap), 65 the data or the job is not usable, 75 someone else was faster (try again).
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod args;
 mod commands;

@@ -13,6 +13,7 @@ mod show;
 mod tests;
 mod words;
 
+use segue_dataset::DatasetError;
 use segue_features::{FeatureError, FeatureSet};
 use segue_learners::{LearnError, ParamError};
 use segue_model::{DecodeError, Holdout, Model, Segment, SegmentSet};
@@ -85,6 +86,9 @@ pub enum DescribeError {
         /// Why.
         source: LearnError,
     },
+    /// The rows do not make a table.
+    #[error(transparent)]
+    Rows(#[from] DatasetError),
     /// Parameters of the tree out of range.
     #[error(transparent)]
     Params(#[from] ParamError),

@@ -217,6 +217,7 @@ pub struct SlicesSection {
 
 /// Where rows come from.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one to a job")]
 pub enum Origin {
     /// Raw events, made into rows by the evaluator.
     Events(EventsJob),

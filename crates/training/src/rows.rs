@@ -13,5 +13,6 @@ pub use log::{LogRows, rows_of_log};
 pub use prepared::{DataFacts, Prepared, Slice};
 pub use table::rows_of_table;
 
+pub(crate) use instant::parse_instant;
 pub(crate) use log::{divide, label_rows};
 pub(crate) use spine::spine_of;

@@ -60,7 +60,8 @@ impl TableWriter {
             _ => return Err(WriteError::UnknownKind { path: path.to_owned() }),
         };
         let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
+        // several processes may write the same file: the last to finish wins, none breaks another
+        partial.push(format!(".{}.partial", std::process::id()));
         Ok(Self { path: path.to_owned(), partial: partial.into(), is_parquet, sink: None })
     }
 

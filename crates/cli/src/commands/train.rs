@@ -93,7 +93,10 @@ pub(crate) fn summary(job: &Job, trained: &Trained) -> String {
             vec![metric.title().to_owned(), value, interval]
         })
         .collect();
-    text.push_str(&format!("\n{} on later rows, {} rounds\n", job.model, trained.best_iteration));
+    text.push_str(&format!(
+        "\n{} on held-out rows, {} rounds\n",
+        job.model, trained.best_iteration
+    ));
     text.push_str(&table(&["metric", "value", "95 % interval"], &rows));
     text.push('\n');
     for verdict in &evaluation.verdicts {

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use segue_dataset::{Dataset, Feature, Matrix, RowKeys, Schema, Target, TargetKind};
-use segue_learners::{Learner, LinfaTreeParams, fit};
-use segue_model::{Child, Model, Tree};
+use segue_learners::{CheckedLearner, LearnError, Learner, LinfaTreeParams, fit};
+use segue_model::{Child, Model, Node, Tree};
 
 use super::condition::{Condition, Side};
 use super::words::Words;
@@ -75,33 +75,78 @@ impl Table {
     }
 
     fn tree(&self, segment: &str, is_in: &[bool]) -> Result<Tree, DescribeError> {
-        let learn = |source| DescribeError::Learn { segment: segment.to_owned(), source };
         let values = is_in.iter().map(|&is_in| f64::from(u8::from(is_in))).collect();
         let target = Target { kind: TargetKind::Binary, values };
         let keys = RowKeys::default();
         let (schema, columns) = (Arc::clone(&self.schema), self.columns.clone());
-        // the rows were checked as the holdout's; only the labels are new, and they are 0 or 1
-        let Ok(data) = Dataset::new(schema, columns, target, None, keys) else {
-            return Ok(Tree::constant(vec![0.0], is_in.len() as f64));
-        };
+        let data = Dataset::new(schema, columns, target, None, keys)?;
+        let min_rows = (is_in.len() / 100).clamp(5, 100);
         let params = LinfaTreeParams {
-            max_depth: MAX_DEPTH,
-            min_rows_in_leaf: (is_in.len() / 100).clamp(5, 100),
+            max_depth: 1,
+            min_rows_in_leaf: min_rows,
             ..LinfaTreeParams::default()
         };
-        let learner = Learner::LinfaTree(params).check()?;
-        match fit(&learner, &data, None, 1, &|_| ControlFlow::Continue(())) {
-            Ok(fitted) => Ok(fitted
-                .ensemble
-                .trees
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| Tree::constant(vec![0.0], is_in.len() as f64))),
-            // the tree grows on a sample, in which a tiny segment may not occur
-            Err(segue_learners::LearnError::SingleClass { class }) => {
-                Ok(Tree::constant(vec![class as f64], is_in.len() as f64))
+        let mut growing = Growing {
+            segment,
+            data: &data,
+            learner: Learner::LinfaTree(params).check()?,
+            tree: Tree {
+                nodes: Vec::new(),
+                leaf_values: Vec::new(),
+                leaf_cover: Vec::new(),
+                leaf_width: 1,
+            },
+        };
+        growing.grow((0..is_in.len() as u32).collect(), 0)?;
+        Ok(growing.tree)
+    }
+}
+
+/// A tree in the making, one question at a time on the node's own rows.
+///
+/// Grown deeper at once, linfa passes over every threshold whose last equal value belongs to a row of
+/// another node, and counts and categories are full of equal values.
+struct Growing<'a> {
+    segment: &'a str,
+    data: &'a Dataset,
+    learner: CheckedLearner,
+    tree: Tree,
+}
+
+impl Growing<'_> {
+    fn grow(&mut self, rows: Vec<u32>, depth: usize) -> Result<Child, DescribeError> {
+        let question = if depth < MAX_DEPTH { self.question(&rows)? } else { None };
+        let Some(node) = question else {
+            let label = |row: &u32| self.data.target().values[*row as usize];
+            let n_in: f64 = rows.iter().map(label).sum();
+            self.tree.leaf_values.push(n_in / (rows.len() as f64).max(1.0));
+            self.tree.leaf_cover.push(rows.len() as f64);
+            return Ok(Child::Leaf(self.tree.leaf_cover.len() as u32 - 1));
+        };
+        let values = self.data.features().column(node.feature as usize);
+        let goes_left = |row: &u32| node.next(values[*row as usize]) == node.left;
+        let (left, right) = rows.into_iter().partition(goes_left);
+        let at = self.tree.nodes.len();
+        self.tree.nodes.push(node);
+        let left = self.grow(left, depth + 1)?;
+        let right = self.grow(right, depth + 1)?;
+        let node = &mut self.tree.nodes[at];
+        (node.left, node.right) = (left, right);
+        Ok(Child::Node(at as u32))
+    }
+
+    /// The best question for these rows; `None` if no question tells them apart.
+    fn question(&self, rows: &[u32]) -> Result<Option<Node>, DescribeError> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        match fit(&self.learner, &self.data.select(rows), None, 1, &|_| ControlFlow::Continue(())) {
+            Ok(fitted) => {
+                let tree = fitted.ensemble.trees.into_iter().next();
+                Ok(tree.and_then(|tree| tree.nodes.into_iter().next()))
             }
-            Err(source) => Err(learn(source)),
+            Err(LearnError::SingleClass { .. }) => Ok(None),
+            Err(source) => Err(DescribeError::Learn { segment: self.segment.to_owned(), source }),
         }
     }
 }

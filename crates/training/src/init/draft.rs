@@ -1,7 +1,5 @@
 //! The sections of a job that belong to a log and a task, every key with a word on what it does.
 
-use std::fmt::Write;
-
 use segue_events::PlainMapping;
 use serde::Serialize;
 
@@ -29,6 +27,39 @@ pub enum SpineChoice {
     },
 }
 
+/// A job file in the making.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) text: String,
+    /// Whether keys and sections are explained.
+    with_words: bool,
+}
+
+impl Page {
+    pub(super) fn new(with_words: bool) -> Self {
+        Self { text: String::new(), with_words }
+    }
+
+    fn header(&mut self, name: &str, words: &str) {
+        if self.with_words {
+            self.text.push_str(&format!("\n# {words}\n"));
+        }
+        self.text.push_str(&format!("[{name}]\n"));
+    }
+
+    fn key(&mut self, name: &str, value: &str, words: &str) {
+        self.line(&format!("{name} = {}", string(value)), words);
+    }
+
+    fn line(&mut self, code: &str, words: &str) {
+        if words.is_empty() || !self.with_words {
+            self.text.push_str(&format!("{code}\n"));
+        } else {
+            self.text.push_str(&format!("{code:<COMMENT_AT$} # {words}\n"));
+        }
+    }
+}
+
 /// A job to be.
 #[derive(Debug, Clone)]
 pub(super) struct Draft<'a> {
@@ -46,17 +77,17 @@ pub(super) struct Draft<'a> {
 
 /// The whole job as TOML.
 pub(super) fn sections(draft: &Draft<'_>) -> String {
-    let mut text = String::new();
-    key(&mut text, "model", &draft.model, "name under which versions are published");
+    let mut page = Page::new(true);
+    page.key("model", &draft.model, "name under which versions are published");
     key(
         &mut text,
         "task",
         draft.task.name(),
         "churn, support_need, conversion, adoption, lifetime_value, needs_help_at",
     );
-    line(&mut text, "seed = 42", "the same seed on the same data gives the same model");
-    events(&mut text, draft.source);
-    roles(&mut text, draft.roles);
+    page.line("seed = 42", "the same seed on the same data gives the same model");
+    events(&mut page, draft.source);
+    roles(&mut page, draft.roles);
     header(
         &mut text,
         "features",
@@ -67,21 +98,21 @@ pub(super) fn sections(draft: &Draft<'_>) -> String {
         "auto = true",
         "chosen from the log; [[features.grid]] and [[features.feature]] add your own",
     );
-    task_sections(&mut text, draft);
-    rest(&mut text);
-    text
+    task_sections(&mut page, draft);
+    rest(&mut page);
+    page.text
 }
 
 /// The sections that change with the task.
-pub(super) fn task_sections(text: &mut String, draft: &Draft<'_>) {
-    header(text, "label", label_words(draft.task));
+pub(super) fn task_sections(page: &mut Page, draft: &Draft<'_>) {
+    page.header("label", label_words(draft.task));
     if let Some(events) = &draft.events {
-        key(text, "events", events, "role, event name or glob that counts");
+        page.key("events", events, "role, event name or glob that counts");
     }
     if let Some(value) = &draft.value {
-        key(text, "value", value, "property that is added up");
+        page.key("value", value, "property that is added up");
     }
-    key(text, "window", &draft.window.to_string(), "how far ahead the question looks");
+    page.key("window", &draft.window.to_string(), "how far ahead the question looks");
 
     header(
         text,
@@ -90,26 +121,26 @@ pub(super) fn task_sections(text: &mut String, draft: &Draft<'_>) {
     );
     match draft.spine {
         SpineChoice::AfterStart { offset } => {
-            key(text, "at", "after_start", "once per user; also: grid, at_event, table");
-            key(text, "offset", &offset.to_string(), "so long after the first event of the user");
+            page.key("at", "after_start", "once per user; also: grid, at_event, table");
+            page.key("offset", &offset.to_string(), "so long after the first event of the user");
         }
         SpineChoice::Grid { every, max_rows_per_user } => {
-            key(text, "at", "grid", "at regular instants; also: after_start, at_event, table");
-            key(text, "every", &every.to_string(), "distance of the instants");
-            line(text, &format!("max_rows_per_user = {max_rows_per_user}"), "the latest ones");
+            page.key("at", "grid", "at regular instants; also: after_start, at_event, table");
+            page.key("every", &every.to_string(), "distance of the instants");
+            page.line(&format!("max_rows_per_user = {max_rows_per_user}"), "the latest ones");
         }
     }
-    header(text, "split", "Which rows fit, calibrate and test the model.");
+    page.header("split", "Which rows fit, calibrate and test the model.");
     match draft.split {
         SplitBy::Time => {
-            key(text, "by", "time", "later users test what was learnt from earlier ones")
+            page.key("by", "time", "later users test what was learnt from earlier ones")
         }
         SplitBy::User => {
-            key(text, "by", "user", "by a hash of the user; \"time\" is the harder, better test");
+            page.key("by", "user", "by a hash of the user; \"time\" is the harder, better test");
         }
     }
-    line(text, "calibrate = 0.2", "share of rows for early stopping and calibration");
-    line(text, "test = 0.25", "share of rows for every figure of the report");
+    page.line("calibrate = 0.2", "share of rows for early stopping and calibration");
+    page.line("test = 0.25", "share of rows for every figure of the report");
 
     header(
         text,
@@ -146,15 +177,15 @@ fn label_words(task: Task) -> &'static str {
     }
 }
 
-fn events(text: &mut String, source: &EventsSection) {
-    header(text, "events", "Where the events are and how they read.");
+fn events(page: &mut Page, source: &EventsSection) {
+    page.header("events", "Where the events are and how they read.");
     let files: Vec<String> = source.files.iter().map(|file| string(file)).collect();
     line(
         text,
         &format!("files = [{}]", files.join(", ")),
         "files or globs, from this file's folder",
     );
-    key(text, "format", source.format.name(), "segment, amplitude, mixpanel, posthog or plain");
+    page.key("format", source.format.name(), "segment, amplitude, mixpanel, posthog or plain");
     if let Some(zone) = &source.project_tz {
         key(
             text,
@@ -181,13 +212,13 @@ fn events(text: &mut String, source: &EventsSection) {
             "Which column is what; every other column is a property of the event.",
         );
         for (name, value) in mapping(columns) {
-            key(text, name, &value, column_words(name));
+            page.key(name, &value, column_words(name));
         }
     }
     if !source.derive.is_empty() {
-        header(text, "events.derive", "Properties made of others.");
+        page.header("events.derive", "Properties made of others.");
         for (name, formula) in &source.derive {
-            key(text, &bare_key(name), formula, "arithmetic over properties");
+            page.key(&bare_key(name), formula, "arithmetic over properties");
         }
     }
 }
@@ -225,7 +256,7 @@ fn column_words(key: &str) -> &'static str {
     }
 }
 
-fn roles(text: &mut String, roles: &[RoleCandidate]) {
+fn roles(page: &mut Page, roles: &[RoleCandidate]) {
     header(
         text,
         "roles",
@@ -236,40 +267,23 @@ fn roles(text: &mut String, roles: &[RoleCandidate]) {
             role.events.iter().map(|name| string(&globset::escape(name))).collect();
         let mark = if role.well_known { "# " } else { "" };
         let list = format!("{mark}{} = [{}]", bare_key(&role.role), names.join(", "));
-        line(text, &list, if role.well_known { "" } else { &role.why });
+        page.line(&list, if role.well_known { "" } else { &role.why });
     }
 }
 
 /// What has the same default for every log and task.
-fn rest(text: &mut String) {
+fn rest(page: &mut Page) {
     header(
         text,
         "learner",
         "What learns. `segue train --explain` shows every parameter and its default.",
     );
-    key(text, "kind", "boosting", "boosting, forest, linfa_tree or smartcore_forest");
+    page.key("kind", "boosting", "boosting, forest, linfa_tree or smartcore_forest");
 
-    header(text, "gates", "What a version must hold to be promoted.");
-    line(text, "max_calibration_error = 0.05", "on the test rows");
-    line(text, "non_inferiority_margin = 0.01", "how much worse than the champion it may be");
-    line(text, "min_slice_auc = 0.5", "lowest AUC of a slice with enough rows");
-}
-
-fn header(text: &mut String, name: &str, words: &str) {
-    // a String takes every write
-    let _ = write!(text, "\n# {words}\n[{name}]\n");
-}
-
-fn key(text: &mut String, name: &str, value: &str, words: &str) {
-    line(text, &format!("{name} = {}", string(value)), words);
-}
-
-fn line(text: &mut String, code: &str, words: &str) {
-    let _ = if words.is_empty() {
-        writeln!(text, "{code}")
-    } else {
-        writeln!(text, "{code:<COMMENT_AT$} # {words}")
-    };
+    page.header("gates", "What a version must hold to be promoted.");
+    page.line("max_calibration_error = 0.05", "on the test rows");
+    page.line("non_inferiority_margin = 0.01", "how much worse than the champion it may be");
+    page.line("min_slice_auc = 0.5", "lowest AUC of a slice with enough rows");
 }
 
 /// A TOML string on one line.

@@ -44,7 +44,7 @@ impl LogProfile {
             )?;
         }
         if self.gaps.len() > MAX_GAPS {
-            writeln!(f, "{:<9} and {} more", "", self.gaps.len() - MAX_GAPS)?;
+            writeln!(f, "{:<9} and {} more, none longer", "", self.gaps.len() - MAX_GAPS)?;
         }
         for reject in &self.rejects {
             let (n, reason) = (thousands(reject.n_records), &reject.reason);
@@ -116,7 +116,8 @@ impl LogProfile {
                 label(task),
                 setup.map_or_else(|| "-".to_owned(), |setup| setup.window.to_string()),
                 setup.map_or_else(|| "not possible".to_owned(), classes),
-                task.why.clone(),
+                // a table has room for one clause; the job has the rest
+                task.why.split("; ").next().unwrap_or_default().to_owned(),
             ]);
         }
         writeln!(f)?;

@@ -124,6 +124,7 @@ pub(super) fn sniff(files: &[String], sample: &Sample) -> Result<Sniffed, InitEr
         "UTC".to_owned()
     });
     let section = EventsSection {
+        complete_until: None,
         files: files.to_vec(),
         format,
         columns,

@@ -1,9 +1,8 @@
 //! The job file that init writes: what the log holds, a job that runs, and the other tasks.
 
-use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
-use super::draft::{Draft, sections, task_sections};
+use super::draft::{Draft, Page, sections, task_sections};
 use super::show::{classes, thousands};
 use super::tasks::{Setup, TaskProfile, parse};
 use super::{InitError, InitOptions, LogProfile};
@@ -61,8 +60,7 @@ pub fn job_text(profile: &LogProfile, options: &InitOptions) -> Result<String, I
 
 fn head(profile: &LogProfile, task: &TaskProfile, setup: &Setup) -> String {
     let mut text = String::new();
-    put(
-        &mut text,
+    text.push_str(
         &format!(
             "# {} events of {} users, {} to {}.\n# {}: {}.\n",
             thousands(profile.n_events),
@@ -74,18 +72,20 @@ fn head(profile: &LogProfile, task: &TaskProfile, setup: &Setup) -> String {
         ),
     );
     if setup.is_thin() {
-        put(&mut text, "# Little data: this job runs, and its figures will be rough.\n");
+        text.push_str("# Little data: this job runs, and its figures will be rough.\n");
     }
-    put(&mut text, "# Every default: segue train --explain. Run it: segue train.\n\n");
+    text.push_str("# Every default: segue train --explain. Run it: segue train.\n\n");
     text
 }
 
 fn alternative(text: &mut String, draft: &Draft<'_>, task: &TaskProfile, setup: &Setup) {
-    let mut lines = format!("task = {:?}\n", task.task.name());
-    task_sections(&mut lines, draft);
-    put(text, &format!("#\n# ---- {}: {}\n", task.task.name(), classes(setup)));
-    for line in lines.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        put(text, &format!("# {line}\n"));
+    let mut page = Page::new(false);
+    task_sections(&mut page, draft);
+    let of = task.events.as_ref().map(|events| format!(" of {events}")).unwrap_or_default();
+    text.push_str(&format!("#\n# ---- {}{of}: {}\n", task.task.name(), classes(setup)));
+    text.push_str(&format!("# task = {:?}\n", task.task.name()));
+    for line in page.text.lines() {
+        text.push_str(&format!("# {line}\n"));
     }
 }
 
@@ -111,9 +111,4 @@ fn seen_from(job_folder: &Path, folder: &Path, pattern: &str) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn put(text: &mut String, more: &str) {
-    // a String takes every write
-    let _ = write!(text, "{more}");
 }

@@ -82,23 +82,32 @@ impl JobError {
         let section = std::iter::once(here)
             .chain(before.lines().rev().map(str::trim))
             .find(|line| line.starts_with('['));
-        let place = section
-            .map(|header| header.split_once(']').map_or(header, |(name, _)| name))
-            .map(|name| format!(" in [{}]", name.trim_matches('[')))
-            .unwrap_or_default();
+        let place = |key: Option<&str>| {
+            let name =
+                section.map(|header| header.split_once(']').map_or(header, |(name, _)| name));
+            let name = name.unwrap_or_default().trim_matches('[');
+            // an unknown section is a key of the section that holds it
+            let name = match (here.starts_with('['), name.rsplit_once('.')) {
+                (true, Some((outer, last))) if key == Some(last) => outer,
+                (true, None) if key == Some(name) => "",
+                _ => name,
+            };
+            if name.is_empty() { String::new() } else { format!(" in [{name}]") }
+        };
         let message = error.message().to_owned();
         let path = path.to_owned();
         match unknown_and_valid(&message) {
             Some((found, valid)) if message.starts_with("unknown variant") => {
                 let hint = nearest(&found, &valid);
                 let key = here.split('=').next().unwrap_or_default().trim().to_owned();
+                let place = place(None);
                 Self::UnknownValue { path, line, key, found, place, hint }
             }
             Some((key, valid)) => {
-                let hint = nearest(&key, &valid);
+                let (hint, place) = (nearest(&key, &valid), place(Some(&key)));
                 Self::UnknownKey { path, line, key, place, hint }
             }
-            None => Self::Syntax { path, line, place, message },
+            None => Self::Syntax { path, line, place: place(None), message },
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     EventsJob, Job, JobError, JobFile, Label, LabelKind, LabelSection, Origin, SegmentEntry, Span,
     Spine, SpineSection, Task,
 };
+use crate::rows::parse_instant;
 
 impl JobFile {
     pub(super) fn resolve(self, path: &Path, folder: PathBuf) -> Result<Job, JobError> {
@@ -78,6 +79,12 @@ impl JobFile {
                 let spine = resolve_spine(&self.spine, path)?;
                 if source.files.is_empty() {
                     return Err(JobError::value(path, "events.files", "names no file"));
+                }
+                if let Some(text) = &source.complete_until
+                    && parse_instant(text).is_none()
+                {
+                    let message = format!("{text:?} is no date or instant, such as \"2026-03-01\"");
+                    return Err(JobError::value(path, "events.complete_until", message));
                 }
                 let eligibility = match self.eligibility.when {
                     Some(when) if when.trim().is_empty() => None,

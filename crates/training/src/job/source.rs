@@ -31,6 +31,11 @@ pub struct EventsSection {
     /// Events received later than this after they happened are dropped and counted.
     #[serde(default = "default_lateness")]
     pub lateness: Span,
+    /// Instant up to which the log is complete; default: when its last event became known. Rows whose
+    /// label window reaches further are left out. A log of daily totals is complete a day later than
+    /// its last time says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_until: Option<String>,
     /// Whether events of anonymous ids that never became a user are kept as users of their own.
     #[serde(default)]
     pub keep_anonymous: bool,

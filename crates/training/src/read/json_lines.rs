@@ -11,11 +11,15 @@ use super::ReadError;
 /// Lines after which a file without one JSON object is taken for something else.
 const HOPELESS_LINES: u64 = 100;
 
-/// Calls `take` with each line's number (from 1), its object or what is wrong with it, and its text.
+/// Takes a line's number (from 1), its object or what is wrong with it, and its text.
+pub(super) type TakeLine<'a> =
+    &'a mut dyn FnMut(u64, Result<Map<String, Value>, Reject>, &str) -> Result<(), ReadError>;
+
+/// Calls `take` for each line that is not empty.
 pub(super) fn for_each_line(
     path: &Path,
     mut reader: Box<dyn BufRead>,
-    take: &mut dyn FnMut(u64, Result<Map<String, Value>, Reject>, &str) -> Result<(), ReadError>,
+    take: TakeLine<'_>,
 ) -> Result<(), ReadError> {
     let mut bytes = Vec::new();
     let (mut line, mut n_objects) = (0u64, 0u64);

@@ -7,12 +7,13 @@ use segue_events::Cell;
 pub(super) fn instant_of(cell: &Cell<'_>) -> Option<i64> {
     match cell {
         Cell::Time(us) | Cell::WallTime(us) | Cell::Integer(us) => Some(*us),
-        Cell::Text(text) => parse(text),
+        Cell::Text(text) => parse_instant(text),
         Cell::Null | Cell::Flag(_) | Cell::Number(_) => None,
     }
 }
 
-fn parse(text: &str) -> Option<i64> {
+/// Microseconds UTC of a date or date-time text, without a zone in UTC.
+pub(crate) fn parse_instant(text: &str) -> Option<i64> {
     let text = text.trim();
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Some(instant.as_microsecond());

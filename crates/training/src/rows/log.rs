@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::label::labels;
 use super::prepared::slices_of;
-use super::{DataFacts, Prepared, RowsError, spine_of};
+use super::{DataFacts, Prepared, RowsError, parse_instant, spine_of};
 use crate::job::{EventsJob, Job, SplitBy};
 use crate::read::ReadSummary;
 use crate::watch::Watch;
@@ -110,13 +110,17 @@ pub(crate) fn label_rows(
     log: &EventLog,
     summary: &LogSummary,
 ) -> Result<LogRows, RowsError> {
-    let mut rows = spine_of(&events.spine, log, &events.roles, &job.folder)?;
+    let reach = events.label.reach().us + events.source.lateness.us;
+    let complete_until = events.source.complete_until.as_deref().and_then(parse_instant);
+    let data_end = complete_until.unwrap_or(log.last_known_ts.max(log.last_ts));
+    let latest = data_end.saturating_sub(reach);
+    // a label that names nothing in the log is told before rows are counted
+    labels(&events.label, log, summary, &events.roles, &[])?;
+    let mut rows = spine_of(&events.spine, log, &events.roles, latest, &job.folder)?;
     let n_points = rows.len();
     let mut dropped = BTreeMap::new();
-    let reach = events.label.reach().us + events.source.lateness.us;
-    let data_end = log.last_known_ts.max(log.last_ts);
     let before = rows.len();
-    rows.retain(|&(_, t)| t.saturating_add(reach) <= data_end);
+    rows.retain(|&(_, t)| t <= latest);
     dropped.insert(
         "label window not over when the data ends".to_owned(),
         (before - rows.len()) as u64,

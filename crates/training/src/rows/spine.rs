@@ -14,11 +14,13 @@ use crate::read::{Frame, ReadError};
 /// One microsecond after the trigger became known, so that the trigger itself is visible.
 const AFTER_TRIGGER_US: Micros = 1;
 
-/// Index of the history and instant of each row, in the order of users and then time.
+/// Index of the history and instant of each row, in the order of users and then time. A grid ends at
+/// `latest`, so that its newest rows are not used up by instants that cannot be labelled yet.
 pub(crate) fn spine_of(
     spine: &Spine,
     log: &EventLog,
     roles: &RoleMap,
+    latest: Micros,
     folder: &Path,
 ) -> Result<Vec<(usize, Micros)>, RowsError> {
     let each = |rows: &dyn Fn(&History) -> Vec<Micros>| {
@@ -38,7 +40,7 @@ pub(crate) fn spine_of(
         Spine::Grid { every, max_rows_per_user } => each(&|history| {
             let Some(&first) = history.event_ts().first() else { return Vec::new() };
             // grid points are multiples of `every` since 1970, so that they do not move with the data
-            let mut t = (log.last_known_ts.max(log.last_ts)).div_euclid(every.us) * every.us;
+            let mut t = latest.div_euclid(every.us) * every.us;
             let mut rows = Vec::new();
             while t > first && rows.len() < *max_rows_per_user {
                 rows.push(t);
