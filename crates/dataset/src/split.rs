@@ -38,6 +38,10 @@ pub enum SplitPlan {
         test: f64,
         /// Rows before the test cut with `t + embargo` beyond it are dropped, microseconds.
         embargo: TimeUnits,
+        /// `None`: the latest of the rows before the test cut calibrate. A seed: users drawn by a
+        /// hash from all of them do, for data whose latest stretch is like no other (a few courses,
+        /// one season).
+        calibrate_seed: Option<u64>,
     },
     /// By a hash of the user with `seed`: for tables without a time.
     ByUser {
@@ -116,12 +120,12 @@ pub enum SplitError {
 /// [`SplitError`] when shares are out of range, times are missing, or a part comes out empty.
 pub fn split_rows(keys: &RowKeys, n_rows: usize, plan: &SplitPlan) -> Result<Split, SplitError> {
     let split = match plan {
-        SplitPlan::ByTime { calibrate, test, embargo } => {
+        SplitPlan::ByTime { calibrate, test, embargo, calibrate_seed } => {
             check_shares(*calibrate, *test)?;
             if keys.t.len() != n_rows {
                 return Err(SplitError::NoTime);
             }
-            by_time(keys, *calibrate, *test, *embargo)
+            by_time(keys, *calibrate, *test, *embargo, *calibrate_seed)
         }
         SplitPlan::ByUser { calibrate, test, seed } => {
             check_shares(*calibrate, *test)?;
@@ -163,22 +167,34 @@ fn collect(parts: impl Iterator<Item = (u32, Option<Part>)>) -> Split {
     split
 }
 
-fn by_time(keys: &RowKeys, calibrate: f64, test: f64, embargo: TimeUnits) -> Split {
+fn by_time(
+    keys: &RowKeys,
+    calibrate: f64,
+    test: f64,
+    embargo: TimeUnits,
+    calibrate_seed: Option<u64>,
+) -> Split {
     let test_cut = cut(keys.t.clone(), 1.0 - test);
     let clear = |t: i64| t.saturating_add(embargo) <= test_cut;
     let before: Vec<i64> = keys.t.iter().copied().filter(|&t| clear(t)).collect();
-    let calibrate_cut = cut(before, 1.0 - calibrate / (1.0 - test));
+    let share = calibrate / (1.0 - test);
+    let calibrate_cut = cut(before, 1.0 - share);
+    let calibrates = |row: usize, t: i64| match calibrate_seed {
+        Some(seed) => unit_of(keys, row, seed) < share,
+        None => t >= calibrate_cut,
+    };
     let mut n_embargoed = 0;
     let mut parts: Vec<Option<Part>> = keys
         .t
         .iter()
-        .map(|&t| match t {
+        .enumerate()
+        .map(|(row, &t)| match t {
             t if t >= test_cut => Some(Part::Test),
             t if !clear(t) => {
                 n_embargoed += 1;
                 None
             }
-            t if t >= calibrate_cut => Some(Part::Calibrate),
+            t if calibrates(row, t) => Some(Part::Calibrate),
             _ => Some(Part::Train),
         })
         .collect();
@@ -219,17 +235,8 @@ fn keep_latest_part(users: &[Arc<str>], parts: &mut [Option<Part>]) -> usize {
 }
 
 fn by_user(keys: &RowKeys, n_rows: usize, calibrate: f64, test: f64, seed: u64) -> Split {
-    let unit = |row: usize| {
-        let hash = match keys.user.get(row) {
-            Some(user) => mix(user.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            })),
-            None => mix(seed.wrapping_add((row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-        };
-        (hash >> 11) as f64 / (1u64 << 53) as f64
-    };
     collect((0u32..).zip((0..n_rows).map(|row| {
-        let unit = unit(row);
+        let unit = unit_of(keys, row, seed);
         Some(if unit < test {
             Part::Test
         } else if unit < test + calibrate {
@@ -238,6 +245,17 @@ fn by_user(keys: &RowKeys, n_rows: usize, calibrate: f64, test: f64, seed: u64) 
             Part::Train
         })
     })))
+}
+
+/// A number from 0 to 1 that depends on the user alone, or on the row where users are not known.
+fn unit_of(keys: &RowKeys, row: usize, seed: u64) -> f64 {
+    let hash = match keys.user.get(row) {
+        Some(user) => mix(user.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })),
+        None => mix(seed.wrapping_add((row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+    };
+    (hash >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// splitmix64's finaliser: spreads a weak hash over all bits.

@@ -72,6 +72,9 @@ pub struct SplitSection {
     pub calibrate: f64,
     /// Share of rows for every reported figure.
     pub test: f64,
+    /// With `by = "time"`: whether the latest of the earlier rows calibrate (`time`), or users drawn
+    /// from all of them (`user`), for data whose latest stretch is like no other.
+    pub calibrate_by: SplitBy,
     /// Least distance between a row and the next part; default: label gap + window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embargo: Option<Span>,
@@ -89,7 +92,8 @@ pub enum SplitBy {
 
 impl Default for SplitSection {
     fn default() -> Self {
-        Self { by: SplitBy::Time, calibrate: 0.2, test: 0.25, embargo: None }
+        let calibrate_by = SplitBy::Time;
+        Self { by: SplitBy::Time, calibrate: 0.2, test: 0.25, calibrate_by, embargo: None }
     }
 }
 
@@ -272,6 +276,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// Seed of the users that calibrate, if they are drawn from all earlier rows.
+    pub(crate) fn calibrate_seed(&self) -> Option<u64> {
+        (self.split.calibrate_by == SplitBy::User).then_some(self.seed)
+    }
+
     /// Reads and checks a job file.
     ///
     /// # Errors

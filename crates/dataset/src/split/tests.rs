@@ -26,7 +26,7 @@ proptest! {
         embargo in 0i64..200,
     ) {
         let keys = keys(&rows);
-        let plan = SplitPlan::ByTime { calibrate: 0.2, test: 0.3, embargo };
+        let plan = SplitPlan::ByTime { calibrate: 0.2, test: 0.3, embargo, calibrate_seed: None };
         let Ok(split) = split_rows(&keys, rows.len(), &plan) else { return Ok(()) };
         let time = |row: &u32| keys.t[*row as usize];
         let latest_train = split.train.iter().map(time).max();
@@ -69,7 +69,7 @@ proptest! {
 fn shares_come_out_as_asked() {
     let rows: Vec<(u8, i64)> = (0..1_000).map(|t| ((t % 250) as u8, t)).collect();
     let keys = RowKeys { user: Vec::new(), ..keys(&rows) };
-    let plan = SplitPlan::ByTime { calibrate: 0.2, test: 0.25, embargo: 100 };
+    let plan = SplitPlan::ByTime { calibrate: 0.2, test: 0.25, embargo: 100, calibrate_seed: None };
     let split = split_rows(&keys, rows.len(), &plan).unwrap();
     // 750 rows before the cut, 99 of them within the embargo; 651 divide 55 to 20
     assert_eq!((split.test.len(), split.n_embargoed), (250, 99));
@@ -77,9 +77,22 @@ fn shares_come_out_as_asked() {
 }
 
 #[test]
+fn calibrating_users_may_be_drawn_from_all_earlier_rows() {
+    let rows: Vec<(u8, i64)> = (0..1_000).map(|t| ((t % 200) as u8, t)).collect();
+    let keys = keys(&rows);
+    let plan = SplitPlan::ByTime { calibrate: 0.2, test: 0.2, embargo: 0, calibrate_seed: Some(3) };
+    let keys = RowKeys { user: (0..1_000).map(|t| Arc::from(format!("{t}"))).collect(), ..keys };
+    let split = split_rows(&keys, rows.len(), &plan).unwrap();
+    assert_eq!(split.test, (800..1_000).collect::<Vec<u32>>());
+    assert!((150..250).contains(&split.calibrate.len()), "{}", split.calibrate.len());
+    assert!(split.calibrate[0] < 100 && split.train.last() > Some(&700));
+}
+
+#[test]
 fn says_what_is_wrong() {
     let none = RowKeys::default();
-    let by_time = |calibrate, test| SplitPlan::ByTime { calibrate, test, embargo: 0 };
+    let by_time =
+        |calibrate, test| SplitPlan::ByTime { calibrate, test, embargo: 0, calibrate_seed: None };
     assert_eq!(split_rows(&none, 3, &by_time(0.2, 0.2)), Err(SplitError::NoTime));
     let shares = SplitError::Shares { calibrate: 0.6, test: 0.5 };
     assert_eq!(split_rows(&none, 3, &by_time(0.6, 0.5)), Err(shares));

@@ -14,6 +14,8 @@ use super::{DescribeError, Rule, TreeDescribed};
 
 /// Questions from root to leaf at most: what a person keeps in mind.
 const MAX_DEPTH: usize = 3;
+/// Least rows on each side of a question, whatever the number of rows.
+const MIN_ROWS: usize = 5;
 
 /// Rows as a tree sees them. The features come first, in the order of the model's schema.
 pub(super) struct Table {
@@ -80,16 +82,16 @@ impl Table {
         let keys = RowKeys::default();
         let (schema, columns) = (Arc::clone(&self.schema), self.columns.clone());
         let data = Dataset::new(schema, columns, target, None, keys)?;
-        let min_rows = (is_in.len() / 100).clamp(5, 100);
         let params = LinfaTreeParams {
             max_depth: 1,
-            min_rows_in_leaf: min_rows,
+            min_rows_in_leaf: MIN_ROWS,
             ..LinfaTreeParams::default()
         };
         let mut growing = Growing {
             segment,
             data: &data,
             learner: Learner::LinfaTree(params).check()?,
+            min_rows: (is_in.len() / 200).clamp(MIN_ROWS, 50),
             tree: Tree {
                 nodes: Vec::new(),
                 leaf_values: Vec::new(),
@@ -102,30 +104,39 @@ impl Table {
     }
 }
 
-/// A tree in the making, one question at a time on the node's own rows.
+/// A tree in the making, one question at a time on the node's own rows, both sides of the segment with
+/// the same weight.
 ///
 /// Grown deeper at once, linfa passes over every threshold whose last equal value belongs to a row of
-/// another node, and counts and categories are full of equal values.
+/// another node, and counts and categories are full of equal values. And linfa takes a question back
+/// when the same class is the more frequent on both sides, as it is around every small segment; with
+/// equal weights that happens only to questions that tell nothing.
 struct Growing<'a> {
     segment: &'a str,
     data: &'a Dataset,
     learner: CheckedLearner,
+    /// Least rows on each side of a question, not weighted.
+    min_rows: usize,
     tree: Tree,
 }
 
 impl Growing<'_> {
     fn grow(&mut self, rows: Vec<u32>, depth: usize) -> Result<Child, DescribeError> {
         let question = if depth < MAX_DEPTH { self.question(&rows)? } else { None };
-        let Some(node) = question else {
+        let split = question.map(|node| {
+            let values = self.data.features().column(node.feature as usize);
+            let goes_left = |row: &u32| node.next(values[*row as usize]) == node.left;
+            let (left, right): (Vec<u32>, Vec<u32>) = rows.iter().partition(|row| goes_left(row));
+            (node, left, right)
+        });
+        let split = split.filter(|(_, left, right)| left.len().min(right.len()) >= self.min_rows);
+        let Some((node, left, right)) = split else {
             let label = |row: &u32| self.data.target().values[*row as usize];
             let n_in: f64 = rows.iter().map(label).sum();
             self.tree.leaf_values.push(n_in / (rows.len() as f64).max(1.0));
             self.tree.leaf_cover.push(rows.len() as f64);
             return Ok(Child::Leaf(self.tree.leaf_cover.len() as u32 - 1));
         };
-        let values = self.data.features().column(node.feature as usize);
-        let goes_left = |row: &u32| node.next(values[*row as usize]) == node.left;
-        let (left, right) = rows.into_iter().partition(goes_left);
         let at = self.tree.nodes.len();
         self.tree.nodes.push(node);
         let left = self.grow(left, depth + 1)?;
@@ -137,10 +148,20 @@ impl Growing<'_> {
 
     /// The best question for these rows; `None` if no question tells them apart.
     fn question(&self, rows: &[u32]) -> Result<Option<Node>, DescribeError> {
-        if rows.is_empty() {
+        let subset = self.data.select(rows);
+        let labels = &subset.target().values;
+        let n_in = labels.iter().filter(|label| **label == 1.0).count();
+        let n_out = labels.len() - n_in;
+        if n_in == 0 || n_out == 0 {
             return Ok(None);
         }
-        match fit(&self.learner, &self.data.select(rows), None, 1, &|_| ControlFlow::Continue(())) {
+        let weight =
+            |label: &f64| if *label == 1.0 { 1.0 / n_in as f64 } else { 1.0 / n_out as f64 };
+        let weights = labels.iter().map(weight).collect();
+        let (schema, features) = (Arc::clone(subset.schema()), subset.features().clone());
+        let target = subset.target().clone();
+        let subset = Dataset::new(schema, features, target, Some(weights), RowKeys::default())?;
+        match fit(&self.learner, &subset, None, 1, &|_| ControlFlow::Continue(())) {
             Ok(fitted) => {
                 let tree = fitted.ensemble.trees.into_iter().next();
                 Ok(tree.and_then(|tree| tree.nodes.into_iter().next()))

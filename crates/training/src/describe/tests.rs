@@ -96,7 +96,7 @@ fn a_segment_is_told_by_score_and_by_behaviour() {
     let score = at_risk.by_score.as_ref().unwrap();
     let behaviour = at_risk.by_behaviour.as_ref().unwrap();
     for tree in [score, behaviour] {
-        assert!(tree.decides);
+        assert!(tree.decides, "{tree}");
         assert_eq!((tree.fidelity, tree.balanced_fidelity), (1.0, 1.0), "{tree}");
         assert_eq!(
             (tree.rules.len(), tree.rules[0].coverage, tree.rules[0].precision),
@@ -166,7 +166,7 @@ fn categories_are_texts_and_missing_is_said() {
     let (two, free) = (split(&[0, 1], MissingRule::Right), split(&[0], MissingRule::Right));
     assert_eq!(say(&[Side::Yes(&two)]), "plan is free or pro");
     assert_eq!(say(&[Side::Yes(&two), Side::No(&free)]), "plan is pro");
-    assert_eq!(say(&[Side::No(&two)]), "plan is neither free nor pro or not known");
+    assert_eq!(say(&[Side::No(&two)]), "plan is team or not known");
     assert_eq!(say(&[Side::No(&split(&[0], MissingRule::Left))]), "plan is not free");
     let known = Node { feature: 2, ..node(2, Split::AtMost(f64::MAX), MissingRule::Right) };
     let mut condition = Condition::default();
@@ -213,4 +213,25 @@ fn a_published_version_describes_itself() {
     let error = describe(&registry, "churn", bare).unwrap_err().to_string();
     assert!(error.starts_with(&format!("churn/{bare} has no segments")), "{error}");
     assert!(describe(&registry, "churn", 99).is_err());
+}
+
+#[test]
+fn long_lists_are_cut_and_strangers_kept_in_mind() {
+    let plans: Vec<String> = (0..12).map(|plan| format!("p{plan}")).collect();
+    let schema = Arc::new(Schema::new(vec![Feature::category("plan", plans)]).unwrap());
+    let target = Target { kind: TargetKind::Binary, values: vec![0.0, 1.0] };
+    let matrix = Matrix::from_columns(2, vec![vec![0.0, segue_dataset::UNSEEN_CATEGORY]]);
+    let data = Dataset::new(schema, matrix, target, None, RowKeys::default()).unwrap();
+    let model = model();
+    let words = Words::new(&data, &model, None);
+    let say = |codes: std::ops::Range<u32>, yes: bool| {
+        let split = Split::In(CategorySet::from_codes(codes));
+        let node = node(0, split, MissingRule::Right);
+        let mut condition = Condition::default();
+        condition.narrow(if yes { Side::Yes(&node) } else { Side::No(&node) });
+        words.say(0, &condition).unwrap()
+    };
+    assert_eq!(say(0..8, true), "plan is p0, p1, p2, p3, p4, p5 or 2 others");
+    // a plan that the vocabulary does not hold is none of these either
+    assert_eq!(say(0..11, false), "plan is neither p0, p1, p2, p3, p4, p5 nor 5 others");
 }

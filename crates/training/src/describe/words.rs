@@ -1,6 +1,8 @@
 //! Columns and their conditions in words.
 
-use segue_dataset::Dataset;
+use std::collections::BTreeSet;
+
+use segue_dataset::{Dataset, UNSEEN_CATEGORY};
 use segue_features::{FeatureSet, Measure, Operator, SessionStatistic};
 use segue_model::Model;
 
@@ -22,6 +24,8 @@ struct Column {
     words: String,
     unit: Unit,
     has_missing: bool,
+    /// Whether a category occurs that the vocabulary does not hold.
+    has_unseen: bool,
     vocabulary: Option<Vec<String>>,
 }
 
@@ -48,6 +52,7 @@ impl<'a> Words<'a> {
                 words: features.map_or_else(|| feature.name.clone(), |set| set.words(at)),
                 unit,
                 has_missing: values.iter().any(|value| value.is_nan()),
+                has_unseen: values.contains(&UNSEEN_CATEGORY),
                 vocabulary: feature.vocabulary().map(<[String]>::to_vec),
             }
         };
@@ -69,7 +74,7 @@ impl<'a> Words<'a> {
             return Some(format!("{} not known", known.words));
         }
         let words = match &known.vocabulary {
-            Some(vocabulary) => categories(condition, vocabulary),
+            Some(vocabulary) => categories(condition, vocabulary, known.has_unseen),
             None => interval(condition, known.unit),
         };
         let or_missing = known.has_missing && condition.missing;
@@ -175,27 +180,36 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn categories(condition: &Condition, vocabulary: &[String]) -> Option<String> {
-    let name = |code: &u32| vocabulary.get(*code as usize).map(String::as_str);
-    let list = |codes: &std::collections::BTreeSet<u32>, joined: &str| {
-        let names: Vec<&str> = codes.iter().filter_map(name).collect();
-        match names.len() {
-            0 => None,
-            1 => Some(names[0].to_owned()),
-            n if n > MAX_NAMED => {
-                Some(format!("{} {joined} {} others", names[..MAX_NAMED].join(", "), n - MAX_NAMED))
-            }
-            n => Some(format!("{} {joined} {}", names[..n - 1].join(", "), names[n - 1])),
-        }
-    };
+fn categories(condition: &Condition, vocabulary: &[String], has_unseen: bool) -> Option<String> {
+    let all = 0..vocabulary.len() as u32;
+    let left: BTreeSet<u32> = all.filter(|code| !condition.none_of.contains(code)).collect();
     match &condition.one_of {
-        Some(codes) => Some(
-            list(codes, "or")
-                .map_or_else(|| "is none of the known".to_owned(), |names| format!("is {names}")),
-        ),
-        None if condition.none_of.len() == 1 => {
-            list(&condition.none_of, "or").map(|name| format!("is not {name}"))
+        Some(codes) if codes.is_empty() => Some("is none of the known".to_owned()),
+        Some(codes) => Some(format!("is {}", list(codes, vocabulary, "or"))),
+        None if condition.none_of.is_empty() => None,
+        // what it is says more than what it is not, where that is the shorter list
+        None if !has_unseen && !left.is_empty() && left.len() <= condition.none_of.len() => {
+            Some(format!("is {}", list(&left, vocabulary, "or")))
         }
-        None => list(&condition.none_of, "nor").map(|names| format!("is neither {names}")),
+        None if condition.none_of.len() == 1 => {
+            Some(format!("is not {}", list(&condition.none_of, vocabulary, "or")))
+        }
+        None => Some(format!("is neither {}", list(&condition.none_of, vocabulary, "nor"))),
+    }
+}
+
+/// Categories by name, the last one joined by a word, long lists cut.
+fn list(codes: &BTreeSet<u32>, vocabulary: &[String], joined: &str) -> String {
+    let name = |code: &u32| vocabulary.get(*code as usize).map(String::as_str);
+    let names: Vec<&str> = codes.iter().filter_map(name).collect();
+    match names.split_last() {
+        None => "none of the known".to_owned(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) if names.len() <= MAX_NAMED => {
+            format!("{} {joined} {last}", others.join(", "))
+        }
+        _ => {
+            format!("{} {joined} {} others", names[..MAX_NAMED].join(", "), names.len() - MAX_NAMED)
+        }
     }
 }

@@ -79,8 +79,7 @@ pub(super) struct Draft<'a> {
 pub(super) fn sections(draft: &Draft<'_>) -> String {
     let mut page = Page::new(true);
     page.key("model", &draft.model, "name under which versions are published");
-    key(
-        &mut text,
+    page.key(
         "task",
         draft.task.name(),
         "churn, support_need, conversion, adoption, lifetime_value, needs_help_at",
@@ -88,13 +87,11 @@ pub(super) fn sections(draft: &Draft<'_>) -> String {
     page.line("seed = 42", "the same seed on the same data gives the same model");
     events(&mut page, draft.source);
     roles(&mut page, draft.roles);
-    header(
-        &mut text,
+    page.header(
         "features",
         "What a model may look at: all of it from before the moment of asking.",
     );
-    line(
-        &mut text,
+    page.line(
         "auto = true",
         "chosen from the log; [[features.grid]] and [[features.feature]] add your own",
     );
@@ -114,8 +111,7 @@ pub(super) fn task_sections(page: &mut Page, draft: &Draft<'_>) {
     }
     page.key("window", &draft.window.to_string(), "how far ahead the question looks");
 
-    header(
-        text,
+    page.header(
         "spine",
         "When users are asked: the moment that features end and the label begins.",
     );
@@ -142,19 +138,16 @@ pub(super) fn task_sections(page: &mut Page, draft: &Draft<'_>) {
     page.line("calibrate = 0.2", "share of rows for early stopping and calibration");
     page.line("test = 0.25", "share of rows for every figure of the report");
 
-    header(
-        text,
+    page.header(
         "preflight",
         "Training stops before it starts if there is less than this to learn from.",
     );
     let limits = &draft.preflight;
-    line(
-        text,
+    page.line(
         &format!("min_rows_per_class = {}", limits.min_rows_per_class),
         "rows of each class to fit on",
     );
-    line(
-        text,
+    page.line(
         &format!("min_rows = {}", limits.min_rows),
         "rows to fit on, if a number is predicted",
     );
@@ -180,34 +173,29 @@ fn label_words(task: Task) -> &'static str {
 fn events(page: &mut Page, source: &EventsSection) {
     page.header("events", "Where the events are and how they read.");
     let files: Vec<String> = source.files.iter().map(|file| string(file)).collect();
-    line(
-        text,
+    page.line(
         &format!("files = [{}]", files.join(", ")),
         "files or globs, from this file's folder",
     );
     page.key("format", source.format.name(), "segment, amplitude, mixpanel, posthog or plain");
     if let Some(zone) = &source.project_tz {
-        key(
-            text,
+        page.key(
             "project_tz",
             zone,
             "zone of the project; UTC since 2023, else where it was set up",
         );
     }
-    key(
-        text,
+    page.key(
         "lateness",
         &source.lateness.to_string(),
         "events known later than this after they happened are dropped",
     );
-    line(
-        text,
+    page.line(
         &format!("keep_anonymous = {}", source.keep_anonymous),
         "whether visitors who never signed up are users too",
     );
     if let Some(columns) = &source.columns {
-        header(
-            text,
+        page.header(
             "events.columns",
             "Which column is what; every other column is a property of the event.",
         );
@@ -257,8 +245,7 @@ fn column_words(key: &str) -> &'static str {
 }
 
 fn roles(page: &mut Page, roles: &[RoleCandidate]) {
-    header(
-        text,
+    page.header(
         "roles",
         "What event names mean. Names that are known without being told are shown as comments.",
     );
@@ -273,8 +260,7 @@ fn roles(page: &mut Page, roles: &[RoleCandidate]) {
 
 /// What has the same default for every log and task.
 fn rest(page: &mut Page) {
-    header(
-        text,
+    page.header(
         "learner",
         "What learns. `segue train --explain` shows every parameter and its default.",
     );

@@ -10,7 +10,15 @@ use serde::Serialize;
 const HINTS: &[(&str, &[&str])] = &[
     (
         "support_request",
-        &["ticket", "contact support", "support request", "live chat", "support chat", "chat started", "complaint"],
+        &[
+            "ticket",
+            "contact support",
+            "support request",
+            "live chat",
+            "support chat",
+            "chat started",
+            "complaint",
+        ],
     ),
     ("help_visit", &["help", "docs", "faq", "support", "discussion", "forum"]),
     ("cancel", &["cancel", "unsubscribe", "downgrade", "delete account", "churn"]),

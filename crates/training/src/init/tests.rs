@@ -109,6 +109,7 @@ fn every_possible_task_reads_as_a_job() {
         let again = job_of(&job.to_toml(), folder.path());
         assert_eq!(again.to_toml(), job.to_toml());
         n_possible += 1;
+        others_read(&text, &profile, folder.path());
     }
     assert!(n_possible >= 3, "{profile}");
     profile.best = None;
@@ -117,6 +118,20 @@ fn every_possible_task_reads_as_a_job() {
         error.starts_with("nothing can be predicted") && error.contains("support_need: "),
         "{error}"
     );
+}
+
+/// Each commented task, taken out of its comment, is a job beside the log's own sections.
+fn others_read(text: &str, profile: &LogProfile, folder: &Path) {
+    let source = toml::Value::try_from(&profile.source).unwrap();
+    let events = toml::to_string(&toml::Table::from_iter([("events".to_owned(), source)])).unwrap();
+    let blocks: Vec<&str> = text.split("# ---- ").skip(1).collect();
+    assert_eq!(blocks.len(), profile.tasks.iter().filter(|task| task.setup.is_some()).count() - 1);
+    for block in blocks {
+        let lines = block.lines().skip(1).take_while(|line| line.starts_with("# "));
+        let lines: Vec<&str> = lines.map(|line| &line[2..]).collect();
+        let job = job_of(&format!("model = \"m\"\n{}\n{events}", lines.join("\n")), folder);
+        assert!(block.starts_with(job.task.name()), "{block}");
+    }
 }
 
 #[test]

@@ -49,28 +49,20 @@ pub fn job_text(profile: &LogProfile, options: &InitOptions) -> Result<String, I
         }
         match &other.setup {
             Some(setup) => alternative(&mut text, &of(other, setup), other, setup),
-            None => put(
-                &mut text,
-                &format!("#\n# {}: not possible: {}\n", other.task.name(), one_line(&other.why)),
-            ),
+            None => {
+                let (name, why) = (other.task.name(), one_line(&other.why));
+                text.push_str(&format!("#\n# {name}: not possible: {why}\n"));
+            }
         }
     }
     Ok(text)
 }
 
 fn head(profile: &LogProfile, task: &TaskProfile, setup: &Setup) -> String {
-    let mut text = String::new();
-    text.push_str(
-        &format!(
-            "# {} events of {} users, {} to {}.\n# {}: {}.\n",
-            thousands(profile.n_events),
-            thousands(profile.n_users),
-            profile.first_day,
-            profile.last_day,
-            task.task.name(),
-            classes(setup),
-        ),
-    );
+    let (n_events, n_users) = (thousands(profile.n_events), thousands(profile.n_users));
+    let (first, last) = (&profile.first_day, &profile.last_day);
+    let mut text = format!("# {n_events} events of {n_users} users, {first} to {last}.\n");
+    text.push_str(&format!("# {}: {}.\n", task.task.name(), classes(setup)));
     if setup.is_thin() {
         text.push_str("# Little data: this job runs, and its figures will be rough.\n");
     }

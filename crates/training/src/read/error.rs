@@ -89,7 +89,7 @@ pub enum ReadError {
     CellValue {
         /// The file.
         path: PathBuf,
-        /// Row from 1, not counting the header.
+        /// Line of a CSV, row of a Parquet file, from 1.
         line: u64,
         /// The column.
         column: String,

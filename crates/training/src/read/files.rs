@@ -64,7 +64,8 @@ pub fn expand_globs(patterns: &[String], folder: &Path) -> Result<Vec<PathBuf>, 
             }
         }
         if files.len() == before {
-            let folder = folder.to_owned();
+            let here = folder.as_os_str().is_empty();
+            let folder = if here { PathBuf::from(".") } else { folder.to_owned() };
             return Err(ReadError::NoMatch { pattern: pattern.clone(), folder });
         }
     }

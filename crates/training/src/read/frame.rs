@@ -131,6 +131,7 @@ impl Frame {
         } else {
             file.read_to_end(&mut bytes).map_err(io)?;
         }
+        check_csv_rows(path, &bytes)?;
         let table = CsvReadOptions::default()
             .with_infer_schema_length(None)
             .into_reader_with_file_handle(Cursor::new(bytes))
@@ -184,6 +185,13 @@ impl Frame {
     #[must_use]
     pub fn first_row(&self) -> usize {
         self.first_row
+    }
+
+    /// Line of the file for a CSV, whose header is line 1; row from 1 for Parquet.
+    #[must_use]
+    pub fn line_of(&self, row: usize) -> u64 {
+        let is_csv = matches!(FileKind::of(&self.path), Ok((FileKind::Csv, _)));
+        (self.first_row + row) as u64 + if is_csv { 2 } else { 1 }
     }
 
     /// Number of rows.
@@ -259,6 +267,22 @@ pub(crate) fn no_column(
     }
     let (path, column, key) = (path.to_owned(), column.to_owned(), key.to_owned());
     ReadError::NoColumn { path, line, column, key, found }
+}
+
+/// polars fills up a row of too few fields with nulls; half a row must not be learned from.
+fn check_csv_rows(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
+    let mut reader = csv::Reader::from_reader(bytes);
+    let mut record = csv::ByteRecord::new();
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                let message = error.to_string();
+                return Err(ReadError::Table { path: path.to_owned(), kind: "CSV", message });
+            }
+        }
+    }
 }
 
 fn parquet(path: &Path) -> Result<ParquetReader<File>, ReadError> {

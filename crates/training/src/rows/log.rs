@@ -96,7 +96,10 @@ pub(crate) fn divide(
     let embargo = job.split.embargo.unwrap_or(events.label.reach()).us;
     let (calibrate, test) = (job.split.calibrate, job.split.test);
     let plan = match job.split.by {
-        SplitBy::Time => SplitPlan::ByTime { calibrate, test, embargo },
+        SplitBy::Time => {
+            let calibrate_seed = job.calibrate_seed();
+            SplitPlan::ByTime { calibrate, test, embargo, calibrate_seed }
+        }
         SplitBy::User => SplitPlan::ByUser { calibrate, test, seed: job.seed },
     };
     let split = split_rows(&keys, rows.len(), &plan)?;

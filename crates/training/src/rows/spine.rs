@@ -105,7 +105,7 @@ fn from_table(
 fn cell(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {
     RowsError::Read(ReadError::CellValue {
         path: frame.path().to_owned(),
-        line: row as u64 + 1,
+        line: frame.line_of(row),
         column: column.to_owned(),
         found: found.to_owned(),
         expected: expected.to_owned(),

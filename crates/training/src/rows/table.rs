@@ -53,7 +53,11 @@ pub fn rows_of_table(
     let by = job.slices.by.as_deref();
     let slices = slices_of(&dataset, by, |_| true)
         .map_err(|known| RowsError::Slices { names: by.unwrap_or_default().to_vec(), known })?;
-    let facts = DataFacts { span_us, n_users, digest: digest_of(&dataset), ..facts };
+    let mut facts = DataFacts { span_us, n_users, digest: digest_of(&dataset), ..facts };
+    if matches!(plan, SplitPlan::ByUser { .. }) && job.split.by == SplitBy::Time {
+        let told = "rows divided by user, not by time: the job names no table.time";
+        facts.counts.push((told.to_owned(), dataset.n_rows() as u64));
+    }
     Ok(Prepared { dataset, split, feature_set: None, slices, facts })
 }
 
@@ -66,7 +70,8 @@ fn split_plan(job: &Job, section: &TableSection, frame: &Frame) -> Result<SplitP
     Ok(match (job.split.by, &section.time) {
         (SplitBy::Time, Some(_)) => {
             let embargo = job.split.embargo.map_or(0, |span| span.us);
-            SplitPlan::ByTime { calibrate, test, embargo }
+            let calibrate_seed = job.calibrate_seed();
+            SplitPlan::ByTime { calibrate, test, embargo, calibrate_seed }
         }
         // without a time there is no later: users (or rows) are divided by hash
         _ => SplitPlan::ByUser { calibrate, test, seed: job.seed },
@@ -93,7 +98,7 @@ fn given_parts(frame: &Frame, name: &str, column: &FrameColumn) -> Result<Vec<Pa
 fn cell_error(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {
     RowsError::Read(ReadError::CellValue {
         path: frame.path().to_owned(),
-        line: row as u64 + 1,
+        line: frame.line_of(row),
         column: column.to_owned(),
         found: found.to_owned(),
         expected: expected.to_owned(),
