@@ -1,1 +1,19 @@
-//! End-to-end tests.
+//! The binary from the outside: jobs, registry, server and messages, and the walls of the workspace.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "figures and skips are told")]
+
+mod bad_input;
+mod crashes;
+mod determinism;
+mod first_job;
+mod help;
+mod layering;
+mod races;
+mod real_data;
+mod scoring;
+mod serving;
+mod simulated;
+mod small;
+mod support;
+mod table;

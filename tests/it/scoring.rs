@@ -1,0 +1,125 @@
+//! Scores of files: the same whatever the file is, and wherever its rows came from.
+
+use std::fs;
+use std::path::Path;
+
+use crate::small::small;
+use crate::support::{Csv, Run, segue};
+use crate::table::{N_ROWS, table};
+
+fn score(features: &Path, out: &Path) {
+    let mut score = segue();
+    score.args(["score", "churn@1", "--reasons", "3", "--keep", "user,split", "--features"]);
+    score.arg(features).arg("--out").arg(out).arg("--registry").arg(small().registry()).done();
+}
+
+#[test]
+fn csv_and_parquet_score_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    score(&small().features_csv(), &path("from-csv.csv"));
+    score(&small().features_parquet(), &path("from-parquet.csv"));
+    let from_csv = fs::read(path("from-csv.csv")).unwrap();
+    assert!(from_csv == fs::read(path("from-parquet.csv")).unwrap());
+    let scores = Csv::read(&path("from-csv.csv"));
+    assert_eq!(scores.rows.len(), 2000);
+    for probability in scores.numbers("churn") {
+        assert!((0.0..=1.0).contains(&probability));
+    }
+    score(&small().features_csv(), &path("scores.parquet"));
+    let bytes = fs::read(path("scores.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+}
+
+/// Scoring events at an instant is computing features at that instant and scoring them.
+#[test]
+fn events_score_as_their_features_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let features = Csv::read(&small().features_csv());
+    score(&small().features_csv(), &path("by-features.csv"));
+    let by_features = Csv::read(&path("by-features.csv"));
+    let rows = features
+        .column("user")
+        .into_iter()
+        .zip(features.column("t"))
+        .zip(by_features.column("churn"));
+    let rows: Vec<((&str, &str), &str)> = rows.collect();
+    // each user has an instant of their own, so a few are asked one by one
+    for ((user, t), expected) in rows.iter().step_by(rows.len() / 4) {
+        let mut score = segue();
+        score.args(["score", "churn@1", "--at", &instant(t), "--job"]).arg(small().job(1));
+        score.arg("--data").arg(small().data()).arg("--out").arg(path("by-events.csv"));
+        score.arg("--registry").arg(small().registry()).done();
+        let by_events = Csv::read(&path("by-events.csv"));
+        let at = by_events.column("user").iter().position(|name| name == user);
+        assert_eq!(by_events.column("churn")[at.unwrap()], *expected, "{user} at {t}");
+    }
+}
+
+/// Microseconds UTC, or a date and time without a zone, as `--at` reads it.
+fn instant(t: &str) -> String {
+    match t.parse::<i64>() {
+        Ok(us) => jiff::Timestamp::from_microsecond(us).unwrap().to_string(),
+        Err(_) => format!("{}Z", t.trim_end_matches('Z').replace(' ', "T")),
+    }
+}
+
+#[test]
+fn event_files_of_ones_own_replace_those_of_the_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let events = fs::read_to_string(small().events()).unwrap();
+    let one: String = events
+        .lines()
+        .filter(|line| line.contains("\"user_000005\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(path("one.jsonl"), one).unwrap();
+    let mut score = segue();
+    score
+        .args(["score", "churn", "--job"])
+        .arg(small().job(1))
+        .arg("--events")
+        .arg(path("one.jsonl"));
+    score.arg("--out").arg(path("one.csv")).arg("--registry").arg(small().registry()).done();
+    assert_eq!(Csv::read(&path("one.csv")).column("user"), ["user_000005"]);
+}
+
+#[test]
+fn odd_cells_are_read_as_missing_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(
+        path("odd.csv"),
+        "helped,visits,plan\n0.5,many,free\n0.5,,free\n0.5,3,gold\n0.5,3,\n",
+    )
+    .unwrap();
+    let mut score = segue();
+    score
+        .args(["score", "table", "--features"])
+        .arg(path("odd.csv"))
+        .arg("--out")
+        .arg(path("odd-scores.csv"));
+    let said = score.arg("--registry").arg(table().registry()).json();
+    assert_eq!(said["n_bad_numbers"], 1);
+    assert_eq!(said["n_unseen_categories"], 1);
+    let scores = Csv::read(&path("odd-scores.csv"));
+    assert_eq!(
+        scores.column("table")[0],
+        scores.column("table")[1],
+        "no number and nothing are both missing"
+    );
+}
+
+#[test]
+fn an_evaluation_of_a_version_agrees_with_its_training() {
+    let job = table().job(1);
+    let mut evaluate = segue();
+    evaluate.args(["evaluate", "table@1"]).arg(&job).arg("--registry").arg(table().registry());
+    let again = evaluate.json();
+    let show =
+        segue().args(["models", "show", "table@1", "--registry"]).arg(table().registry()).json();
+    assert_eq!(again["scorecard"]["auc"]["value"], show["metrics"]["auc"]);
+    assert!(again["test"]["n_rows"].as_u64().unwrap() < N_ROWS as u64);
+}
