@@ -280,7 +280,7 @@ pub(crate) struct Score {
     /// One or more of MODEL, MODEL@ALIAS, MODEL@VERSION
     #[arg(required = true)]
     pub(crate) models: Vec<String>,
-    /// Job whose [events] say where the events are and how they read
+    /// Job that says where the events are and how they read
     #[arg(long, value_name = "JOB")]
     pub(crate) job: Option<PathBuf>,
     /// Feature table, .parquet or .csv

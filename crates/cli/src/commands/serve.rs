@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use segue_registry::{Choice, Registry};
 use segue_serving::ServeOptions;
+use segue_training::watch::Watch;
 use tokio::net::TcpListener;
 
 use super::open_registry;
@@ -21,7 +22,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         }
     }
     let registry = open_registry(&args.registry.registry)?;
-    let models = models_to_serve(args, &registry)?;
+    let models = models_to_serve(args, &registry, console)?;
     let options = ServeOptions {
         required_models: models.clone(),
         poll_interval: seconds("--poll", args.poll)?,
@@ -53,8 +54,19 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
 }
 
 /// The models named, or all that have a champion.
-fn models_to_serve(args: &Serve, registry: &Registry) -> anyhow::Result<Vec<String>> {
+fn models_to_serve(
+    args: &Serve,
+    registry: &Registry,
+    console: &Console,
+) -> anyhow::Result<Vec<String>> {
     if !args.models.is_empty() {
+        for model in &args.models {
+            // a name that the registry does not know is a slip; one without a champion may get one
+            registry.model(model)?;
+            if let Err(error) = registry.resolve(model, &Choice::Champion) {
+                console.note(&format!("{error}; the server is not ready before"));
+            }
+        }
         return Ok(args.models.clone());
     }
     let mut models = registry.models()?;
