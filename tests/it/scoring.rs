@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::small::small;
-use crate::support::{Csv, Run, segue};
-use crate::table::{N_ROWS, table};
+use crate::support::{Csv, Run, replaced, segue};
+use crate::table::{JOB, N_ROWS, rows, table};
 
 fn score(features: &Path, out: &Path) {
     let mut score = segue();
@@ -122,4 +122,35 @@ fn an_evaluation_of_a_version_agrees_with_its_training() {
         segue().args(["models", "show", "table@1", "--registry"]).arg(table().registry()).json();
     assert_eq!(again["scorecard"]["auc"]["value"], show["metrics"]["auc"]);
     assert!(again["test"]["n_rows"].as_u64().unwrap() < N_ROWS as u64);
+}
+
+/// Segments of one model may ask for the scores of another. Training once refused such a condition,
+/// although files and requests score several models together.
+#[test]
+fn a_segment_may_ask_for_the_score_of_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("rows.csv"), rows()).unwrap();
+    let first = replaced(JOB, "model = \"table\"", "model = \"first\"");
+    let second = replaced(JOB, "model = \"table\"", "model = \"second\"");
+    let both = "[[segments]]\nname = \"both\"\nwhen = \"score >= 0.5 && scores.first >= 0.4\"\n";
+    let second = format!("{}\n{both}", replaced(&second, "leaves = 4", "leaves = 7"));
+    for (name, job) in [("first.toml", first), ("second.toml", second)] {
+        fs::write(path(name), job).unwrap();
+        segue().arg("train").arg(path(name)).arg("--registry").arg(path("models")).done();
+    }
+    let mut score = segue();
+    score.args(["score", "first", "second", "--keep", "user", "--features"]);
+    score.arg(path("rows.csv")).arg("--out").arg(path("scores.csv"));
+    score.arg("--registry").arg(path("models")).done();
+    let scores = Csv::read(&path("scores.csv"));
+    let segments = scores.column("second_segment");
+    let pairs = scores.numbers("first").into_iter().zip(scores.numbers("second"));
+    let mut n_both = 0;
+    for ((first, second), segment) in pairs.zip(segments) {
+        let is_both = second >= 0.5 && first >= 0.4;
+        assert_eq!(segment == "both", is_both, "{first} {second} {segment}");
+        n_both += usize::from(is_both);
+    }
+    assert!((50..N_ROWS - 50).contains(&n_both), "{n_both}");
 }

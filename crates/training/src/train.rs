@@ -9,7 +9,7 @@ mod preflight;
 
 use std::path::{Path, PathBuf};
 
-use segue_dataset::{Dataset, SchemaError};
+use segue_dataset::{Dataset, SchemaError, TargetKind};
 use segue_features::FeatureSet;
 use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
@@ -155,7 +155,7 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
     let parts = Parts::of(&prepared);
     let naming = naming_of(job, &prepared);
     let segments = segments_of(job)?;
-    segments.check(prepared.dataset.schema(), &[job.model.as_str()])?;
+    check_segments(job, &segments, &prepared, watch)?;
 
     let fitted = fit_stage(&job.learner, job.seed, &parts, &naming, options, watch)?;
     let others = compare::fit_others(job, &parts, &naming, options, watch)?;
@@ -231,6 +231,31 @@ pub fn segments_of(job: &Job) -> Result<SegmentSet, SegmentError> {
         description: entry.description.clone(),
     });
     SegmentSet::new(segments.collect())
+}
+
+/// Segments may look at the scores of other models, which are there when files are scored and requests
+/// served, but not here.
+fn check_segments(
+    job: &Job,
+    segments: &SegmentSet,
+    prepared: &Prepared,
+    watch: &dyn Watch,
+) -> Result<(), SegmentError> {
+    let others: Vec<&str> = segments.models().filter(|model| *model != job.model).collect();
+    let models: Vec<&str> = others.iter().copied().chain([job.model.as_str()]).collect();
+    segments.check(prepared.dataset.schema(), &models)?;
+    if let TargetKind::Multiclass { classes } = &prepared.dataset.target().kind {
+        segments.check_classes(classes)?;
+    } else {
+        segments.check_classes(&[])?;
+    }
+    if !others.is_empty() {
+        watch.note(&format!(
+            "segments ask for scores of {}: missing in the report, where such conditions do not hold",
+            others.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 fn fit_stage(
