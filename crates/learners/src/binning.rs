@@ -5,6 +5,7 @@
 //! midpoints between two values of the sample, so `value <= cut` and `code <= code of the interval`
 //! agree for every `f64`.
 
+mod bundles;
 mod codes;
 mod cuts;
 #[cfg(test)]
@@ -13,12 +14,13 @@ mod tests;
 use segue_dataset::{Dataset, FeatureKind, Matrix, Schema};
 use segue_model::{CategorySet, Split};
 
-pub use codes::CodeMatrix;
+pub(crate) use bundles::Bundles;
+pub(crate) use codes::CodeMatrix;
 use codes::encode;
 use cuts::quantile_cuts;
 
 /// The byte code of a missing value, in every column.
-pub const MISSING_CODE: u8 = 0;
+pub(crate) const MISSING_CODE: u8 = 0;
 
 /// Rows from which cuts are learnt, at most.
 const MAX_SAMPLE_ROWS: usize = 200_000;
@@ -42,7 +44,7 @@ pub enum BinningError {
 
 /// How one column is coded.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ColumnBins {
+pub(crate) enum ColumnBins {
     /// A number: value code `1 + k` is the interval `(cuts[k - 1], cuts[k]]`.
     Number {
         /// Ascending, at most 253.
@@ -60,7 +62,7 @@ pub enum ColumnBins {
 impl ColumnBins {
     /// Codes in use, missing included: codes are below it.
     #[must_use]
-    pub fn n_codes(&self) -> usize {
+    pub(crate) fn n_codes(&self) -> usize {
         match self {
             Self::Number { cuts } => cuts.len() + 2,
             Self::Category { kept, .. } => kept.len() + 2,
@@ -69,13 +71,13 @@ impl ColumnBins {
 
     /// Whether the column is a category.
     #[must_use]
-    pub fn is_category(&self) -> bool {
+    pub(crate) fn is_category(&self) -> bool {
         matches!(self, Self::Category { .. })
     }
 
     /// The code of a value.
     #[must_use]
-    pub fn code(&self, value: f64) -> u8 {
+    pub(crate) fn code(&self, value: f64) -> u8 {
         if value.is_nan() {
             return MISSING_CODE;
         }
@@ -113,7 +115,7 @@ impl ColumnBins {
 
 /// How every column of a table is coded. Learnt from training rows, applied to any rows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Binning {
+pub(crate) struct Binning {
     columns: Vec<ColumnBins>,
 }
 
@@ -126,7 +128,7 @@ impl Binning {
     ///
     /// # Errors
     /// [`BinningError::TooManyRows`].
-    pub fn learn(data: &Dataset, max_bins: usize) -> Result<Self, BinningError> {
+    pub(crate) fn learn(data: &Dataset, max_bins: usize) -> Result<Self, BinningError> {
         Self::learn_from(data.schema(), data.features(), max_bins)
     }
 
@@ -152,14 +154,13 @@ impl Binning {
 
     /// The columns, in schema order.
     #[must_use]
-    pub fn columns(&self) -> &[ColumnBins] {
+    pub(crate) fn columns(&self) -> &[ColumnBins] {
         &self.columns
     }
 
     /// Codes of all rows of `matrix`, which must have the columns the binning was learnt from.
-    #[must_use]
-    pub fn encode(&self, matrix: &Matrix) -> CodeMatrix {
-        encode(&self.columns, matrix)
+    pub(crate) fn encode(&self, bundles: Bundles, matrix: &Matrix) -> CodeMatrix {
+        encode(&self.columns, bundles, matrix)
     }
 }
 

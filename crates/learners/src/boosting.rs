@@ -1,5 +1,6 @@
 //! Leaf-wise histogram gradient boosting (Friedman 2001; Ke et al. 2017, LightGBM).
 
+mod gradients;
 mod grow;
 mod params;
 #[cfg(test)]
@@ -9,13 +10,15 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 use segue_dataset::{Dataset, TargetKind};
-use segue_model::{Combine, Ensemble, Tree, softmax_in_place};
+use segue_model::{Combine, Ensemble, Tree};
 
-use crate::histogram::Scaled;
-use crate::objective::weighted_quantile;
+use crate::binning::{Binning, Bundles, CodeMatrix};
+use crate::histogram::{Cell, Scaled};
+use crate::objective::{RowWeights, weighted_quantile};
 use crate::sampling::{draw_columns, draw_rows, generator};
 use crate::split::{SplitRules, soft_threshold};
-use crate::{Binning, CodeMatrix, Fitted, LearnError, LossPoint, Objective, Progress};
+use crate::{Fitted, LearnError, LossPoint, Objective, Progress};
+use gradients::{Gradients, Source, class_shares};
 use grow::{Grower, Grown, TreeLimits};
 pub use params::{BoostingParams, BoostingValidParams, ClassWeight};
 
@@ -45,10 +48,11 @@ pub(crate) fn fit(
     }
     let class_factors = class_factors(&params.class_weight, train)?;
     let binning = Binning::learn(train, params.max_bins)?;
-    let codes = binning.encode(train.features());
+    let bundles = Bundles::joint(binning.columns());
+    let codes = binning.encode(bundles.clone(), train.features());
     let train = Rows::new(train, &codes, &class_factors);
     let base = objective.base(train.data.target(), &train.weights);
-    let valid_codes = valid.map(|valid| binning.encode(valid.features()));
+    let valid_codes = valid.map(|valid| binning.encode(bundles, valid.features()));
     let valid = valid.zip(valid_codes.as_ref()).map(|(data, codes)| {
         let rows = Rows::new(data, codes, &class_factors);
         let margins = Margins::constant(&base, data.n_rows());
@@ -62,21 +66,23 @@ pub(crate) fn fit(
 struct Rows<'a> {
     data: &'a Dataset,
     codes: &'a CodeMatrix,
-    /// Row weight times class factor.
-    weights: Vec<f64>,
+    weights: RowWeights,
+    max_weight: f64,
 }
 
 impl<'a> Rows<'a> {
     fn new(data: &'a Dataset, codes: &'a CodeMatrix, class_factors: &[f64]) -> Self {
         let factor = |label: f64| class_factors.get(label as usize).copied().unwrap_or(1.0);
-        let labels = data.target().values.iter().enumerate();
         let weight = |row: usize| data.weight().map_or(1.0, |weight| weight[row]);
-        let weights = if class_factors.is_empty() {
-            labels.map(|(row, _)| weight(row)).collect()
+        let weights = if data.weight().is_none() && class_factors.is_empty() {
+            RowWeights::Equal
         } else {
-            labels.map(|(row, &label)| weight(row) * factor(label)).collect()
+            let labels = data.target().values.iter().enumerate();
+            RowWeights::Each(labels.map(|(row, &label)| weight(row) * factor(label)).collect())
         };
-        Self { data, codes, weights }
+        let max_weight =
+            weights.each().map_or(1.0, |each| each.iter().copied().fold(0.0, f64::max));
+        Self { data, codes, weights, max_weight }
     }
 
     fn labels(&self) -> &[f64] {
@@ -85,7 +91,7 @@ impl<'a> Rows<'a> {
 
     /// Weighted mean loss over every `stride`-th row; block sums in block order.
     fn loss(&self, objective: Objective, margins: &Margins, stride: usize) -> f64 {
-        let rows: Vec<usize> = (0..self.weights.len()).step_by(stride).collect();
+        let rows: Vec<usize> = (0..self.labels().len()).step_by(stride).collect();
         let partial: Vec<(f64, f64)> = rows
             .par_chunks(BLOCK_ROWS)
             .map(|rows| {
@@ -93,7 +99,7 @@ impl<'a> Rows<'a> {
                 rows.iter().fold((0.0, 0.0), |(loss, weight), &row| {
                     margins.copy_row(row, &mut row_margins);
                     let row_loss = objective.loss(&row_margins, self.labels()[row]);
-                    (loss + self.weights[row] * row_loss, weight + self.weights[row])
+                    (loss + self.weights.of(row) * row_loss, weight + self.weights.of(row))
                 })
             })
             .collect();
@@ -161,11 +167,12 @@ impl Boosting<'_> {
         progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     ) -> Result<Fitted, LearnError> {
         let n_rounds = self.params.n_rounds;
-        let n_rows = self.train.weights.len();
+        let n_rows = self.train.labels().len();
         let rows: Vec<u32> =
-            (0..n_rows as u32).filter(|&row| self.train.weights[row as usize] > 0.0).collect();
+            (0..n_rows as u32).filter(|&row| self.train.weights.of(row as usize) > 0.0).collect();
         let mut margins = Margins::constant(self.base, n_rows);
         let mut grower = Grower::new(self.train.codes, self.binning, self.limits());
+        let mut scaled = Scaled::default();
         let mut trees: Vec<Tree> = Vec::new();
         let mut history: Vec<LossPoint> = Vec::new();
         let mut best = (0, f64::INFINITY);
@@ -173,7 +180,8 @@ impl Boosting<'_> {
         let watched = n_rows.div_ceil(WATCHED_ROWS).max(1);
         for iteration in 1..=n_rounds {
             let valid_margins = valid.as_mut().map(|(rows, margins)| (rows.codes, margins));
-            let round = self.round(iteration, &rows, &mut margins, valid_margins, &mut grower);
+            let round =
+                self.round(iteration, &rows, &mut margins, valid_margins, &mut grower, &mut scaled);
             if round.iter().all(|tree| tree.nodes.is_empty()) {
                 break;
             }
@@ -237,6 +245,7 @@ impl Boosting<'_> {
         margins: &mut Margins,
         mut valid: Option<(&CodeMatrix, &mut Margins)>,
         grower: &mut Grower<'_>,
+        scaled: &mut Scaled,
     ) -> Vec<Tree> {
         let params = self.params;
         let sampled = (params.row_share < 1.0)
@@ -244,17 +253,28 @@ impl Boosting<'_> {
         let rows = sampled.as_deref().unwrap_or(all_rows);
         let mut columns_generator = generator(params.seed, 2 * iteration as u64 + 1);
         let mut trees = Vec::with_capacity(self.base.len());
-        let mut scaled = Scaled::default();
-        for (output, gradients) in self.gradients(margins).into_iter().enumerate() {
-            scaled.refill(&gradients);
+        let n_rows = self.train.labels().len();
+        let softmax = self.objective == Objective::Softmax;
+        let shares = if softmax { class_shares(margins, n_rows) } else { Vec::new() };
+        for output in 0..self.base.len() {
+            let source = if softmax {
+                Source::Shares { shares: &shares, n_classes: self.base.len(), class: output }
+            } else {
+                Source::Margins { objective: self.objective, margins: &margins.0[output] }
+            };
+            let weights = self.train.weights.each();
+            let (labels, max_weight) = (self.train.labels(), self.train.max_weight);
+            let gradients = Gradients { labels, weights, max_weight, source };
+            let dither = (iteration * self.base.len() + output) as u64;
+            scaled.refill(n_rows, &gradients, Some(params.seed ^ dither << 32 ^ dither));
             let columns = draw_columns(
                 self.binning.columns().len(),
                 params.column_share,
                 &mut columns_generator,
             );
-            let grown = grower.grow(&scaled, rows, &columns);
-            let values = self.leaf_values(&grown, &gradients, &margins.0[output]);
-            add_to_leaves(&grown, &values, &mut margins.0[output]);
+            let grown = grower.grow(scaled, rows, &columns);
+            let values = self.leaf_values(&grown, scaled, &margins.0[output]);
+            grown.add_to_rows(&values, &mut margins.0[output]);
             if sampled.is_some() {
                 add_to_unsampled(&grown, &values, rows, self.train.codes, &mut margins.0[output]);
             }
@@ -267,66 +287,24 @@ impl Boosting<'_> {
         trees
     }
 
-    /// Weighted first and second derivatives of each output, all at the same margins.
-    fn gradients(&self, margins: &Margins) -> Vec<Vec<(f64, f64)>> {
-        let (labels, weights) = (self.train.labels(), &self.train.weights);
-        if self.objective != Objective::Softmax {
-            let gradient = |((&margin, &label), &weight): ((&f64, &f64), &f64)| {
-                let (gradient, hessian) = self.objective.derivatives(margin, label);
-                (weight * gradient, weight * hessian)
-            };
-            let rows = margins.0[0].par_iter().zip(labels).zip(weights);
-            return vec![rows.with_min_len(BLOCK_ROWS).map(gradient).collect()];
-        }
-        let n_classes = margins.n_outputs();
-        let mut shares = vec![0.0; labels.len() * n_classes];
-        shares.par_chunks_mut(n_classes).with_min_len(BLOCK_ROWS).enumerate().for_each(
-            |(row, shares)| {
-                margins.copy_row(row, shares);
-                softmax_in_place(shares);
-            },
-        );
-        let of_class = |class: usize| {
-            let gradient = |row: usize| {
-                let p = shares[row * n_classes + class];
-                let is_label = labels[row] == class as f64;
-                let (gradient, hessian) = Objective::softmax_derivatives(p, is_label, n_classes);
-                (weights[row] * gradient, weights[row] * hessian)
-            };
-            (0..labels.len()).into_par_iter().with_min_len(BLOCK_ROWS).map(gradient).collect()
-        };
-        (0..n_classes).map(of_class).collect()
-    }
-
-    /// Shrunken leaf values: Newton steps from full-precision sums in row order, or residual quantiles.
-    fn leaf_values(
-        &self,
-        grown: &Grown<'_>,
-        gradients: &[(f64, f64)],
-        margins: &[f64],
-    ) -> Vec<f64> {
+    /// Shrunken leaf values: Newton steps from the sums that the histograms hold, or residual quantiles.
+    fn leaf_values(&self, grown: &Grown<'_>, scaled: &Scaled, margins: &[f64]) -> Vec<f64> {
         let params = self.params;
-        let newton = |rows: &[u32]| {
-            let (gradient, hessian) = rows.iter().fold((0.0, 0.0), |(g, h), &row| {
-                let (gradient, hessian) = gradients[row as usize];
-                (g + gradient, h + hessian)
-            });
-            let curvature = hessian + params.lambda_l2;
+        let newton = |total: Cell| {
+            let gradient = total.gradient() as f64 * scaled.gradient_unit;
+            let curvature = total.hessian() as f64 * scaled.hessian_unit + params.lambda_l2;
             let step = -soft_threshold(gradient, params.lambda_l1) / curvature;
             if step.is_finite() { step } else { 0.0 }
         };
-        let quantile = |rows: &[u32], alpha: f64| {
-            let residual = |&row: &u32| {
-                let row = row as usize;
-                (self.train.labels()[row] - margins[row], self.train.weights[row])
-            };
-            weighted_quantile(rows.iter().map(residual).collect(), alpha)
+        let quantile = |leaf: usize, alpha: f64| {
+            let residual =
+                |row: usize| (self.train.labels()[row] - margins[row], self.train.weights.of(row));
+            weighted_quantile(grown.rows(leaf).map(residual).collect(), alpha)
         };
         let value = |leaf: usize| {
-            let rows = grown.rows(leaf);
             let step = match self.objective.leaf_quantile() {
-                Some(alpha) => quantile(rows, alpha),
-                None => newton(rows),
+                Some(alpha) => quantile(leaf, alpha),
+                None => newton(grown.total(leaf)),
             };
             params.learning_rate * step
         };
@@ -338,18 +316,11 @@ impl Boosting<'_> {
         let sum = |leaf: usize| {
             let rows = grown.rows(leaf);
             match self.train.data.weight() {
-                Some(weight) => rows.iter().map(|&row| weight[row as usize]).sum(),
+                Some(weight) => rows.map(|row| weight[row]).sum(),
                 None => rows.len() as f64,
             }
         };
         (0..grown.tree.n_leaves()).map(sum).collect()
-    }
-}
-
-/// Moves the margins of the rows a tree was grown on.
-fn add_to_leaves(grown: &Grown<'_>, values: &[f64], margins: &mut [f64]) {
-    for (leaf, &value) in values.iter().enumerate() {
-        grown.rows(leaf).iter().for_each(|&row| margins[row as usize] += value);
     }
 }
 

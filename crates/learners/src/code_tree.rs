@@ -2,8 +2,8 @@
 
 use segue_model::{Child, MissingRule, Node, Tree};
 
+use crate::binning::{Binning, Bundles, MISSING_CODE};
 use crate::split::{Candidate, CodeSet};
-use crate::{Binning, MISSING_CODE};
 
 /// An inner node over codes.
 #[derive(Debug, Clone)]
@@ -11,6 +11,9 @@ struct CodeNode {
     column: u32,
     at_most: Option<u8>,
     left_codes: CodeSet,
+    /// The byte that holds the column, and its states that go left.
+    bundle: u32,
+    left_states: CodeSet,
     gain: f64,
     left: Child,
     right: Child,
@@ -36,7 +39,7 @@ impl CodeTree {
 
     /// Turns `leaf` into a node. The leaf stays as its left child; the right child is the new last leaf,
     /// whose index is returned.
-    pub(crate) fn split(&mut self, leaf: u32, split: &Candidate) -> u32 {
+    pub(crate) fn split(&mut self, leaf: u32, split: &Candidate, bundles: &Bundles) -> u32 {
         let node = self.nodes.len() as u32;
         let new_leaf = self.parents.len() as u32;
         if let Some((parent, is_left)) = self.parents[leaf as usize] {
@@ -47,6 +50,8 @@ impl CodeTree {
             column: split.column,
             at_most: split.at_most,
             left_codes: split.left_codes,
+            bundle: bundles.bundle_of(split.column as usize) as u32,
+            left_states: bundles.states_of(split.column as usize, split.left_codes),
             gain: split.gain,
             left: Child::Leaf(leaf),
             right: Child::Leaf(new_leaf),
@@ -56,16 +61,16 @@ impl CodeTree {
         new_leaf
     }
 
-    /// The leaf that a row of codes falls into.
+    /// The leaf that a row of the code matrix falls into.
     #[inline]
-    pub(crate) fn leaf(&self, codes: &[u8]) -> u32 {
+    pub(crate) fn leaf(&self, states: &[u8]) -> u32 {
         let mut at = if self.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
         loop {
             match at {
                 Child::Leaf(leaf) => return leaf,
                 Child::Node(node) => {
                     let node = &self.nodes[node as usize];
-                    let left = node.left_codes.contains(codes[node.column as usize]);
+                    let left = node.left_states.contains(states[node.bundle as usize]);
                     at = if left { node.left } else { node.right };
                 }
             }

@@ -9,8 +9,9 @@
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{Child, MissingRule, Node, Split, Tree};
 
+use crate::LearnError;
+use crate::binning::{Binning, Bundles, ColumnBins, MISSING_CODE};
 use crate::code_tree::fill_cover;
-use crate::{Binning, ColumnBins, LearnError, MISSING_CODE};
 
 /// The sample in positions.
 pub(crate) struct PositionTable {
@@ -55,7 +56,7 @@ impl PositionTable {
         }
         let weights: Vec<f64> = rows.iter().map(|&row| weight(row)).collect();
         let binning = Binning::learn(&sample, 255)?;
-        let codes = binning.encode(sample.features());
+        let codes = binning.encode(Bundles::one_a_column(binning.columns()), sample.features());
         let columns: Vec<Positions> = (binning.columns().iter().enumerate())
             .map(|(column, bins)| {
                 let codes: Vec<u8> = (0..rows.len()).map(|row| codes.code(row, column)).collect();

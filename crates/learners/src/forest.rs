@@ -13,9 +13,10 @@ use rayon::prelude::*;
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{Combine, Ensemble, Link, Tree};
 
+use crate::binning::{Binning, Bundles, CodeMatrix};
 use crate::code_tree::CodeTree;
 use crate::sampling::{bootstrap_counts, generator};
-use crate::{Binning, CodeMatrix, Fitted, LearnError, OutOfBag, Progress};
+use crate::{Fitted, LearnError, OutOfBag, Progress};
 use grow::grow;
 pub use params::{FeatureShare, ForestParams, ForestValidParams};
 
@@ -55,7 +56,8 @@ pub(crate) fn fit(
 ) -> Result<Fitted, LearnError> {
     let params = params.params();
     let binning = Binning::learn(train, params.max_bins)?;
-    let codes = binning.encode(train.features());
+    let bundles = Bundles::one_a_column(binning.columns());
+    let codes = binning.encode(bundles, train.features());
     let leaf_width = train.target().kind.n_outputs();
     let centre = weighted_mean(train);
     let forest = Forest { params, data: train, binning, codes, leaf_width, centre };
@@ -136,8 +138,8 @@ impl Forest<'_> {
     /// Appends a leaf's values, from sums in row order, and returns its weight.
     fn push_leaf(
         &self,
-        rows: &[u32],
-        weight: &dyn Fn(usize) -> f64,
+        rows: impl Iterator<Item = usize>,
+        weight: &(dyn Fn(usize) -> f64 + Sync),
         leaf_values: &mut Vec<f64>,
     ) -> f64 {
         let labels = &self.data.target().values;
@@ -145,8 +147,8 @@ impl Forest<'_> {
         leaf_values.resize(start + self.leaf_width, 0.0);
         let sums = &mut leaf_values[start..];
         let mut total = 0.0;
-        for &row in rows {
-            let (weight, label) = (weight(row as usize), labels[row as usize]);
+        for row in rows {
+            let (weight, label) = (weight(row), labels[row]);
             total += weight;
             match self.leaf_width {
                 1 => sums[0] += weight * label,

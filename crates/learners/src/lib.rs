@@ -17,11 +17,12 @@ mod linfa_face;
 mod linfa_tree;
 mod objective;
 mod partition;
+mod prefetch;
 mod sampling;
 mod smartcore_forest;
 mod split;
 
-pub use binning::{Binning, BinningError, CodeMatrix, ColumnBins, MISSING_CODE};
+pub use binning::BinningError;
 pub use boosting::{BoostingParams, BoostingValidParams, ClassWeight};
 pub use error::{LearnError, ParamError};
 pub use forest::{FeatureShare, ForestParams, ForestValidParams};

@@ -1,10 +1,14 @@
 //! What the boosting minimises: losses, their derivatives, start values.
 
+mod logistic;
+
 use segue_dataset::{Target, TargetKind};
 use segue_model::{Link, logit, sigmoid};
 
 use crate::error::check_real;
 use crate::{LearnError, ParamError};
+
+pub(crate) use logistic::logistic_derivatives;
 
 /// A loss, with its link. Gradients are those of the loss in the margin; LightGBM's formulas.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,22 +122,22 @@ impl Objective {
     }
 
     /// Best constant margin of each output, shape `(n_outputs,)`. Sums run in row order.
-    pub(crate) fn base(self, target: &Target, weights: &[f64]) -> Vec<f64> {
+    pub(crate) fn base(self, target: &Target, weights: &RowWeights) -> Vec<f64> {
         let labels = &target.values;
-        let total: f64 = weights.iter().sum();
-        let mean = || labels.iter().zip(weights).map(|(y, w)| y * w).sum::<f64>() / total;
+        let total = weights.sum(labels.len());
+        let mean = || weighted(labels, weights).map(|(y, w)| y * w).sum::<f64>() / total;
         match self {
             Self::Logistic => vec![logit(mean())],
             Self::Softmax => (0..target.kind.n_outputs())
                 .map(|class| {
-                    let of_class = labels.iter().zip(weights).filter(|(y, _)| **y == class as f64);
+                    let of_class = weighted(labels, weights).filter(|&(y, _)| y == class as f64);
                     let share = of_class.map(|(_, w)| w).sum::<f64>() / total;
                     share.max(SMALLEST_MEAN).ln()
                 })
                 .collect(),
             Self::Squared => vec![mean()],
             Self::Absolute | Self::Quantile { .. } => {
-                let pairs = labels.iter().copied().zip(weights.iter().copied()).collect();
+                let pairs = weighted(labels, weights).collect();
                 vec![weighted_quantile(pairs, self.leaf_quantile().unwrap_or(0.5))]
             }
             Self::Poisson | Self::Tweedie { .. } | Self::Gamma => {
@@ -209,6 +213,43 @@ impl Objective {
             Self::Gamma => label * (-margin).exp() + margin,
         }
     }
+}
+
+/// How much each row counts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum RowWeights {
+    /// 1 for all.
+    Equal,
+    /// Row weight times class factor.
+    Each(Vec<f64>),
+}
+
+impl RowWeights {
+    pub(crate) fn of(&self, row: usize) -> f64 {
+        match self {
+            Self::Equal => 1.0,
+            Self::Each(weights) => weights[row],
+        }
+    }
+
+    pub(crate) fn each(&self) -> Option<&[f64]> {
+        match self {
+            Self::Equal => None,
+            Self::Each(weights) => Some(weights),
+        }
+    }
+
+    fn sum(&self, n_rows: usize) -> f64 {
+        self.each().map_or(n_rows as f64, |weights| weights.iter().sum())
+    }
+}
+
+/// Labels with their weights, in row order.
+fn weighted<'a>(
+    labels: &'a [f64],
+    weights: &'a RowWeights,
+) -> impl Iterator<Item = (f64, f64)> + 'a {
+    labels.iter().enumerate().map(|(row, &label)| (label, weights.of(row)))
 }
 
 /// The weighted quantile of `(value, weight)` pairs: the value at which the weight below reaches

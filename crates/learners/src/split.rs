@@ -1,11 +1,16 @@
 //! The best question a node can ask of one column, from the column's histogram.
 
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use crate::error::{check_integer, check_real};
-use crate::histogram::{Cell, Scaled};
-use crate::{ColumnBins, MISSING_CODE, ParamError};
+use rayon::prelude::*;
+
+use crate::ParamError;
+use crate::binning::{Binning, Bundles, ColumnBins, MISSING_CODE};
+use crate::histogram::{Cell, Histogram, Layout, Scaled};
+use scan::{Cuts, ScanRules};
 
 /// A set of byte codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -162,7 +167,7 @@ impl<'a> Judge<'a> {
         sums.n_rows() >= self.min_rows && sums.hessian() >= self.min_hessian
     }
 
-    /// The best question of a column. Among equals the first: missing right before missing left, low
+    /// The best question of a column from its cells by code. Among equals the first: missing right before missing left, low
     /// codes before high ones, sets from the low end before sets from the high end.
     pub(crate) fn best_split(
         &self,
@@ -185,36 +190,40 @@ impl<'a> Judge<'a> {
 
     fn scan_number(&self, cells: &[Cell], total: Cell, best: &mut Best) {
         let missing = cells[usize::from(MISSING_CODE)];
-        let last_code = (cells.len() - 1) as u8;
+        let mut cuts = Cuts::new();
+        let rules = self.scan_rules();
         let sides: &[bool] = if missing.n_rows() > 0 { &[false, true] } else { &[false] };
         for &missing_left in sides {
-            let mut left = if missing_left { missing } else { Cell::default() };
-            for code in 1..=last_code {
-                let cell = cells[usize::from(code)];
-                if cell.n_rows() == 0 {
-                    continue;
-                }
-                left.add(cell);
+            let before = if missing_left { missing } else { Cell::default() };
+            let Some((index, score)) = cuts.best(&cells[1..], before, total, &rules) else {
+                continue;
+            };
+            let gain = score - best.parent;
+            if gain > best.above {
+                best.above = gain;
+                let mut left = before;
+                cells[1..=index + 1].iter().for_each(|&cell| left.add(cell));
                 let right = total.minus(left);
-                if right.n_rows() < self.min_rows || right.hessian() < self.min_hessian {
-                    break;
+                let code = (index + 1) as u8;
+                let unseen_left = missing.n_rows() == 0 && left.n_rows() >= right.n_rows();
+                let mut left_codes = CodeSet::up_to(code);
+                if missing_left || unseen_left {
+                    left_codes.insert(MISSING_CODE);
                 }
-                if !self.fits(left) {
-                    continue;
-                }
-                let gain = self.score(left, 0.0) + self.score(right, 0.0) - best.parent;
-                if gain > best.above {
-                    best.above = gain;
-                    let unseen_left = missing.n_rows() == 0 && left.n_rows() >= right.n_rows();
-                    let mut left_codes = CodeSet::up_to(code);
-                    if missing_left || unseen_left {
-                        left_codes.insert(MISSING_CODE);
-                    }
-                    let at_most = Some(code);
-                    best.found =
-                        Some(Candidate { column: 0, at_most, left_codes, gain, left, right });
-                }
+                let at_most = Some(code);
+                best.found = Some(Candidate { column: 0, at_most, left_codes, gain, left, right });
             }
+        }
+    }
+
+    fn scan_rules(&self) -> ScanRules {
+        ScanRules {
+            gradient_unit: self.gradient_unit,
+            hessian_unit: self.hessian_unit,
+            lambda_l1: self.rules.lambda_l1,
+            lambda_l2: self.rules.lambda_l2,
+            min_rows: self.min_rows,
+            min_hessian: self.min_hessian,
         }
     }
 
@@ -290,5 +299,58 @@ impl<'a> Judge<'a> {
             best.found =
                 Some(Candidate { column: 0, at_most: None, left_codes, gain, left, right });
         }
+    }
+}
+
+/// Finds a node's best question over a round's columns.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnSearch<'a> {
+    pub(crate) rules: &'a SplitRules,
+    pub(crate) scaled: &'a Scaled,
+    pub(crate) binning: &'a Binning,
+    pub(crate) bundles: &'a Bundles,
+    pub(crate) layout: &'a Layout,
+    /// Ascending.
+    pub(crate) columns: &'a [u32],
+}
+
+impl ColumnSearch<'_> {
+    /// The question with the largest gain, of the lowest column among equals.
+    pub(crate) fn best(
+        &self,
+        histogram: &Histogram,
+        total: Cell,
+        parallel: bool,
+    ) -> Option<Candidate> {
+        let judge = Judge::new(self.rules, self.scaled);
+        let larger = |best: Option<Candidate>, next: Option<Candidate>| match (best, next) {
+            (Some(best), Some(next)) => Some(if next.gain > best.gain { next } else { best }),
+            (best, next) => best.or(next),
+        };
+        let of_column = |&column: &u32| self.best_of(column, histogram, total, &judge);
+        if parallel {
+            self.columns.par_iter().with_min_len(4).map(of_column).reduce(|| None, larger)
+        } else {
+            self.columns.iter().map(of_column).fold(None, larger)
+        }
+    }
+
+    fn best_of(
+        &self,
+        column: u32,
+        histogram: &Histogram,
+        total: Cell,
+        judge: &Judge<'_>,
+    ) -> Option<Candidate> {
+        let bins = &self.binning.columns()[column as usize];
+        let cells = histogram.bundle(self.layout, self.bundles.bundle_of(column as usize));
+        if self.bundles.is_alone(column as usize) {
+            return judge.best_split(column, bins, cells, total);
+        }
+        let mut of_codes = [Cell::default(); 256];
+        for (state, &cell) in (0..=u8::MAX).zip(cells) {
+            of_codes[usize::from(self.bundles.code(column as usize, state))].add(cell);
+        }
+        judge.best_split(column, bins, &of_codes, total)
     }
 }

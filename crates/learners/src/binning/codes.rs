@@ -1,76 +1,97 @@
-//! The code matrix: one byte a value, row by row.
+//! The code matrix: the states of a table's bundles, a byte each.
 
 use rayon::prelude::*;
 use segue_dataset::Matrix;
 
-use super::{ColumnBins, MISSING_CODE};
+use super::{Bundles, ColumnBins, MISSING_CODE};
 
-/// Rows coded together, so that a block of codes stays in the first-level cache.
+/// Rows coded together, so that they stay in the first-level cache.
 const BLOCK_ROWS: usize = 1024;
-/// A row begins at a multiple of this many bytes.
-const ROW_ALIGN: usize = 16;
 
-/// Byte codes of a table, row-major: the histogram loop reads a row's codes one after another.
+/// Byte codes of a table, twice: row by row for histograms, which read all bytes of a row, and bundle by
+/// bundle for splitting leaves, which reads one byte of every row and would else fetch a cache line for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodeMatrix {
+pub(crate) struct CodeMatrix {
     n_rows: usize,
-    n_columns: usize,
-    stride: usize,
-    codes: Vec<u8>,
+    bundles: Bundles,
+    /// Shape `(n_rows, n_bundles)`, without padding.
+    by_row: Vec<u8>,
+    /// Shape `(n_bundles, n_rows)`.
+    by_bundle: Vec<u8>,
 }
 
 impl CodeMatrix {
-    /// Number of rows.
-    #[must_use]
-    pub fn n_rows(&self) -> usize {
-        self.n_rows
+    /// Which columns share a byte.
+    pub(crate) fn bundles(&self) -> &Bundles {
+        &self.bundles
     }
 
-    /// Number of columns.
-    #[must_use]
-    pub fn n_columns(&self) -> usize {
-        self.n_columns
-    }
-
-    /// Codes of a row, shape `(n_columns,)`.
-    ///
-    /// # Panics
-    /// If `row` is out of range.
-    #[must_use]
+    /// States of a row, shape `(n_bundles,)`.
     #[inline]
-    pub fn row(&self, row: usize) -> &[u8] {
-        let start = row * self.stride;
-        &self.codes[start..start + self.n_columns]
+    pub(crate) fn row(&self, row: usize) -> &[u8] {
+        let width = self.bundles.len();
+        &self.by_row[row * width..][..width]
     }
 
-    /// One code.
-    ///
-    /// # Panics
-    /// If `row` or `column` is out of range.
-    #[must_use]
+    /// All states, shape `(n_rows, n_bundles)`.
+    pub(crate) fn by_row(&self) -> &[u8] {
+        &self.by_row
+    }
+
+    /// States of a bundle, shape `(n_rows,)`.
+    pub(crate) fn bundle(&self, bundle: usize) -> &[u8] {
+        &self.by_bundle[bundle * self.n_rows..][..self.n_rows]
+    }
+
+    /// The code of one column.
     #[inline]
-    pub fn code(&self, row: usize, column: usize) -> u8 {
-        self.codes[row * self.stride + column]
+    pub(crate) fn code(&self, row: usize, column: usize) -> u8 {
+        self.bundles.code(column, self.bundle(self.bundles.bundle_of(column))[row])
     }
 }
 
-pub(super) fn encode(columns: &[ColumnBins], matrix: &Matrix) -> CodeMatrix {
+pub(super) fn encode(columns: &[ColumnBins], bundles: Bundles, matrix: &Matrix) -> CodeMatrix {
     assert_eq!(columns.len(), matrix.n_columns(), "the binning is of another table");
-    let (n_rows, n_columns) = (matrix.n_rows(), columns.len());
-    let stride = n_columns.next_multiple_of(ROW_ALIGN).max(ROW_ALIGN);
-    let encoders: Vec<Encoder<'_>> = columns.iter().map(Encoder::new).collect();
-    let mut codes = vec![MISSING_CODE; n_rows * stride];
-    codes.par_chunks_mut(BLOCK_ROWS * stride).enumerate().for_each(|(block, codes)| {
+    let n_rows = matrix.n_rows();
+    let by_bundle = encode_by_bundle(columns, &bundles, matrix);
+    let by_row = transpose(&by_bundle, n_rows, bundles.len());
+    CodeMatrix { n_rows, bundles, by_row, by_bundle }
+}
+
+fn encode_by_bundle(columns: &[ColumnBins], bundles: &Bundles, matrix: &Matrix) -> Vec<u8> {
+    let n_rows = matrix.n_rows();
+    let mut members: Vec<Vec<(usize, Encoder<'_>)>> = Vec::new();
+    members.resize_with(bundles.len(), Vec::new);
+    for (column, bins) in columns.iter().enumerate() {
+        members[bundles.bundle_of(column)].push((column, Encoder::new(bins)));
+    }
+    let mut states = vec![0; n_rows * bundles.len()];
+    let encode = |(bundle, states): (usize, &mut [u8])| {
+        states.par_chunks_mut(BLOCK_ROWS).enumerate().for_each(|(block, states)| {
+            let first = block * BLOCK_ROWS;
+            for (column, encoder) in &members[bundle] {
+                let values = &matrix.column(*column)[first..first + states.len()];
+                encoder.add_codes(values, bundles.factor(*column), states);
+            }
+        });
+    };
+    states.par_chunks_mut(n_rows.max(1)).enumerate().for_each(encode);
+    states
+}
+
+/// From shape `(n_bundles, n_rows)` to `(n_rows, n_bundles)`.
+fn transpose(by_bundle: &[u8], n_rows: usize, n_bundles: usize) -> Vec<u8> {
+    let mut by_row = vec![0; by_bundle.len()];
+    by_row.par_chunks_mut(BLOCK_ROWS * n_bundles.max(1)).enumerate().for_each(|(block, by_row)| {
         let first = block * BLOCK_ROWS;
-        let rows = first..(first + BLOCK_ROWS).min(n_rows);
-        for (column, encoder) in encoders.iter().enumerate() {
-            let values = &matrix.column(column)[rows.clone()];
-            for (row, &value) in codes.chunks_exact_mut(stride).zip(values) {
-                row[column] = encoder.code(value);
+        for bundle in 0..n_bundles {
+            let states = &by_bundle[bundle * n_rows + first..];
+            for (row, &state) in by_row.chunks_exact_mut(n_bundles).zip(states) {
+                row[bundle] = state;
             }
         }
     });
-    CodeMatrix { n_rows, n_columns, stride, codes }
+    by_row
 }
 
 /// A column's coder with its cuts padded to 255, so that the search has a fixed number of steps.
@@ -91,11 +112,16 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    #[inline]
-    fn code(&self, value: f64) -> u8 {
+    /// Adds each value's code times `factor` to its state.
+    fn add_codes(&self, values: &[f64], factor: u8, states: &mut [u8]) {
+        let pairs = states.iter_mut().zip(values);
         match self {
-            Self::Number(cuts) => number_code(cuts, value),
-            Self::Category(column) => column.code(value),
+            Self::Number(cuts) => {
+                pairs.for_each(|(state, &value)| *state += number_code(cuts, value) * factor);
+            }
+            Self::Category(column) => {
+                pairs.for_each(|(state, &value)| *state += column.code(value) * factor);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target, TargetKind, UNSEEN
 use segue_model::{Child, MissingRule, Node};
 
 use super::*;
+use crate::split::CodeSet;
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() }
@@ -128,7 +129,7 @@ proptest! {
         }
     }
 
-    /// The block coder equals the plain search.
+    /// The block coder equals the plain search, with a byte a column and with shared bytes.
     #[test]
     fn the_code_matrix_holds_the_codes_of_the_values(
         columns in (1usize..20, 1usize..60).prop_flat_map(|(n_columns, n_rows)| {
@@ -139,12 +140,39 @@ proptest! {
     ) {
         let data = numbers(columns.clone());
         let binning = Binning::learn(&data, max_bins).unwrap();
-        let codes = binning.encode(data.features());
-        for (index, (column, bins)) in columns.iter().zip(binning.columns()).enumerate() {
-            for (row, &value) in column.iter().enumerate() {
-                prop_assert_eq!(codes.code(row, index), bins.code(value));
-                prop_assert_eq!(codes.row(row)[index], bins.code(value));
+        for bundles in [Bundles::one_a_column(binning.columns()), Bundles::joint(binning.columns())] {
+            let codes = binning.encode(bundles.clone(), data.features());
+            for (index, (column, bins)) in columns.iter().zip(binning.columns()).enumerate() {
+                for (row, &value) in column.iter().enumerate() {
+                    prop_assert_eq!(codes.code(row, index), bins.code(value));
+                    let state = codes.row(row)[bundles.bundle_of(index)];
+                    prop_assert_eq!(bundles.code(index, state), bins.code(value));
+                }
             }
+        }
+    }
+
+    /// Columns that share a byte are asked for by the states that hold their codes, and no byte overflows.
+    #[test]
+    fn joint_bytes_tell_their_columns_apart(n_cuts in prop::collection::vec(0usize..254, 1..12)) {
+        let columns: Vec<ColumnBins> = n_cuts
+            .iter()
+            .map(|&n| ColumnBins::Number { cuts: (0..n).map(|cut| cut as f64).collect() })
+            .collect();
+        let bundles = Bundles::joint(&columns);
+        prop_assert!(bundles.n_states().iter().all(|&n| n <= 256));
+        prop_assert!(bundles.len() <= columns.len());
+        for (column, bins) in columns.iter().enumerate() {
+            let mut left = CodeSet::default();
+            (0..bins.n_codes() as u8).filter(|code| code % 3 == 1).for_each(|code| left.insert(code));
+            let states = bundles.states_of(column, left);
+            let mut seen = vec![false; bins.n_codes()];
+            for state in 0..bundles.n_states()[bundles.bundle_of(column)] {
+                let code = bundles.code(column, state as u8);
+                seen[usize::from(code)] = true;
+                prop_assert_eq!(states.contains(state as u8), left.contains(code));
+            }
+            prop_assert!(seen.into_iter().all(|seen| seen), "every code has a state");
         }
     }
 }

@@ -1,14 +1,24 @@
 //! One tree, leaf by leaf: always the leaf whose best question gains most.
+//!
+//! Large leaves are split by all threads together. Small leaves would keep threads waiting for each other,
+//! so the next few in line are split at the same time, one a thread, before it is known that all
+//! of them will be needed. The tree takes the splits in order of gain all the same; one that was made in vain is
+//! forgotten. How many are made ahead does not depend on the number of threads.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::binning::{Binning, CodeMatrix};
 use crate::code_tree::CodeTree;
-use crate::histogram::{Cell, Histogram, Scaled};
-use crate::partition::Partition;
-use crate::split::{Candidate, Judge, SplitRules};
-use crate::{Binning, CodeMatrix};
+use crate::histogram::{Accumulator, Cell, Entry, Histogram, Layout, Scaled, Workspace};
+use crate::partition::{LeafRows, Partition, Question, Summed};
+use crate::split::{Candidate, ColumnSearch, SplitRules};
+
+/// Rows from which all threads split a leaf together.
+const LARGE_ROWS: usize = 32_768;
+/// Small leaves split at the same time.
+const AHEAD: usize = 4;
 
 /// What bounds a tree.
 #[derive(Debug, Clone)]
@@ -24,8 +34,9 @@ pub(super) struct Grower<'a> {
     codes: &'a CodeMatrix,
     binning: &'a Binning,
     limits: TreeLimits,
+    layout: Layout,
     partition: Partition,
-    spare: Vec<Histogram>,
+    workspace: Workspace,
 }
 
 /// A leaf that may still be split.
@@ -35,134 +46,233 @@ struct Leaf {
     total: Cell,
     histogram: Option<Histogram>,
     best: Option<Candidate>,
+    /// Left and right, if it has been split ahead of its turn.
+    children: Option<Box<(Leaf, Leaf)>>,
 }
 
 /// A grown tree and the rows of its leaves.
 pub(super) struct Grown<'a> {
     pub(super) tree: CodeTree,
     ranges: Vec<Range<usize>>,
+    totals: Vec<Cell>,
     partition: &'a Partition,
 }
 
 impl Grown<'_> {
     /// Training rows of a leaf, ascending.
-    pub(super) fn rows(&self, leaf: usize) -> &[u32] {
-        self.partition.rows(self.ranges[leaf].clone())
+    pub(super) fn rows(&self, leaf: usize) -> impl ExactSizeIterator<Item = usize> {
+        let entries = self.partition.entries(self.ranges[leaf].clone());
+        entries.iter().map(|entry| entry.row as usize)
+    }
+
+    /// Gradients and second derivatives of a leaf, in the units of the round.
+    pub(super) fn total(&self, leaf: usize) -> Cell {
+        self.totals[leaf]
+    }
+
+    /// Adds each leaf's value to its rows.
+    pub(super) fn add_to_rows(&self, values: &[f64], margins: &mut [f64]) {
+        self.partition.add_to_rows(&self.ranges, values, margins);
     }
 }
 
 impl<'a> Grower<'a> {
     pub(super) fn new(codes: &'a CodeMatrix, binning: &'a Binning, limits: TreeLimits) -> Self {
-        Self { codes, binning, limits, partition: Partition::default(), spare: Vec::new() }
+        let layout = Layout::new(codes.bundles());
+        let (partition, workspace) = (Partition::default(), Workspace::default());
+        Self { codes, binning, limits, layout, partition, workspace }
     }
 
     /// Grows a tree on `rows` (ascending), looking at `columns` (ascending) only.
     pub(super) fn grow(&mut self, scaled: &Scaled, rows: &[u32], columns: &[u32]) -> Grown<'_> {
-        self.partition.reset(rows);
+        self.partition.reset(rows, scaled);
+        let mut bundles: Vec<u32> = columns
+            .iter()
+            .map(|&column| self.codes.bundles().bundle_of(column as usize) as u32)
+            .collect();
+        bundles.sort_unstable();
+        bundles.dedup();
+        let accumulator = Accumulator {
+            codes: self.codes,
+            scaled,
+            layout: &self.layout,
+            bundles: &bundles,
+            workspace: &self.workspace,
+        };
+        let search = ColumnSearch {
+            rules: &self.limits.rules,
+            scaled,
+            binning: self.binning,
+            bundles: self.codes.bundles(),
+            layout: &self.layout,
+            columns,
+        };
+        let round = Round { accumulator, search, limits: &self.limits };
         let mut tree = CodeTree::root();
-        let mut leaves = vec![self.root(scaled, rows, columns)];
-        while leaves.len() < self.limits.n_leaves {
-            let Some((index, split)) = take_best(&mut leaves) else { break };
-            tree.split(index as u32, &split);
-            let last = leaves.len() + 1 == self.limits.n_leaves;
-            let right = self.split_leaf(&mut leaves[index], &split, scaled, columns, last);
+        let mut leaves = vec![round.root(self.partition.entries(0..rows.len()))];
+        loop {
+            let n_left = self.limits.n_leaves - leaves.len();
+            let line = next_in_line(&leaves, n_left.min(AHEAD));
+            let Some(&next) = line.first() else { break };
+            if leaves[next].children.is_none() {
+                round.split_next(&mut leaves, &line, n_left == 1, &mut self.partition);
+            }
+            let leaf = &mut leaves[next];
+            let (Some(split), Some(children)) = (leaf.best.take(), leaf.children.take()) else {
+                break;
+            };
+            tree.split(next as u32, &split, self.codes.bundles());
+            let (left, right) = *children;
+            leaves[next] = left;
             leaves.push(right);
         }
-        self.spare.extend(leaves.iter_mut().filter_map(|leaf| leaf.histogram.take()));
+        leaves.iter_mut().for_each(|leaf| round.close(leaf, &mut self.partition));
+        let totals = leaves.iter().map(|leaf| leaf.total).collect();
         let ranges = leaves.into_iter().map(|leaf| leaf.range).collect();
-        Grown { tree, ranges, partition: &self.partition }
-    }
-
-    fn root(&mut self, scaled: &Scaled, rows: &[u32], columns: &[u32]) -> Leaf {
-        let mut histogram = self.spare.pop().unwrap_or_default();
-        histogram.build(self.codes, columns, rows, &scaled.cells);
-        let mut total = Cell::default();
-        histogram.column(0).iter().for_each(|&cell| total.add(cell));
-        let range = 0..rows.len();
-        let mut leaf = Leaf { range, depth: 0, total, histogram: Some(histogram), best: None };
-        leaf.best = self.best_split(&leaf, scaled, columns);
-        leaf
-    }
-
-    /// Splits `leaf`, which becomes the left child, and returns the right one. The smaller child's
-    /// histogram is summed over its rows, the larger one's is what remains of the parent's.
-    fn split_leaf(
-        &mut self,
-        leaf: &mut Leaf,
-        split: &Candidate,
-        scaled: &Scaled,
-        columns: &[u32],
-        last: bool,
-    ) -> Leaf {
-        let range = leaf.range.clone();
-        let n_left =
-            self.partition.split(range.clone(), self.codes, split.column, split.left_codes);
-        let middle = range.start + n_left;
-        let depth = leaf.depth + 1;
-        let child = |range, total| Leaf { range, depth, total, histogram: None, best: None };
-        let parent = leaf.histogram.take();
-        *leaf = child(range.start..middle, split.left);
-        let mut right = child(middle..range.end, split.right);
-        let (smaller, larger) = if leaf.range.len() <= right.range.len() {
-            (leaf, &mut right)
-        } else {
-            (&mut right, leaf)
-        };
-        let splittable = |leaf: &Leaf| {
-            let enough = leaf.total.n_rows() >= 2 * self.limits.rules.min_rows.max(1);
-            !last && enough && leaf.depth < self.limits.max_depth
-        };
-        let (split_smaller, split_larger) = (splittable(smaller), splittable(larger));
-        let Some(mut parent) = parent.filter(|_| split_smaller || split_larger) else {
-            return right;
-        };
-        let mut histogram = self.spare.pop().unwrap_or_default();
-        let rows = self.partition.rows(smaller.range.clone());
-        histogram.build(self.codes, columns, rows, &scaled.cells);
-        parent.subtract(&histogram);
-        larger.histogram = Some(parent);
-        smaller.histogram = Some(histogram);
-        let search = |leaf: &Leaf, wanted| {
-            if wanted { self.best_split(leaf, scaled, columns) } else { None }
-        };
-        let (of_smaller, of_larger) =
-            rayon::join(|| search(smaller, split_smaller), || search(larger, split_larger));
-        for (leaf, best) in [(smaller, of_smaller), (larger, of_larger)] {
-            leaf.best = best;
-            if leaf.best.is_none() {
-                self.spare.extend(leaf.histogram.take());
-            }
-        }
-        right
-    }
-
-    fn best_split(&self, leaf: &Leaf, scaled: &Scaled, columns: &[u32]) -> Option<Candidate> {
-        let histogram = leaf.histogram.as_ref()?;
-        let judge = Judge::new(&self.limits.rules, scaled);
-        let of_column = |(index, &column): (usize, &u32)| {
-            let bins = &self.binning.columns()[column as usize];
-            judge.best_split(column, bins, histogram.column(index), leaf.total)
-        };
-        let found: Vec<Option<Candidate>> =
-            columns.par_iter().enumerate().with_min_len(8).map(of_column).collect();
-        // In column order, and only a larger gain wins: the lowest column among equals.
-        found
-            .into_iter()
-            .flatten()
-            .reduce(|best, next| if next.gain > best.gain { next } else { best })
+        Grown { tree, ranges, totals, partition: &self.partition }
     }
 }
 
-/// The leaf with the largest gain (the oldest among equals) and its question.
-fn take_best(leaves: &mut [Leaf]) -> Option<(usize, Candidate)> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, leaf) in leaves.iter().enumerate() {
-        if let Some(split) = &leaf.best
-            && best.is_none_or(|(_, gain)| split.gain > gain)
-        {
-            best = Some((index, split.gain));
+/// The first `n` leaves in order of gain, the oldest first among equals.
+fn next_in_line(leaves: &[Leaf], n: usize) -> Vec<usize> {
+    let mut line: Vec<(f64, usize)> = leaves
+        .iter()
+        .enumerate()
+        .filter_map(|(index, leaf)| leaf.best.as_ref().map(|split| (split.gain, index)))
+        .collect();
+    line.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    line.into_iter().take(n).map(|(_, index)| index).collect()
+}
+
+/// What all leaves of a tree share.
+struct Round<'a> {
+    accumulator: Accumulator<'a>,
+    search: ColumnSearch<'a>,
+    limits: &'a TreeLimits,
+}
+
+impl Round<'_> {
+    fn root(&self, entries: &[Entry]) -> Leaf {
+        let histogram = self.accumulator.histogram_in_parallel(entries);
+        let mut total = Cell::default();
+        let first = self.accumulator.bundles[0] as usize;
+        histogram.bundle(self.accumulator.layout, first).iter().for_each(|&cell| total.add(cell));
+        let best = self.search.best(&histogram, total, true);
+        let (range, histogram) = (0..entries.len(), Some(histogram));
+        Leaf { range, depth: 0, total, histogram, best, children: None }
+    }
+
+    /// Splits the first leaf in line and, if it is small, the small ones behind it.
+    fn split_next(
+        &self,
+        leaves: &mut [Leaf],
+        line: &[usize],
+        last: bool,
+        partition: &mut Partition,
+    ) {
+        let first = &mut leaves[line[0]];
+        if first.range.len() >= LARGE_ROWS {
+            let rows = partition.leaves(std::slice::from_ref(&first.range)).pop();
+            rows.into_iter().for_each(|rows| self.split(first, rows, last));
+            return;
+        }
+        let mut batch: Vec<&mut Leaf> = leaves
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, leaf)| {
+                line.contains(index) && leaf.children.is_none() && leaf.range.len() < LARGE_ROWS
+            })
+            .map(|(_, leaf)| leaf)
+            .collect();
+        batch.sort_by_key(|leaf| leaf.range.start);
+        let ranges: Vec<Range<usize>> = batch.iter().map(|leaf| leaf.range.clone()).collect();
+        let rows = partition.leaves(&ranges);
+        batch.into_par_iter().zip(rows).for_each(|(leaf, rows)| self.split(leaf, rows, last));
+    }
+
+    /// Makes a leaf's children. The smaller one's histogram is summed over its rows, the larger one's is
+    /// what remains of the parent's. The children of the last split need none.
+    fn split(&self, leaf: &mut Leaf, rows: LeafRows<'_>, last: bool) {
+        let Some(split) = &leaf.best else { return };
+        let n_left = split.left.n_rows() as usize;
+        let middle = leaf.range.start + n_left;
+        let child = |range, total| Leaf {
+            range,
+            depth: leaf.depth + 1,
+            total,
+            histogram: None,
+            best: None,
+            children: None,
+        };
+        let mut left = child(leaf.range.start..middle, split.left);
+        let mut right = child(middle..leaf.range.end, split.right);
+        let sum_left = left.range.len() <= right.range.len();
+        let wanted = !last && (self.may_split(&left) || self.may_split(&right));
+        let summed = wanted.then(|| Summed {
+            left: sum_left,
+            n_rows: left.range.len().min(right.range.len()),
+            accumulator: self.accumulator,
+        });
+        let bundles = self.search.bundles;
+        let column = split.column as usize;
+        let question = Question {
+            bundle: bundles.bundle_of(column),
+            left_states: bundles.states_of(column, split.left_codes),
+        };
+        let large = leaf.range.len() >= LARGE_ROWS;
+        let codes = self.accumulator.codes;
+        let histogram = if large {
+            rows.split_in_parallel(codes, question, summed)
+        } else {
+            rows.split(codes, question, summed).1
+        };
+        if let (Some(of_smaller), Some(mut parent)) = (histogram, leaf.histogram.take()) {
+            parent.subtract(self.accumulator.layout, self.accumulator.bundles, &of_smaller);
+            let (smaller, larger) =
+                if sum_left { (&mut left, &mut right) } else { (&mut right, &mut left) };
+            (smaller.histogram, larger.histogram) = (Some(of_smaller), Some(parent));
+            if large {
+                rayon::join(
+                    || self.search_in(&mut left, true),
+                    || self.search_in(&mut right, true),
+                );
+            } else {
+                self.search_in(&mut left, false);
+                self.search_in(&mut right, false);
+            }
+        }
+        leaf.children = Some(Box::new((left, right)));
+    }
+
+    fn may_split(&self, leaf: &Leaf) -> bool {
+        let enough = leaf.total.n_rows() >= 2 * self.limits.rules.min_rows.max(1);
+        enough && leaf.depth < self.limits.max_depth
+    }
+
+    /// Finds the leaf's best question; without one its histogram goes back.
+    fn search_in(&self, leaf: &mut Leaf, parallel: bool) {
+        let Some(histogram) = leaf.histogram.take() else { return };
+        if self.may_split(leaf) {
+            leaf.best = self.search.best(&histogram, leaf.total, parallel);
+        }
+        if leaf.best.is_some() {
+            leaf.histogram = Some(histogram);
+        } else {
+            self.accumulator.workspace.put(histogram);
         }
     }
-    let (index, _) = best?;
-    Some((index, leaves[index].best.take()?))
+
+    /// Takes back what a leaf of the finished tree still holds.
+    fn close(&self, leaf: &mut Leaf, partition: &mut Partition) {
+        let put = |leaf: &mut Leaf| {
+            leaf.histogram.take().into_iter().for_each(|h| self.accumulator.workspace.put(h));
+        };
+        put(leaf);
+        if let Some(children) = leaf.children.take() {
+            let (mut left, mut right) = *children;
+            put(&mut left);
+            put(&mut right);
+            partition.join(leaf.range.clone());
+        }
+    }
 }

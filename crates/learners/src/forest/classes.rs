@@ -1,8 +1,8 @@
 //! The best question for several classes: Gini on integer class weights.
 
-use crate::histogram::{Cell, Scaled};
+use crate::binning::{CodeMatrix, ColumnBins, MISSING_CODE};
+use crate::histogram::{Cell, Entry, Scaled};
 use crate::split::{Candidate, CodeSet};
-use crate::{CodeMatrix, ColumnBins, MISSING_CODE};
 
 /// What a split must satisfy.
 pub(super) struct ClassRules {
@@ -50,8 +50,13 @@ impl<'a> ClassCells<'a> {
         Self { scaled, labels, n_classes, weights, n_rows: vec![0; 256] }
     }
 
-    pub(super) fn is_pure(&self, rows: &[u32]) -> bool {
-        rows.iter().all(|&row| self.labels[row as usize] == self.labels[rows[0] as usize])
+    pub(super) fn scaled(&self) -> &Scaled {
+        &self.scaled
+    }
+
+    pub(super) fn is_pure(&self, rows: &[Entry]) -> bool {
+        let label = |entry: &Entry| self.labels[entry.row as usize];
+        rows.iter().all(|entry| label(entry) == label(&rows[0]))
     }
 
     /// The best question of a column. Among equals the first, as in the search for one output.
@@ -61,7 +66,7 @@ impl<'a> ClassCells<'a> {
         codes: &CodeMatrix,
         column: u32,
         bins: &ColumnBins,
-        rows: &[u32],
+        rows: &[Entry],
         rules: &ClassRules,
     ) -> Option<Candidate> {
         self.count(codes, column, rows);
@@ -100,14 +105,14 @@ impl<'a> ClassCells<'a> {
         Some(self.candidate(column, Some(at_most), left_codes, gain))
     }
 
-    fn count(&mut self, codes: &CodeMatrix, column: u32, rows: &[u32]) {
+    fn count(&mut self, codes: &CodeMatrix, column: u32, rows: &[Entry]) {
         self.weights.fill(0);
         self.n_rows.fill(0);
-        for &row in rows {
-            let row = row as usize;
+        for entry in rows {
+            let row = entry.row as usize;
             let code = usize::from(codes.code(row, column as usize));
             let class = self.labels[row] as usize;
-            self.weights[code * self.n_classes + class] += self.scaled.cells[row].hessian();
+            self.weights[code * self.n_classes + class] += self.scaled.cell(row).hessian();
             self.n_rows[code] += 1;
         }
     }

@@ -7,10 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use super::Forest;
 use super::classes::{ClassCells, ClassRules};
 use crate::code_tree::CodeTree;
-use crate::histogram::{Cell, Histogram, Scaled};
-use crate::partition::Partition;
+use crate::histogram::{Accumulator, Cell, Derivatives, Entry, Layout, Scaled, Workspace};
+use crate::partition::{Partition, Question};
 use crate::sampling::draw_front;
-use crate::split::{Candidate, CategoryRules, Judge, SplitRules};
+use crate::split::{Candidate, CategoryRules, ColumnSearch, SplitRules};
 
 /// A grown tree and the rows of its leaves.
 pub(super) struct Grown {
@@ -21,8 +21,9 @@ pub(super) struct Grown {
 
 impl Grown {
     /// Drawn rows of a leaf, ascending.
-    pub(super) fn rows(&self, leaf: usize) -> &[u32] {
-        self.partition.rows(self.ranges[leaf].clone())
+    pub(super) fn rows(&self, leaf: usize) -> impl Iterator<Item = usize> {
+        let entries = self.partition.entries(self.ranges[leaf].clone());
+        entries.iter().map(|entry| entry.row as usize)
     }
 }
 
@@ -30,7 +31,13 @@ impl Grown {
 enum Search<'a> {
     /// One output: the boosting's search with the label as gradient and the weight as second derivative,
     /// which maximises the decrease of the weighted variance (for 0/1, half of Gini's).
-    One { labels: &'a [f64], scaled: Scaled, rules: SplitRules, histogram: Histogram },
+    One {
+        labels: &'a [f64],
+        scaled: Scaled,
+        rules: SplitRules,
+        layout: Layout,
+        workspace: Workspace,
+    },
     /// Several classes: Gini.
     Classes { cells: ClassCells<'a>, rules: ClassRules },
 }
@@ -39,14 +46,14 @@ enum Search<'a> {
 pub(super) fn grow(
     forest: &Forest<'_>,
     rows: &[u32],
-    weight: &dyn Fn(usize) -> f64,
+    weight: &(dyn Fn(usize) -> f64 + Sync),
     generator: &mut ChaCha8Rng,
 ) -> Grown {
     let mut search = Search::new(forest, rows, weight);
     let params = forest.params;
     let max_depth = if params.max_depth == 0 { usize::MAX } else { params.max_depth };
     let mut partition = Partition::default();
-    partition.reset(rows);
+    partition.reset(rows, search.scaled());
     let mut tree = CodeTree::root();
     let whole = 0..rows.len();
     let mut ranges = vec![whole];
@@ -57,12 +64,18 @@ pub(super) fn grow(
         if depth >= max_depth || range.len() < 2 * params.min_rows_in_leaf {
             continue;
         }
-        let node_rows = partition.rows(range.clone());
+        let node_rows = partition.entries(range.clone());
         let Some(split) = search.best(forest, node_rows, &mut columns, generator) else {
             continue;
         };
-        let n_left = partition.split(range.clone(), &forest.codes, split.column, split.left_codes);
-        let right = tree.split(leaf, &split);
+        let bundles = forest.codes.bundles();
+        let column = split.column as usize;
+        let question = Question {
+            bundle: bundles.bundle_of(column),
+            left_states: bundles.states_of(column, split.left_codes),
+        };
+        let n_left = partition.split(range.clone(), &forest.codes, question);
+        let right = tree.split(leaf, &split, bundles);
         ranges[leaf as usize] = range.start..range.start + n_left;
         ranges.push(range.start + n_left..range.end);
         open.push((right, depth + 1));
@@ -72,7 +85,7 @@ pub(super) fn grow(
 }
 
 impl<'a> Search<'a> {
-    fn new(forest: &'a Forest<'_>, rows: &[u32], weight: &dyn Fn(usize) -> f64) -> Self {
+    fn new(forest: &'a Forest<'_>, rows: &[u32], weight: &(dyn Fn(usize) -> f64 + Sync)) -> Self {
         let params = forest.params;
         let labels = &forest.data.target().values;
         let n_rows = labels.len();
@@ -81,14 +94,13 @@ impl<'a> Search<'a> {
         let min_rows = params.min_rows_in_leaf as u64;
         let mut scaled = Scaled::default();
         if forest.leaf_width > 1 {
-            let weights: Vec<(f64, f64)> = (0..n_rows).map(|row| (0.0, weight(row))).collect();
-            scaled.refill(&weights);
+            let weights = RowDerivatives { weight, centred: &|_| 0.0 };
+            scaled.refill(n_rows, &weights, None);
             let cells = ClassCells::new(scaled, labels, forest.leaf_width);
             return Self::Classes { cells, rules: ClassRules { min_rows, min_gain } };
         }
-        let gradient = |row: usize| (weight(row) * (labels[row] - forest.centre), weight(row));
-        let gradients: Vec<(f64, f64)> = (0..n_rows).map(gradient).collect();
-        scaled.refill(&gradients);
+        let centred = |row: usize| labels[row] - forest.centre;
+        scaled.refill(n_rows, &RowDerivatives { weight, centred: &centred }, None);
         let rules = SplitRules {
             lambda_l1: 0.0,
             lambda_l2: 0.0,
@@ -97,14 +109,22 @@ impl<'a> Search<'a> {
             min_gain,
             categories: CategoryRules::exhaustive(),
         };
-        Self::One { labels, scaled, rules, histogram: Histogram::default() }
+        let layout = Layout::new(forest.codes.bundles());
+        Self::One { labels, scaled, rules, layout, workspace: Workspace::default() }
+    }
+
+    fn scaled(&self) -> &Scaled {
+        match self {
+            Self::One { scaled, .. } => scaled,
+            Self::Classes { cells, .. } => cells.scaled(),
+        }
     }
 
     /// The best question over drawn columns; while none has any, further columns are drawn.
     fn best(
         &mut self,
         forest: &Forest<'_>,
-        rows: &[u32],
+        rows: &[Entry],
         columns: &mut [u32],
         generator: &mut ChaCha8Rng,
     ) -> Option<Candidate> {
@@ -127,44 +147,71 @@ impl<'a> Search<'a> {
         None
     }
 
-    fn is_pure(&self, rows: &[u32]) -> bool {
+    fn is_pure(&self, rows: &[Entry]) -> bool {
         match self {
             Self::One { labels, .. } => {
-                let first = labels[rows[0] as usize];
-                rows.iter().all(|&row| labels[row as usize] == first)
+                let first = labels[rows[0].row as usize];
+                rows.iter().all(|entry| labels[entry.row as usize] == first)
             }
             Self::Classes { cells, .. } => cells.is_pure(rows),
         }
     }
 
-    fn best_of(&mut self, forest: &Forest<'_>, rows: &[u32], drawn: &[u32]) -> Option<Candidate> {
-        let bins = |column: u32| &forest.binning.columns()[column as usize];
-        let mut best: Option<Candidate> = None;
-        let mut offer = |found: Option<Candidate>| {
-            if let Some(found) = found
-                && best.as_ref().is_none_or(|best| found.gain > best.gain)
-            {
-                best = Some(found);
-            }
-        };
+    fn best_of(&mut self, forest: &Forest<'_>, rows: &[Entry], drawn: &[u32]) -> Option<Candidate> {
         match self {
-            Self::One { scaled, rules, histogram, .. } => {
+            Self::One { scaled, rules, layout, workspace, .. } => {
+                let accumulator = Accumulator {
+                    codes: &forest.codes,
+                    scaled,
+                    layout,
+                    // A forest's columns have a byte each.
+                    bundles: drawn,
+                    workspace,
+                };
+                let histogram = accumulator.histogram_of(rows);
                 let mut total = Cell::default();
-                rows.iter().for_each(|&row| total.add(scaled.cells[row as usize]));
-                histogram.clear(drawn.len());
-                histogram.add_rows(&forest.codes, drawn, rows, &scaled.cells);
-                let judge = Judge::new(rules, scaled);
-                for (index, &column) in drawn.iter().enumerate() {
-                    let cells = histogram.column(index);
-                    offer(judge.best_split(column, bins(column), cells, total));
-                }
+                let first = histogram.bundle(layout, drawn[0] as usize);
+                first.iter().for_each(|&cell| total.add(cell));
+                let search = ColumnSearch {
+                    rules,
+                    scaled,
+                    binning: &forest.binning,
+                    bundles: forest.codes.bundles(),
+                    layout,
+                    columns: drawn,
+                };
+                let best = search.best(&histogram, total, false);
+                workspace.put(histogram);
+                best
             }
             Self::Classes { cells, rules } => {
+                let mut best: Option<Candidate> = None;
                 for &column in drawn {
-                    offer(cells.best_split(&forest.codes, column, bins(column), rows, rules));
+                    let bins = &forest.binning.columns()[column as usize];
+                    let found = cells.best_split(&forest.codes, column, bins, rows, rules);
+                    if let Some(found) = found
+                        && best.as_ref().is_none_or(|best| found.gain > best.gain)
+                    {
+                        best = Some(found);
+                    }
                 }
+                best
             }
         }
-        best
+    }
+}
+
+/// The forest's gradients: weighted centred labels, and weights as second derivatives.
+struct RowDerivatives<'a> {
+    weight: &'a (dyn Fn(usize) -> f64 + Sync),
+    centred: &'a (dyn Fn(usize) -> f64 + Sync),
+}
+
+impl Derivatives for RowDerivatives<'_> {
+    fn fill(&self, first: usize, gradients: &mut [f64], hessians: &mut [f64]) {
+        for (row, (gradient, hessian)) in (first..).zip(gradients.iter_mut().zip(hessians)) {
+            *hessian = (self.weight)(row);
+            *gradient = *hessian * (self.centred)(row);
+        }
     }
 }

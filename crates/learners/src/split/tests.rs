@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::histogram::Derivatives;
 
 fn rules(min_rows: u64, categories: CategoryRules) -> SplitRules {
     SplitRules {
@@ -16,15 +17,26 @@ fn rules(min_rows: u64, categories: CategoryRules) -> SplitRules {
 /// Rows of one column: code, gradient, second derivative.
 type Row = (u8, f64, f64);
 
+struct Given<'a>(&'a [Row]);
+
+impl Derivatives for Given<'_> {
+    fn fill(&self, first: usize, gradients: &mut [f64], hessians: &mut [f64]) {
+        for (row, (gradient, hessian)) in
+            self.0[first..].iter().zip(gradients.iter_mut().zip(hessians))
+        {
+            (*gradient, *hessian) = (row.1, row.2);
+        }
+    }
+}
+
 fn histogram(rows: &[Row]) -> (Vec<Cell>, Cell, Scaled) {
     let mut scaled = Scaled::default();
-    let gradients: Vec<(f64, f64)> = rows.iter().map(|&(_, g, h)| (g, h)).collect();
-    scaled.refill(&gradients);
+    scaled.refill(rows.len(), &Given(rows), None);
     let mut cells = vec![Cell::default(); 260];
     let mut total = Cell::default();
-    for (row, cell) in rows.iter().zip(&scaled.cells) {
-        cells[usize::from(row.0)].add(*cell);
-        total.add(*cell);
+    for (index, row) in rows.iter().enumerate() {
+        cells[usize::from(row.0)].add(scaled.cell(index));
+        total.add(scaled.cell(index));
     }
     (cells, total, scaled)
 }
