@@ -334,6 +334,10 @@ fn a_damaged_version_is_found_and_never_used() {
     let problem = format!("problem: {}: is damaged: SHA-256 ", model.display());
     assert!(verify.stdout.contains(&problem), "{}", verify.stdout);
     assert_eq!(verify.stdout.matches("model.bin").count(), 1, "{}", verify.stdout);
+    let verify = segue().args(["models", "verify", "--json", "--registry", registry]).ran();
+    let report: serde_json::Value = serde_json::from_str(&verify.stdout).unwrap();
+    assert_eq!((verify.code, &report["clean"]), (Some(1), &false.into()), "{report}");
+    assert_eq!(report["problems"][0]["place"], model.to_str().unwrap());
     for args in [
         &["promote", "table", "2", "--override-gates"][..],
         &["score", "table@2", "--features", "rows.csv", "--out", "out.csv"],
