@@ -95,7 +95,8 @@ fn a_job_that_cannot_be_meant_is_refused_by_key_and_line() {
 
 #[test]
 fn a_job_on_events_that_cannot_be_meant_is_refused_by_key() {
-    let cases: [(&str, &[&str]); 11] = [
+    let cases: [(&str, &[&str]); 12] = [
+        ("[features]\nwindow = \"7d\"", &["job.toml:7", "[features]", "[[features.feature]]"]),
         ("[label]\nwindow = \"seven days\"", &["job.toml:8", "seven days", "\"7d\"", "[label]"]),
         ("[label]\nwindow = \"0d\"", &["job.toml", "label.window"]),
         ("[label]\nwindow = \"900d\"", &["no row is left", "label window", "label.window"]),
@@ -330,7 +331,13 @@ fn a_damaged_version_is_found_and_never_used() {
     let registry = registry.to_str().unwrap();
     let verify = segue().args(["models", "verify", "--registry", registry]).ran();
     assert_eq!(verify.code, Some(1));
-    assert!(verify.stdout.contains("versions/2/model.bin"), "{}", verify.stdout);
+    let problem = format!("problem: {}: is damaged: SHA-256 ", model.display());
+    assert!(verify.stdout.contains(&problem), "{}", verify.stdout);
+    assert_eq!(verify.stdout.matches("model.bin").count(), 1, "{}", verify.stdout);
+    let verify = segue().args(["models", "verify", "--json", "--registry", registry]).ran();
+    let report: serde_json::Value = serde_json::from_str(&verify.stdout).unwrap();
+    assert_eq!((verify.code, &report["clean"]), (Some(1), &false.into()), "{report}");
+    assert_eq!(report["problems"][0]["place"], model.to_str().unwrap());
     for args in [
         &["promote", "table", "2", "--override-gates"][..],
         &["score", "table@2", "--features", "rows.csv", "--out", "out.csv"],
@@ -341,6 +348,52 @@ fn a_damaged_version_is_found_and_never_used() {
     }
 }
 
+/// A job whose rows are not those that the version was trained on.
+#[test]
+fn an_evaluation_on_other_columns_names_the_nearest() {
+    let desk = Desk::new();
+    let wide = |line: &str, cell: &str| {
+        let (front, label) = line.rsplit_once(',').unwrap();
+        format!("{front},{},{label}\n", vec![cell; 30].join(","))
+    };
+    let rows = rows();
+    let (head, body) = rows.split_once('\n').unwrap();
+    let extra: Vec<String> = (0..30).map(|number| format!("extra_{number:02}")).collect();
+    let head =
+        head.replace("visits", "visit").replace(",label", &format!(",{},label", extra.join(",")));
+    let body: String = body.lines().map(|line| wide(line, "1")).collect();
+    desk.write("wide.csv", &format!("{head}\n{body}"));
+    desk.write("wide.toml", &replaced(JOB, "rows.csv", "wide.csv"));
+    // the plan as a number: its codes are not the model's
+    let coded = rows.replace(",free,", ",0,").replace(",pro,", ",1,").replace(",trial,", ",2,");
+    desk.write("coded.csv", &coded).write("coded.toml", &replaced(JOB, "rows.csv", "coded.csv"));
+    let registry = table().registry();
+    let registry = ["--registry", registry.to_str().unwrap()];
+    let evaluate = |job| [&["evaluate", "table@1", job], &registry[..]].concat();
+    let ran =
+        desk.fails(&evaluate("wide.toml"), DATA, &["\"visits\"", "they have: visit,", "more"]);
+    assert!(!ran.stderr.contains("extra_29"), "{}", ran.stderr);
+    desk.fails(&evaluate("coded.toml"), DATA, &["\"plan\"", "categories", "numbers"]);
+}
+
+/// One damaged model is told of, and the others are listed.
+#[test]
+fn a_damaged_model_does_not_hide_the_others() {
+    let desk = Desk::new();
+    let registry = table().copy_of_registry(&desk.path().join("models"));
+    let damaged = registry.join("table/events/1.json");
+    fs::create_dir_all(registry.join("broken/events")).unwrap();
+    fs::copy(damaged, registry.join("broken/events/1.json")).unwrap();
+    let list = ["models", "list", "--registry", "models"];
+    let listed = segue().args(list).current_dir(desk.path()).json();
+    let listed = listed.as_array().unwrap();
+    assert_eq!((&listed[0]["model"], &listed[1]["model"]), (&"broken".into(), &"table".into()));
+    assert!(listed[0]["error"].as_str().unwrap().contains("of \"table\""), "{listed:?}");
+    assert_eq!(listed[1]["newest_version"], 2);
+    let text = segue().args(list).current_dir(desk.path()).done().stdout;
+    assert!(text.contains("cannot be read: ") && text.contains("champion=1"), "{text}");
+}
+
 #[test]
 fn outputs_that_cannot_be_written_or_exist_are_refused() {
     let desk = Desk::new();
@@ -349,6 +402,10 @@ fn outputs_that_cannot_be_written_or_exist_are_refused() {
     assert_eq!(fs::read_to_string(desk.path().join("taken.toml")).unwrap(), "mine");
     desk.fails(&["features", "job.toml", "--out", "out.txt"], 1, &["out.txt", ".parquet"]);
     desk.fails(&["features", "job.toml", "--out", "nowhere/out.csv"], 1, &["nowhere/out.csv"]);
+    fs::create_dir(desk.path().join("folder")).unwrap();
+    let registry = table().registry();
+    let report = ["report", "table", "--out", "folder", "--registry", registry.to_str().unwrap()];
+    desk.fails(&report, 1, &["cannot write the report", "folder"]);
     desk.fails(&["simulate", "--users", "0", "--out", "zero"], 1, &["users", "0"]);
     desk.fails(&["serve", "--registry", "models"], 1, &["champion", "segue promote"]);
     let public = ["serve", "--registry", "models", "--grpc", "0.0.0.0:0"];

@@ -28,6 +28,10 @@ fn every_command_explains_itself() {
         explained(&["models", command]);
     }
     explained(&["segments", "describe"]);
+    // a script must not have to find them in the source
+    for code in ["0   done", "1   failed", "2   wrong", "65  the data", "75  someone else"] {
+        assert!(overview.contains(&format!("  {code}")), "{overview}");
+    }
 }
 
 /// Its help has a sentence on top, and one for each argument and option.

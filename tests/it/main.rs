@@ -9,6 +9,7 @@ mod determinism;
 mod first_job;
 mod help;
 mod layering;
+mod quiet;
 mod races;
 mod real_data;
 mod scoring;

@@ -1,7 +1,12 @@
 //! Scores of files: the same whatever the file is, and wherever its rows came from.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+
+use segue_events::{AssembleOptions, LogBuilder, RoleMap};
+use segue_features::{FeatureSet, FeatureSpec, Visibility};
+use segue_registry::{Draft, Registry};
 
 use crate::small::small;
 use crate::support::{Csv, Run, replaced, segue};
@@ -110,6 +115,68 @@ fn odd_cells_are_read_as_missing_and_counted() {
         scores.column("table")[1],
         "no number and nothing are both missing"
     );
+}
+
+#[test]
+fn a_table_without_rows_has_scores_without_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("empty.csv"), "helped,visits,plan\n").unwrap();
+    for out in ["scores.csv", "scores.parquet"] {
+        let mut score = segue();
+        score.args(["score", "table", "--features"]).arg(path("empty.csv")).arg("--out");
+        let said = score.arg(path(out)).arg("--registry").arg(table().registry()).json();
+        assert_eq!(said["n_rows"], 0);
+        assert!(path(out).exists(), "{out}");
+    }
+    assert_eq!(
+        fs::read_to_string(path("scores.csv")).unwrap(),
+        "table,table_segment,table_version\n"
+    );
+}
+
+/// A condition that cannot be evaluated on a row does not hold there, and is not passed over in silence.
+#[test]
+fn conditions_that_fail_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("rows.csv"), rows()).unwrap();
+    let few = "[[segments]]\nname = \"few\"\nwhen = \"[3, 2][int(features.visits)] > 2\"\n";
+    fs::write(path("job.toml"), format!("{JOB}\n{few}")).unwrap();
+    segue().arg("train").arg(path("job.toml")).arg("--registry").arg(path("models")).done();
+    fs::write(path("two.csv"), "helped,visits,plan\n0.5,0,free\n0.5,7,free\n").unwrap();
+    let mut score = segue();
+    score.args(["score", "table", "--features"]).arg(path("two.csv")).arg("--out");
+    let said = score.arg(path("out.csv")).arg("--registry").arg(path("models")).json();
+    assert_eq!(said["n_segment_errors"], 1);
+    assert_eq!(Csv::read(&path("out.csv")).column("table_segment"), ["few", ""]);
+}
+
+/// Whole files, right checksums, and yet features that the model was not trained on.
+#[test]
+fn a_version_with_another_feature_set_is_not_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = small().copy_of_registry(folder.path());
+    let registry = Registry::open(location.to_str().unwrap()).unwrap();
+    let manifest = registry.manifest("churn", 1).unwrap();
+    let read = |name: &String| (name.clone(), registry.read("churn", 1, name).unwrap());
+    let mut files: BTreeMap<String, Vec<u8>> = manifest.files.keys().map(read).collect();
+    let spec = "name = 'visits'\nop = 'count'\nwindow = '7d'".parse().unwrap();
+    let specs = vec![FeatureSpec::from_table("other", spec).unwrap()];
+    let log = LogBuilder::new(AssembleOptions::default()).finish();
+    let other =
+        FeatureSet::learn(specs, RoleMap::well_known(), Visibility::AsKnown, &log, &[]).unwrap();
+    files.insert("features.toml".to_owned(), other.to_toml().into_bytes());
+    let draft = Draft { model: "churn".to_owned(), files, summary: manifest.summary };
+    assert_eq!(registry.publish(&draft).unwrap().version, 3);
+    let mut score = segue();
+    score.args(["score", "churn@3", "--job"]).arg(small().job(1)).arg("--data").arg(small().data());
+    score.arg("--out").arg(folder.path().join("out.csv")).arg("--registry").arg(&location);
+    let ran = score.ran();
+    assert_eq!(ran.code, Some(1));
+    let expected = "the features.toml of model \"churn\" version 3 has hash";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert!(!folder.path().join("out.csv").exists());
 }
 
 #[test]

@@ -5,10 +5,21 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+const EXIT_CODES: &str = "\
+Data goes to stdout, everything else to stderr.
+
+Exit codes:
+  0   done
+  1   failed
+  2   wrong arguments
+  65  the data or the job cannot be used
+  75  someone else changed the model first; read it again and retry";
+
 /// Predictive segmentation: learns from session histories who will churn, need support or convert,
 /// and tells your back-end while the user is still on the page.
 #[derive(Debug, Parser)]
 #[command(name = "segue", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -41,6 +52,11 @@ pub(crate) enum Command {
     /// Point an alias back at the version before
     Rollback(Rollback),
     /// Score event files or feature tables
+    ///
+    /// A feature table streams through: its size does not matter. Events are read whole, because a
+    /// user's events may lie anywhere; memory holds every history until its user is scored, and
+    /// scores are written as they come. Logs beyond memory are scored in parts, with every event of a
+    /// user in one part.
     Score(Score),
     /// Describe a model's segments in words
     Segments(Segments),

@@ -69,7 +69,7 @@ impl AutoOptions {
             min_users: keys.count("min_users", (1, 1_000_000))?.unwrap_or(default.min_users),
             time_zone: keys.text("time_zone")?.unwrap_or(default.time_zone),
         };
-        keys.finish("auto")?;
+        keys.finish_section()?;
         Ok(options)
     }
 

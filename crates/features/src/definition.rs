@@ -87,7 +87,7 @@ impl FeatureDefinition {
         for (index, table) in tables(&mut keys, "grid")?.into_iter().enumerate() {
             specs.extend(grid(&format!("features.grid[{index}]"), table)?);
         }
-        keys.finish("features")?;
+        keys.finish_section()?;
         if auto.is_none() && specs.is_empty() {
             return Err(FeatureError::NoFeature);
         }

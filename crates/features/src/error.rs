@@ -60,6 +60,19 @@ pub enum FeatureError {
         /// Keys of the operator, separated by commas.
         takes: String,
     },
+    /// A key of a single feature, written beside the features.
+    #[error(
+        "[{section}]: key {key:?} belongs to a single feature, under [[features.feature]]; \
+         [{section}] itself takes {takes}"
+    )]
+    KeyOfFeature {
+        /// The section.
+        section: String,
+        /// The key.
+        key: String,
+        /// Keys of the section, separated by commas.
+        takes: String,
+    },
     /// A key that the operator needs is not there.
     #[error("feature {feature:?}: key {key:?} is missing, expected {expected}")]
     MissingKey {

@@ -239,6 +239,18 @@ impl Keys {
         let nearest = Nearest::of(&key, self.asked);
         Err(FeatureError::UnknownKey { feature, key, nearest })
     }
+
+    /// The same for a section that is no feature.
+    pub(crate) fn finish_section(self) -> Result<(), FeatureError> {
+        let Some(key) = self.table.keys().min().cloned() else { return Ok(()) };
+        let (section, is_feature_key) = (self.feature, ALL_KEYS.contains(&key.as_str()));
+        if is_feature_key {
+            let takes = self.asked.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(FeatureError::KeyOfFeature { section, key, takes });
+        }
+        let nearest = Nearest::of(&key, self.asked);
+        Err(FeatureError::UnknownKey { feature: section, key, nearest })
+    }
 }
 
 /// A value as an error shows it: short.

@@ -129,17 +129,14 @@ impl Registry {
         Ok(())
     }
 
-    /// The models that have a version or an event, by name.
+    /// The models that have a version or an event, by name. One that cannot be read is among them:
+    /// what is wrong with it is told when it is asked for, and the others do not suffer for it.
     ///
     /// # Errors
-    /// If the storage fails or a chain is damaged.
+    /// If the folders cannot be listed.
     pub fn models(&self) -> Result<Vec<String>, RegistryError> {
-        let mut models = Vec::new();
-        for model in self.model_folders()? {
-            if self.exists(&model)? {
-                models.push(model);
-            }
-        }
+        let mut models = self.model_folders()?;
+        models.retain(|model| self.exists(model).unwrap_or(true));
         Ok(models)
     }
 

@@ -101,6 +101,13 @@ impl Verifier<'_> {
         self.report.problems.push(Finding { place, what: what.into() });
     }
 
+    /// An error about the place itself, which its message need not repeat.
+    fn fault(&mut self, key: &str, error: &RegistryError) {
+        let (place, text) = (self.registry.storage.place(key), error.to_string());
+        let what = text.strip_prefix(&place).map_or(text.as_str(), str::trim_start);
+        self.problem(key, what);
+    }
+
     fn note(&mut self, key: &str, what: impl Into<String>) {
         let place = self.registry.storage.place(key);
         self.report.notes.push(Finding { place, what: what.into() });
@@ -124,7 +131,7 @@ impl Verifier<'_> {
                 Ok(None) => continue,
                 Err(error @ RegistryError::Io { .. }) => return Err(error),
                 Err(error) => {
-                    self.problem(&key, error.to_string());
+                    self.fault(&key, &error);
                     continue;
                 }
             };
@@ -231,7 +238,7 @@ impl Verifier<'_> {
                 Err(error @ RegistryError::Io { .. }) => return Err(error),
                 Err(error) => {
                     whole = false;
-                    self.problem(&format!("{folder}/{file}"), error.to_string());
+                    self.fault(&format!("{folder}/{file}"), &error);
                 }
             }
         }

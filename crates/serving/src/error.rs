@@ -113,6 +113,15 @@ pub enum ServingError {
         /// As asked for.
         alias: String,
     },
+    /// Health of something that is not here.
+    #[error(
+        "no service {name:?}; health is told of \"\", segue.v1.ScoringService, \
+         segue.v1.ModelRegistryService and model/NAME"
+    )]
+    HealthUnknown {
+        /// As asked for.
+        name: String,
+    },
     /// Packed for another schema.
     #[error(
         "features were packed for schema {found}, but version {version} of {model:?} has \
@@ -138,6 +147,19 @@ pub enum ServingError {
         model: String,
         /// The version.
         version: u64,
+    },
+    /// A candidate for promotion that this server could not serve.
+    #[error(
+        "version {version} of model {model:?} was not promoted, because it could not be served: \
+         {detail}"
+    )]
+    NotServable {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+        /// Why.
+        detail: String,
     },
     /// Not loaded yet, or could not be loaded.
     #[error("model {model:?} is not ready: {detail}")]

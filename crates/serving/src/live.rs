@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::watch;
 
-pub(crate) use self::load::ServedVersion;
+pub(crate) use self::load::{LoadError, ServedVersion, prove};
 pub(crate) use self::loader::{Loader, LoaderHandle};
 pub(crate) use self::select::{Selected, Variant};
 
@@ -60,7 +60,10 @@ impl LiveModel {
 pub(crate) struct Readiness {
     pub(crate) ready: bool,
     pub(crate) draining: bool,
-    /// Whether each model has a champion in memory.
+    /// Whether the models of the registry have ever been listed.
+    pub(crate) registry_read: bool,
+    /// Whether each model has a champion in memory. The required ones are here from the start, the
+    /// others as soon as the registry is known to have them.
     pub(crate) models: BTreeMap<String, bool>,
 }
 
@@ -75,7 +78,8 @@ pub(crate) struct LiveModels {
 impl LiveModels {
     /// Nothing loaded, not ready.
     pub(crate) fn new(required: Vec<String>) -> Self {
-        let readiness = watch::Sender::new(Readiness::default());
+        let models = required.iter().map(|name| (name.clone(), false)).collect();
+        let readiness = watch::Sender::new(Readiness { models, ..Readiness::default() });
         Self { snapshot: ArcSwap::default(), readiness, required }
     }
 
@@ -111,10 +115,23 @@ impl LiveModels {
         });
     }
 
+    /// The registry has these models; those that nothing is known of yet are not served.
+    fn announce(&self, names: &[String]) {
+        self.readiness.send_if_modified(|now| {
+            let (was_read, n_before) = (now.registry_read, now.models.len());
+            now.registry_read = true;
+            for name in names {
+                now.models.entry(name.clone()).or_insert(false);
+            }
+            !was_read || now.models.len() > n_before
+        });
+    }
+
     fn publish(&self, snapshot: Snapshot) {
         let champion = |live: &LiveModel| live.aliases.contains_key(segue_registry::CHAMPION);
-        let models: BTreeMap<String, bool> =
-            snapshot.models.iter().map(|(name, live)| (name.clone(), champion(live))).collect();
+        let mut models: BTreeMap<String, bool> =
+            self.required.iter().map(|name| (name.clone(), false)).collect();
+        models.extend(snapshot.models.iter().map(|(name, live)| (name.clone(), champion(live))));
         let ready = snapshot.started
             && if self.required.is_empty() {
                 models.values().any(|ready| *ready)
@@ -123,7 +140,8 @@ impl LiveModels {
             };
         self.snapshot.store(Arc::new(snapshot));
         self.readiness.send_if_modified(|now| {
-            let next = Readiness { ready: ready && !now.draining, draining: now.draining, models };
+            let ready = ready && !now.draining;
+            let next = Readiness { ready, models, ..now.clone() };
             let changed = *now != next;
             *now = next;
             changed

@@ -1,27 +1,23 @@
 //! `segue.v1.ModelRegistryService`. The registry blocks on its storage, so it runs beside the runtime.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_server::ModelRegistryService;
-use segue_registry::{
-    AliasRequest, CHAMPION, PromoteRequest, Registry, RegistryError, RollbackRequest,
-    check_alias_name, check_model_name,
-};
+use segue_registry::{AliasRequest, PromoteRequest, Registry, RegistryError, RollbackRequest};
 use tonic::{Request, Response, Status};
 
+use self::checks::{Check, Page, PageOf, alias_or_champion, given};
+use crate::ServingError;
 use crate::guard::panic_text;
-use crate::live::{LiveModels, LoaderHandle};
+use crate::live::{LiveModels, LoadError, LoaderHandle, prove};
 use crate::metrics::{Metrics, ReasonLabels};
-use crate::to_proto::{gate_result, model, model_event, model_version, wire_version};
-use crate::{Reason, ServingError, Violation};
-
-/// Largest page, and the size if none is asked for.
-const MAX_PAGE: usize = 1000;
-
-/// Longest text of a request that goes into the audit trail.
-const MAX_TEXT_BYTES: usize = 1024;
+use crate::to_proto::{
+    gate_result, model, model_event, model_version, unreadable_model, wire_version,
+};
 
 /// Answers questions about models and moves their aliases.
 #[derive(Debug, Clone)]
@@ -34,13 +30,13 @@ pub(crate) struct ModelRegistry {
 
 impl ModelRegistry {
     /// Runs `work` on a thread that may block.
-    async fn ask<T: Send + 'static>(
+    async fn ask<T: Send + 'static, E: Into<ServingError> + Send + 'static>(
         &self,
-        work: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
     ) -> Result<T, ServingError> {
         let registry = self.registry.clone();
         match tokio::task::spawn_blocking(move || work(&registry)).await {
-            Ok(outcome) => Ok(outcome?),
+            Ok(outcome) => outcome.map_err(Into::into),
             Err(died) => {
                 if let Ok(panic) = died.try_into_panic() {
                     self.metrics.panics.inc();
@@ -52,9 +48,9 @@ impl ModelRegistry {
     }
 
     /// As [`ask`](Self::ask) for a change: counted, and in service when this returns.
-    async fn change<T: Send + 'static>(
+    async fn change<T: Send + 'static, E: Into<ServingError> + Send + 'static>(
         &self,
-        work: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
     ) -> Result<T, ServingError> {
         let outcome = self.ask(work).await;
         let reason = match &outcome {
@@ -68,9 +64,37 @@ impl ModelRegistry {
         Ok(done)
     }
 
+    /// A page of what `read` finds of a model, which comes oldest first.
+    async fn newest_first<T: Send + 'static>(
+        &self,
+        asked: PageOf,
+        read: fn(&Registry, &str) -> Result<Vec<T>, RegistryError>,
+    ) -> Result<(Vec<T>, String), ServingError> {
+        let PageOf { model, page_size, page_token } = asked;
+        Check::default().model(&model).end()?;
+        let page = Page::read(page_size, &page_token)?;
+        let mut items = self.ask(move |registry| read(registry, &model)).await?;
+        items.reverse();
+        Ok(page.cut(items))
+    }
+
     async fn model_now(&self, name: String) -> Result<pb::Model, ServingError> {
         let state = self.ask(move |registry| registry.model(&name)).await?;
         Ok(model(state, &self.live.snapshot()))
+    }
+}
+
+/// Before the alias moves, because afterwards it would be too late: the registry knows neither
+/// feature sets nor the names that segments may use.
+fn check_servable(registry: &Registry, promotion: &PromoteRequest) -> Result<(), ServingError> {
+    let PromoteRequest { model, version, .. } = promotion;
+    match prove(registry, model, *version) {
+        Ok(_) => Ok(()),
+        Err(LoadError::Registry(error)) => Err(error.into()),
+        Err(error) => {
+            let (model, version, detail) = (model.clone(), *version, error.to_string());
+            Err(ServingError::NotServable { model, version, detail })
+        }
     }
 }
 
@@ -80,17 +104,23 @@ impl ModelRegistryService for ModelRegistry {
         &self,
         request: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
-        let request = request.into_inner();
-        let page = Page::read(request.page_size, &request.page_token)?;
+        let pb::ListModelsRequest { page_size, page_token } = request.into_inner();
+        let page = Page::read(page_size, &page_token)?;
         let listed = move |registry: &Registry| {
             let (names, next_page_token) = page.cut(registry.models()?);
-            let states = names.iter().map(|name| registry.model(name));
-            Ok((states.collect::<Result<Vec<_>, _>>()?, next_page_token))
+            let read = |name: String| (registry.model(&name), name);
+            Ok::<_, RegistryError>((
+                names.into_iter().map(read).collect::<Vec<_>>(),
+                next_page_token,
+            ))
         };
         let (states, next_page_token) = self.ask(listed).await?;
         let snapshot = self.live.snapshot();
-        let models = states.into_iter().map(|state| model(state, &snapshot)).collect();
-        Ok(Response::new(pb::ListModelsResponse { models, next_page_token }))
+        let models = states.into_iter().map(|(state, name)| match state {
+            Ok(state) => model(state, &snapshot),
+            Err(error) => unreadable_model(name, &error, &snapshot),
+        });
+        Ok(Response::new(pb::ListModelsResponse { models: models.collect(), next_page_token }))
     }
 
     async fn get_model(
@@ -107,12 +137,9 @@ impl ModelRegistryService for ModelRegistry {
         &self,
         request: Request<pb::ListModelVersionsRequest>,
     ) -> Result<Response<pb::ListModelVersionsResponse>, Status> {
-        let request = request.into_inner();
-        Check::default().model(&request.model).end()?;
-        let page = Page::read(request.page_size, &request.page_token)?;
-        let mut manifests = self.ask(move |registry| registry.versions(&request.model)).await?;
-        manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.version));
-        let (manifests, next_page_token) = page.cut(manifests);
+        let pb::ListModelVersionsRequest { model, page_size, page_token } = request.into_inner();
+        let page = PageOf { model, page_size, page_token };
+        let (manifests, next_page_token) = self.newest_first(page, Registry::versions).await?;
         let model_versions = manifests.into_iter().map(model_version).collect();
         Ok(Response::new(pb::ListModelVersionsResponse { model_versions, next_page_token }))
     }
@@ -132,12 +159,9 @@ impl ModelRegistryService for ModelRegistry {
         &self,
         request: Request<pb::ListModelEventsRequest>,
     ) -> Result<Response<pb::ListModelEventsResponse>, Status> {
-        let request = request.into_inner();
-        Check::default().model(&request.model).end()?;
-        let page = Page::read(request.page_size, &request.page_token)?;
-        let mut records = self.ask(move |registry| registry.log(&request.model)).await?;
-        records.sort_by_key(|record| std::cmp::Reverse(record.generation));
-        let (records, next_page_token) = page.cut(records);
+        let pb::ListModelEventsRequest { model, page_size, page_token } = request.into_inner();
+        let page = PageOf { model, page_size, page_token };
+        let (records, next_page_token) = self.newest_first(page, Registry::log).await?;
         let events = records.into_iter().map(model_event).collect();
         Ok(Response::new(pb::ListModelEventsResponse { events, next_page_token }))
     }
@@ -171,7 +195,11 @@ impl ModelRegistryService for ModelRegistry {
             validate_only: request.validate_only,
             override_gates: request.override_gates,
         };
-        let promoted = self.change(move |registry| registry.promote(&promotion)).await?;
+        let promote = move |registry: &Registry| {
+            check_servable(registry, &promotion)?;
+            Ok::<_, ServingError>(registry.promote(&promotion)?)
+        };
+        let promoted = self.change(promote).await?;
         Ok(Response::new(pb::PromoteModelVersionResponse {
             model: Some(self.model_now(name).await?),
             gates: promoted.gates.into_iter().map(gate_result).collect(),
@@ -241,101 +269,5 @@ impl ModelRegistryService for ModelRegistry {
         let state = self.change(move |registry| registry.move_aliases(&change)).await?;
         let model = Some(model(state, &self.live.snapshot()));
         Ok(Response::new(pb::SetModelAliasResponse { model }))
-    }
-}
-
-fn alias_or_champion(alias: String) -> String {
-    if alias.is_empty() { CHAMPION.to_owned() } else { alias }
-}
-
-fn given(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
-}
-
-/// Every bad field of a request, found at once.
-#[derive(Debug, Default)]
-struct Check {
-    violations: Vec<Violation>,
-    version: u64,
-}
-
-impl Check {
-    fn bad(&mut self, field: &str, reason: Reason, description: &str) {
-        let (field, description) = (field.to_owned(), description.to_owned());
-        self.violations.push(Violation { field, reason, description });
-    }
-
-    fn model(mut self, name: &str) -> Self {
-        if check_model_name(name).is_err() {
-            self.bad("model", Reason::ModelNameInvalid, "expected [a-z0-9][a-z0-9._-]{0,127}");
-        }
-        self
-    }
-
-    fn alias(mut self, alias: &str) -> Self {
-        if check_alias_name(alias).is_err() {
-            let expected = "expected [a-z0-9][a-z0-9._-]{0,127}, not a number";
-            self.bad("alias", Reason::AliasInvalid, expected);
-        }
-        self
-    }
-
-    fn texts<'a>(mut self, texts: impl IntoIterator<Item = (&'a str, &'a String)>) -> Self {
-        for (field, text) in texts {
-            if text.len() > MAX_TEXT_BYTES {
-                let description =
-                    format!("{} bytes, at most {MAX_TEXT_BYTES} are allowed", text.len());
-                self.bad(field, Reason::FieldInvalid, &description);
-            }
-        }
-        self
-    }
-
-    fn version(mut self, field: &str, version: i64) -> Self {
-        match u64::try_from(version) {
-            Ok(number) if number > 0 => self.version = number,
-            _ => self.bad(field, Reason::FieldInvalid, "versions count from 1"),
-        }
-        self
-    }
-
-    /// The version, if there was one to check.
-    fn end(self) -> Result<u64, ServingError> {
-        if self.violations.is_empty() {
-            Ok(self.version)
-        } else {
-            Err(ServingError::Invalid(self.violations))
-        }
-    }
-}
-
-/// A part of a list: a token is the number of items before it.
-#[derive(Debug, Clone, Copy)]
-struct Page {
-    start: usize,
-    size: usize,
-}
-
-impl Page {
-    fn read(size: i32, token: &str) -> Result<Self, ServingError> {
-        let invalid = |field, description: &str| {
-            Err(ServingError::invalid(field, Reason::FieldInvalid, description))
-        };
-        let start = if token.is_empty() { Ok(0) } else { token.parse() };
-        let Ok(start) = start else {
-            return invalid("page_token", "not a token of an earlier answer");
-        };
-        match usize::try_from(size) {
-            Err(_) => invalid("page_size", "must not be negative"),
-            Ok(0) => Ok(Self { start, size: MAX_PAGE }),
-            Ok(size) => Ok(Self { start, size: size.min(MAX_PAGE) }),
-        }
-    }
-
-    fn cut<T>(self, items: Vec<T>) -> (Vec<T>, String) {
-        let n_items = items.len();
-        let end = self.start.saturating_add(self.size);
-        let next = if end < n_items { end.to_string() } else { String::new() };
-        (items.into_iter().skip(self.start).take(self.size).collect(), next)
     }
 }

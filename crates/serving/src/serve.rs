@@ -1,5 +1,8 @@
 //! From bound sockets to a clean end.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +15,10 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::HealthService;
 use tower::layer::util::{Identity, Stack};
 
 use crate::guard::{Guard, GuardLayer, Routes};
-use crate::health::Health;
+use crate::health::HealthChecks;
 use crate::limits::Limits;
 use crate::live::{LiveModels, Loader};
 use crate::metrics::Metrics;
@@ -51,9 +53,8 @@ pub async fn run(
         Arc::clone(&metrics),
         options.poll_interval,
     )?;
-    // Before the first connection is accepted.
-    let (mut health, health_service) = Health::new(live.watch_readiness()).await;
     let (closing, is_closing) = watch::channel(false);
+    let health = HealthChecks { readiness: live.watch_readiness(), closing: is_closing.clone() };
     let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
     let scoring = Scoring::new(
         Arc::clone(&live),
@@ -75,11 +76,11 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
     });
-    let services = Services { scoring, model_registry, health: health_service };
+    let services = Services { scoring, model_registry, health };
     let server = services.router(&options, GuardLayer(guard))?;
     let grpc = server.serve_with_incoming_shutdown(
         TcpIncoming::from(grpc).with_nodelay(Some(true)),
-        until_true(is_closing.clone()),
+        until_true(is_closing),
     );
     let drain = async {
         shutdown.await;
@@ -94,7 +95,6 @@ pub async fn run(
     let outcome = tokio::select! {
         outcome = grpc => outcome.map_err(ServeError::Grpc),
         outcome = http::serve(http, Arc::clone(&live), limits, metrics) => outcome,
-        () = health.follow(until_true(is_closing)) => Ok(()),
         () = drain => Ok(()),
     };
     loader.stop();
@@ -105,7 +105,7 @@ pub async fn run(
 struct Services {
     scoring: Scoring,
     model_registry: ModelRegistry,
-    health: HealthServer<HealthService>,
+    health: HealthChecks,
 }
 
 impl Services {
@@ -118,18 +118,26 @@ impl Services {
         let scoring = ScoringServiceServer::new(self.scoring).max_decoding_message_size(bytes);
         let models =
             ModelRegistryServiceServer::new(self.model_registry).max_decoding_message_size(bytes);
-        Ok(Server::builder()
-            .layer(guard)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .max_concurrent_streams(options.max_streams_per_connection)
-            .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+        Ok(guarded_server(options, guard)
             .add_service(scoring)
             .add_service(models)
-            .add_service(self.health)
+            .add_service(HealthServer::new(self.health))
             .add_service(reflection().build_v1().map_err(reflection_error)?)
             .add_service(reflection().build_v1alpha().map_err(reflection_error)?))
     }
+}
+
+/// The transport, and the guard around whatever it is to serve.
+fn guarded_server(
+    options: &ServeOptions,
+    guard: GuardLayer,
+) -> Server<Stack<GuardLayer, Identity>> {
+    Server::builder()
+        .layer(guard)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(options.max_streams_per_connection)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
 }
 
 /// Streams that a caller opened and took back before they were looked at; hyper's own default of 20

@@ -15,7 +15,7 @@ pub use frame::{Frame, FrameColumn};
 pub use rejects::Rejects;
 
 pub(crate) use files::open as open_file;
-pub(crate) use frame::no_column;
+pub(crate) use frame::{nearest_first, no_column};
 
 /// Told how far reading has come: bytes done, bytes in all.
 pub type ReadProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);

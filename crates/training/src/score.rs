@@ -30,6 +30,24 @@ pub enum ScoreError {
     /// A feature set that does not read.
     #[error(transparent)]
     Features(#[from] FeatureError),
+    /// A feature set that is not the one that the model was trained on: its rows would be scored as if
+    /// they were.
+    #[error(
+        "the features.toml of model {model:?} version {version} has {what} {found}, but its model was \
+         trained on {expected}; publish the version again with the feature set it was trained on"
+    )]
+    OtherFeatureSet {
+        /// The model.
+        model: String,
+        /// Its version.
+        version: u64,
+        /// Hash or schema.
+        what: &'static str,
+        /// What the model says.
+        expected: String,
+        /// What the feature set has.
+        found: String,
+    },
     /// A model of a plain table cannot be fed events.
     #[error(
         "model {model:?} was trained on a ready-made table and knows no events; give it --features"
@@ -59,9 +77,24 @@ impl FileScorer {
     /// Takes a loaded version.
     ///
     /// # Errors
-    /// If its feature set does not read.
+    /// If its feature set does not read, or is not the model's.
     pub fn new(loaded: LoadedVersion) -> Result<Self, ScoreError> {
         let feature_set = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose()?;
+        if let Some(set) = &feature_set {
+            let hashes = (loaded.model.feature_set_hash().unwrap_or("none"), set.hash());
+            let digests = (loaded.model.schema().digest().as_str(), set.schema().digest().as_str());
+            for (what, (expected, found)) in [("hash", hashes), ("schema", digests)] {
+                if expected != found {
+                    return Err(ScoreError::OtherFeatureSet {
+                        model: loaded.manifest.model,
+                        version: loaded.manifest.version,
+                        what,
+                        expected: expected.to_owned(),
+                        found: found.to_owned(),
+                    });
+                }
+            }
+        }
         Ok(Self {
             name: loaded.manifest.model.clone(),
             version: loaded.manifest.version,
@@ -81,12 +114,15 @@ pub struct ScoreSummary {
     pub n_bad_numbers: u64,
     /// Categories that the model does not know.
     pub n_unseen_categories: u64,
+    /// Conditions of segments that could not be evaluated on a row, and so did not hold.
+    pub n_segment_errors: u64,
 }
 
 /// The answers of all models for one row.
 struct Answers {
     outputs: Vec<Vec<f64>>,
     segments: Vec<Option<String>>,
+    n_segment_errors: u64,
     reasons: Vec<String>,
 }
 
@@ -109,6 +145,7 @@ fn answer(
         .map(|(scorer, out)| (scorer.name.as_str(), best(out)))
         .collect();
     let traits = Traits::default();
+    let mut n_segment_errors = 0;
     let segment = |(index, scorer): (usize, &FileScorer)| {
         let classes = scorer.model.classes().iter().map(String::as_str);
         let class_scores: Vec<(&str, f64)> = classes.zip(outputs[index].iter().copied()).collect();
@@ -120,6 +157,7 @@ fn answer(
             row: &rows[index],
             traits: &traits,
         });
+        n_segment_errors += assigned.errors.len() as u64;
         assigned.segment.map(str::to_owned)
     };
     let segments = scorers.iter().enumerate().map(segment).collect();
@@ -129,7 +167,7 @@ fn answer(
         .zip(&outputs)
         .map(|((scorer, row), outputs)| reasons(&scorer.model, row, outputs, n_reasons))
         .collect();
-    Answers { outputs, segments, reasons }
+    Answers { outputs, segments, n_segment_errors, reasons }
 }
 
 fn reasons(model: &Model, row: &[f64], outputs: &[f64], n_reasons: usize) -> String {

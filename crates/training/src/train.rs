@@ -62,6 +62,16 @@ pub enum TrainError {
         /// What there is.
         found: String,
     },
+    /// A column of another kind than the one that the model was trained on.
+    #[error("the model reads column {column:?} as {expected}, but these rows hold {found}")]
+    ColumnKind {
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: &'static str,
+        /// What the model reads.
+        expected: &'static str,
+    },
     /// The model predicts something else than the rows are labelled with.
     #[error("the model predicts {model}, the job's rows are labelled for {rows}")]
     TargetMismatch {

@@ -1,13 +1,14 @@
-//! Tables out: Parquet or CSV in batches, and nothing half-written: rows go to a file beside the
-//! target, which takes its name when all are there.
+//! Files out, and nothing half-written: they are filled beside their place, and take their name when
+//! all is there. Tables go out in batches, as Parquet or CSV.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{Column, CsvWriter, DataFrame, ParquetWriter, SerWriter};
 
-/// Why a table cannot be written.
+/// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -35,6 +36,69 @@ pub enum WriteError {
     },
 }
 
+/// The name of a file while it is written: beside its place, and gone again unless it is
+/// [finished](Self::finish).
+#[derive(Debug)]
+pub struct Partial {
+    path: PathBuf,
+    partial: PathBuf,
+    finished: bool,
+}
+
+impl Partial {
+    /// A name for what is to become `path`. Several processes may write the same file: the last to
+    /// finish wins, none breaks another.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(format!(".{}.partial", std::process::id()));
+        Self { path: path.to_owned(), partial: partial.into(), finished: false }
+    }
+
+    /// Creates the file that is to be filled.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`] with the path that it is to have in the end.
+    pub fn create(&self) -> Result<File, WriteError> {
+        File::create(&self.partial).map_err(|source| self.io(source))
+    }
+
+    /// Gives the file its name. Its content must have been synced.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`] with the path.
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        std::fs::rename(&self.partial, &self.path).map_err(|source| self.io(source))?;
+        self.finished = true;
+        Ok(())
+    }
+
+    fn io(&self, source: std::io::Error) -> WriteError {
+        WriteError::Io { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.finished {
+            // an unfinished file is of no use; that it is not there or stays changes nothing
+            let _ = std::fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// Writes a small file as a whole or not at all.
+///
+/// # Errors
+/// [`WriteError::Io`] with the path.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let partial = Partial::of(path);
+    let mut file = partial.create()?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.map_err(|source| partial.io(source))?;
+    partial.finish()
+}
+
 enum Sink {
     Parquet(Box<BatchedWriter<File>>),
     Csv { file: File, headed: bool },
@@ -42,8 +106,7 @@ enum Sink {
 
 /// Writes batches of rows to one file.
 pub struct TableWriter {
-    path: PathBuf,
-    partial: PathBuf,
+    partial: Partial,
     is_parquet: bool,
     sink: Option<Sink>,
 }
@@ -59,10 +122,7 @@ impl TableWriter {
             Some("csv") => false,
             _ => return Err(WriteError::UnknownKind { path: path.to_owned() }),
         };
-        let mut partial = path.as_os_str().to_owned();
-        // several processes may write the same file: the last to finish wins, none breaks another
-        partial.push(format!(".{}.partial", std::process::id()));
-        Ok(Self { path: path.to_owned(), partial: partial.into(), is_parquet, sink: None })
+        Ok(Self { partial: Partial::of(path), is_parquet, sink: None })
     }
 
     /// Appends rows. All batches must have the same columns.
@@ -103,13 +163,15 @@ impl TableWriter {
             Some(Sink::Parquet(writer)) => {
                 writer.finish().map_err(|error| self.table(&error))?;
             }
-            Some(Sink::Csv { file, .. }) => file.sync_all().map_err(|source| self.io(source))?,
+            Some(Sink::Csv { file, .. }) => {
+                file.sync_all().map_err(|source| self.partial.io(source))?;
+            }
         }
-        std::fs::rename(&self.partial, &self.path).map_err(|source| self.io(source))
+        self.partial.finish()
     }
 
     fn open(&self, table: &DataFrame) -> Result<Sink, WriteError> {
-        let file = File::create(&self.partial).map_err(|source| self.io(source))?;
+        let file = self.partial.create()?;
         if !self.is_parquet {
             return Ok(Sink::Csv { file, headed: false });
         }
@@ -118,20 +180,7 @@ impl TableWriter {
         Ok(Sink::Parquet(Box::new(writer)))
     }
 
-    fn io(&self, source: std::io::Error) -> WriteError {
-        WriteError::Io { path: self.path.clone(), source }
-    }
-
     fn table(&self, error: &polars::error::PolarsError) -> WriteError {
-        WriteError::Table { path: self.path.clone(), message: error.to_string() }
-    }
-}
-
-impl Drop for TableWriter {
-    fn drop(&mut self) {
-        if self.sink.is_some() {
-            // an unfinished file is of no use; that it cannot be removed changes nothing
-            let _ = std::fs::remove_file(&self.partial);
-        }
+        WriteError::Table { path: self.partial.path.clone(), message: error.to_string() }
     }
 }

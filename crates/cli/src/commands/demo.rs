@@ -12,6 +12,7 @@ use segue_simulator::SimulationSummary;
 use segue_training::evaluation::Metric;
 use segue_training::job::Job;
 use segue_training::train::{TrainOptions, Trained, train};
+use segue_training::write::write_file;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -60,8 +61,7 @@ pub(crate) fn run(args: &Demo, console: &Console) -> anyhow::Result<()> {
             ..PromoteRequest::default()
         })?;
         let report = args.out.join(format!("{name}.html"));
-        std::fs::write(&report, &trained.report_html)
-            .with_context(|| format!("cannot write {}", report.display()))?;
+        write_file(&report, trained.report_html.as_bytes()).context("cannot write the report")?;
         let best = bayes_auc(&simulated, name);
         rows.extend(comparison(name, &trained, best));
         machine.push(json!({

@@ -2,6 +2,7 @@
 
 use segue_training::export::write_features;
 use segue_training::train::{Preflight, prepare};
+use segue_training::watch::Watch;
 use serde_json::json;
 
 use super::{read_job, train_options};
@@ -23,16 +24,14 @@ pub(crate) fn run(args: &Features, console: &Console) -> anyhow::Result<()> {
         "dropped": prepared.facts.dropped,
         "left_out": prepared.facts.features_left_out,
     });
+    for (reason, n) in &prepared.facts.dropped {
+        console.note(&format!("{n} instants left out: {reason}"));
+    }
+    for (what, reason) in &prepared.facts.features_left_out {
+        console.note(&format!("feature left out: {what}: {reason}"));
+    }
     console.result(&machine, || {
-        let mut text =
-            format!("{n_rows} rows of {n_features} features in {}\n", args.out.display());
-        for (reason, n) in &prepared.facts.dropped {
-            text.push_str(&format!("  {n} instants left out: {reason}\n"));
-        }
-        for (what, reason) in &prepared.facts.features_left_out {
-            text.push_str(&format!("  feature left out: {what}: {reason}\n"));
-        }
-        text
+        format!("{n_rows} rows of {n_features} features in {}", args.out.display())
     });
     Ok(())
 }

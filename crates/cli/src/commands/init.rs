@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use segue_training::init::{InitOptions, job_text, profile};
+use segue_training::write::write_file;
 use serde_json::json;
 
 use crate::args::Init;
@@ -19,8 +20,7 @@ pub(crate) fn run(args: &Init, console: &Console) -> anyhow::Result<()> {
     let job_folder = args.out.parent().map(|folder| here.join(folder));
     let options = InitOptions { model: args.model.clone(), job_folder };
     let text = job_text(&profile, &options)?;
-    std::fs::write(&args.out, text)
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    write_file(&args.out, text.as_bytes()).context("cannot write the job")?;
     let machine = json!({ "job": args.out.display().to_string(), "profile": profile });
     console.result(&machine, || {
         format!("{profile}\njob written to {0}; run it with: segue train {0}", args.out.display())

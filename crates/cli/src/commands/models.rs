@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use segue_registry::{AliasRequest, Changed, Diff, Manifest, ModelState, Registry, VerifyReport};
+use segue_registry::{
+    Action, AliasMove, AliasRequest, Changed, Diff, Manifest, ModelState, Registry, VerifyReport,
+};
 use serde_json::{Value, json};
 
 use super::{open_registry, resolve};
@@ -51,8 +53,16 @@ fn list(registry: &Registry, console: &Console) -> anyhow::Result<()> {
     let mut machine = Vec::new();
     let mut rows = Vec::new();
     for name in registry.models()? {
-        let state = registry.model(&name)?;
-        let versions = registry.versions(&name)?;
+        let read = registry.model(&name).and_then(|state| Ok((state, registry.versions(&name)?)));
+        let (state, versions) = match read {
+            Ok(read) => read,
+            // the others are of interest all the more
+            Err(error) => {
+                machine.push(json!({ "model": name, "error": error.to_string() }));
+                rows.push(vec![name, format!("cannot be read: {error}")]);
+                continue;
+            }
+        };
         let newest = versions.last();
         let aliases: Vec<String> =
             state.aliases.iter().map(|(alias, version)| format!("{alias}={version}")).collect();
@@ -153,6 +163,7 @@ fn log(registry: &Registry, model: &str, console: &Console) -> anyhow::Result<()
                     let kind = kind.replace('_', " ");
                     format!("{kind} {} {} -> {}", text("alias"), text("from"), text("to"))
                 }
+                "aliases_moved" => aliases_moved(&event.action),
                 kind => kind.replace('_', " "),
             };
             let forced = if event.gates_overridden { " (gates overridden)" } else { "" };
@@ -167,6 +178,16 @@ fn log(registry: &Registry, model: &str, console: &Console) -> anyhow::Result<()
         .collect();
     console.result(&machine, || table(&["gen", "time", "who", "what", "why"], &rows));
     Ok(())
+}
+
+fn aliases_moved(action: &Action) -> String {
+    let Action::AliasesMoved { moves } = action else { return String::new() };
+    let version =
+        |version: Option<u64>| version.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let step = |(alias, step): (&String, &AliasMove)| {
+        format!("{alias} {} -> {}", version(step.from), version(step.to))
+    };
+    format!("aliases moved {}", moves.iter().map(step).collect::<Vec<_>>().join(", "))
 }
 
 fn state_json(state: &ModelState) -> Value {
@@ -283,6 +304,10 @@ fn diff_text(diff: &Diff) -> String {
         if !names.is_empty() {
             text.push_str(&format!("{what}: {}\n", names.join(", ")));
         }
+    }
+    if !diff.files.is_empty() {
+        let files: Vec<&str> = diff.files.keys().map(String::as_str).collect();
+        text.push_str(&format!("files that differ: {}\n", files.join(", ")));
     }
     for (name, vocabulary) in &diff.vocabularies {
         text.push_str(&format!(

@@ -44,6 +44,11 @@ pub(crate) fn run(args: &Promote, console: &Console) -> anyhow::Result<()> {
             None => "nothing".to_owned(),
         };
         let (alias, model, to) = (&args.alias, &args.model, args.version);
+        if promoted.previous_version == Some(to) {
+            return format!(
+                "{alias} of {model} points at version {to} already; nothing was changed"
+            );
+        }
         let done = if args.dry_run { "would move" } else { "moved" };
         format!(
             "{}\n{alias} of {model} {done} from {from} to version {to}",

@@ -26,6 +26,12 @@ pub(crate) fn run(args: &Rollback, console: &Console) -> anyhow::Result<()> {
         "etag": back.etag,
     });
     console.result(&machine, || {
+        if back.event_id.is_none() {
+            let (alias, model, to) = (&args.alias, &args.model, back.to);
+            return format!(
+                "{alias} of {model} points at version {to} already; nothing was changed"
+            );
+        }
         format!(
             "{} of {} moved back from version {} to version {}",
             args.alias, args.model, back.from, back.to

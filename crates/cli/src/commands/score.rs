@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
     }
     let progress = |done: u64, _total: u64| console.done(done);
     let target = ScoreTarget { path: &args.out, n_reasons: args.reasons, progress: &progress };
+    let mut rejects = Vec::new();
     let summary = match (&args.features, &args.job) {
         (Some(features), _) => {
             console.stage("scoring rows", 0);
@@ -58,10 +59,11 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
             })?;
             for (reason, n, example) in &read.rejects {
                 console.note(&format!("{n} rejected: {} ({example})", reason.description()));
+                rejects.push((reason.code(), *n));
             }
             let at = args.at.as_deref().map(parse_instant).transpose()?;
             console.stage("scoring users", log.histories.len() as u64);
-            score_events(&scorers, &log, EventScoring { at }, target)?
+            score_events(&scorers, log, EventScoring { at }, target)?
         }
         (None, None) => anyhow::bail!("give --features FILE or --job JOB"),
     };
@@ -74,24 +76,23 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
         "n_rows": summary.n_rows,
         "n_bad_numbers": summary.n_bad_numbers,
         "n_unseen_categories": summary.n_unseen_categories,
+        "n_segment_errors": summary.n_segment_errors,
+        "rejects": rejects,
         "models": versions,
     });
-    console.result(&machine, || {
-        let mut text = format!("{} rows in {}", summary.n_rows, args.out.display());
-        if summary.n_bad_numbers > 0 {
-            text.push_str(&format!(
-                "\n{} values were no numbers and were read as missing",
-                summary.n_bad_numbers
-            ));
+    for (n, what) in [
+        (summary.n_bad_numbers, "values were no numbers and were read as missing"),
+        (summary.n_unseen_categories, "values are categories that the models do not know"),
+        (
+            summary.n_segment_errors,
+            "conditions of segments could not be evaluated and did not hold",
+        ),
+    ] {
+        if n > 0 {
+            console.note(&format!("{n} {what}"));
         }
-        if summary.n_unseen_categories > 0 {
-            text.push_str(&format!(
-                "\n{} values are categories that the models do not know",
-                summary.n_unseen_categories
-            ));
-        }
-        text
-    });
+    }
+    console.result(&machine, || format!("{} rows in {}", summary.n_rows, args.out.display()));
     Ok(())
 }
 

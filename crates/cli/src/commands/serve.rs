@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use segue_registry::{Choice, Registry};
+use segue_registry::{Choice, Registry, RegistryError};
 use segue_serving::ServeOptions;
 use segue_training::watch::Watch;
 use tokio::net::TcpListener;
@@ -70,7 +70,14 @@ fn models_to_serve(
         return Ok(args.models.clone());
     }
     let mut models = registry.models()?;
-    models.retain(|model| registry.resolve(model, &Choice::Champion).is_ok());
+    models.retain(|model| match registry.resolve(model, &Choice::Champion) {
+        Ok(_) => true,
+        Err(RegistryError::AliasNotFound { .. }) => false,
+        Err(error) => {
+            console.note(&format!("model {model:?} is not waited for: {error}"));
+            false
+        }
+    });
     if models.is_empty() {
         bail!(
             "no model in {} has a champion; promote a version first: segue promote MODEL VERSION",

@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use anyhow::Context;
 use segue_simulator::{Dirt, SimulationParams, SimulationSummary, simulate};
 use segue_training::watch::Watch;
+use segue_training::write::Partial;
 
 use crate::args::Simulate;
 use crate::console::{Console, table};
@@ -49,18 +50,19 @@ pub(crate) fn into_folder(args: &Simulate, console: &Console) -> anyhow::Result<
         ..SimulationParams::default()
     };
     params.check()?;
-    let create = |name: &str| -> anyhow::Result<BufWriter<File>> {
-        let path = args.out.join(name);
-        let file =
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(BufWriter::with_capacity(1 << 20, file))
+    let (events_part, truth_part) =
+        (Partial::of(&args.out.join("events.jsonl")), Partial::of(&args.out.join("truth.csv")));
+    let buffered = |part: &Partial| -> anyhow::Result<BufWriter<File>> {
+        Ok(BufWriter::with_capacity(1 << 20, part.create().context("cannot write")?))
     };
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make folder {}", args.out.display()))?;
-    let (mut events, mut truth) = (create("events.jsonl")?, create("truth.csv")?);
+    let (mut events, mut truth) = (buffered(&events_part)?, buffered(&truth_part)?);
     console.stage("simulating users", args.users);
     let summary = simulate(&params, &mut events, &mut truth, &|users| console.done(users))?;
-    events.flush().context("cannot write events.jsonl")?;
-    truth.flush().context("cannot write truth.csv")?;
+    for (mut file, part) in [(truth, truth_part), (events, events_part)] {
+        file.flush().and_then(|()| file.get_ref().sync_all()).context("cannot write")?;
+        part.finish().context("cannot write")?;
+    }
     Ok(summary)
 }

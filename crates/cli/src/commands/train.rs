@@ -3,6 +3,7 @@
 use anyhow::Context;
 use segue_training::job::Job;
 use segue_training::train::{Trained, train};
+use segue_training::write::write_file;
 use serde_json::json;
 
 use super::{open_registry, read_job, train_options};
@@ -20,8 +21,7 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
     let registry = if args.dry_run { None } else { Some(open_registry(&args.registry.registry)?) };
     let trained = train(&job, &train_options(&args.job, &args.actor), console)?;
     if let Some(path) = &args.report {
-        std::fs::write(path, &trained.report_html)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_file(path, trained.report_html.as_bytes()).context("cannot write the report")?;
     }
     let published = registry.map(|registry| registry.publish(&trained.draft)).transpose()?;
     let machine = json!({

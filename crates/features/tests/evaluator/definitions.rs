@@ -187,6 +187,11 @@ fn errors_name_the_feature_the_key_and_the_nearest() {
             "[[grid]]\nops = ['count']\nwindows = ['7d']\ntimezone = 'UTC'",
             "feature \"features.grid[0]\": unknown key \"timezone\", did you mean \"time_zone\"?",
         ),
+        (
+            "window = '7d'",
+            "[features]: key \"window\" belongs to a single feature, under [[features.feature]]; \
+             [features] itself takes auto, feature, grid, visibility",
+        ),
         ("autos = true", "feature \"features\": unknown key \"autos\", did you mean \"auto\"?"),
         (
             "[[feature]]\nop = 'trend'\nwindow = 'lifetime'",

@@ -58,7 +58,10 @@ pub struct GatePolicy {
     /// How much worse than the champion is still not inferior. Default 0.005. In units of the metric;
     /// a share of the champion's value for `rmse` and `mae`.
     pub margin: f64,
-    /// One-sided confidence of the lower bound, between 0.5 and 1. Default 0.95.
+    /// One-sided confidence of the lower bound, between 0.5 and 1. Default 0.95. Rows count as
+    /// independent: `holdout.bin` carries neither users nor times, so that a version holds nobody's
+    /// history. Where a user has several rows the bound is too near, and a higher value is in place;
+    /// the intervals of the report, which knows the users, are the ones to read then.
     pub confidence: f64,
     /// Resamples of the paired bootstrap. Default 500.
     pub bootstrap_samples: u32,

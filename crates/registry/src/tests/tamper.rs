@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::sample::good;
-use crate::{PromoteRequest, Registry, RegistryError};
+use crate::event::EventWire;
+use crate::manifest::{content_digest, summary_text, to_bytes};
+use crate::sealed::{sha256_hex, unseal};
+use crate::{
+    EVENT_FORMAT, FileEntry, GOLDEN_FILE, PromoteRequest, Registry, RegistryError, RollbackRequest,
+};
 
 /// Two versions, both promoted in turn.
 fn registry(folder: &Path) -> Registry {
@@ -86,6 +91,63 @@ fn a_version_put_in_the_place_of_another_is_found() {
     let report = registry.verify(None).unwrap();
     assert_eq!(report.problems.len(), 1);
     assert!(report.problems[0].what.contains("its event says"), "{report:?}");
+}
+
+/// An event rewritten with every checksum of its own in order: only the chain tells.
+#[test]
+fn a_rewritten_event_breaks_the_chain() {
+    let folder = TempDir::new().unwrap();
+    let registry = registry(folder.path());
+    let path = folder.path().join("churn/events/2.json");
+    let mut event: EventWire = unseal(&fs::read(&path).unwrap(), EVENT_FORMAT).unwrap();
+    event.actor = "somebody else".into();
+    fs::write(&path, event.to_bytes().unwrap()).unwrap();
+    assert_eq!(registry.log("churn").unwrap()[1].actor, "somebody else");
+    let report = registry.verify(None).unwrap();
+    assert_eq!(report.problems.len(), 1, "{report:?}");
+    assert!(report.problems[0].place.ends_with("events/3.json"), "{report:?}");
+    assert!(report.problems[0].what.starts_with("it follows an event of SHA-256"), "{report:?}");
+}
+
+/// A version whose proof does not hold, with every checksum in order.
+#[test]
+fn a_version_that_does_not_repeat_its_golden_rows_is_not_loaded() {
+    let folder = TempDir::new().unwrap();
+    let registry = registry(folder.path());
+    let place = folder.path().join("churn/versions/1");
+    let golden = good(1_000_000).files[GOLDEN_FILE].clone();
+    let mut manifest = registry.manifest("churn", 1).unwrap();
+    let entry = FileEntry { size: golden.len() as u64, sha256: sha256_hex(&golden) };
+    manifest.files.insert(GOLDEN_FILE.into(), entry);
+    let summary = summary_text(&manifest.summary).unwrap();
+    manifest.digest = content_digest(&manifest.files, &summary);
+    fs::write(place.join(GOLDEN_FILE), &golden).unwrap();
+    fs::write(place.join("manifest.json"), to_bytes(&manifest, summary).unwrap()).unwrap();
+    let error = registry.load("churn", 1).unwrap_err();
+    let told =
+        matches!(&error, RegistryError::Corrupt { place, .. } if place.ends_with(GOLDEN_FILE));
+    assert!(told, "{error}");
+    let back = RollbackRequest { model: "churn".into(), ..RollbackRequest::default() };
+    assert!(matches!(registry.rollback(&back), Err(RegistryError::Corrupt { .. })));
+    let again = PromoteRequest {
+        model: "churn".into(),
+        version: 1,
+        override_gates: true,
+        ..PromoteRequest::default()
+    };
+    let error = registry.promote(&again).unwrap_err();
+    assert!(error.to_string().contains("golden_replay"), "{error}");
+}
+
+#[test]
+fn a_damaged_model_does_not_hide_the_others() {
+    let folder = TempDir::new().unwrap();
+    let registry = registry(folder.path());
+    let broken = folder.path().join("broken/events");
+    fs::create_dir_all(&broken).unwrap();
+    fs::write(broken.join("1.json"), "{}").unwrap();
+    assert_eq!(registry.models().unwrap(), ["broken", "churn"]);
+    assert!(matches!(registry.model("broken"), Err(RegistryError::Corrupt { .. })));
 }
 
 #[test]

@@ -35,6 +35,9 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
             let name = format!("{model}@{alias}");
             (Code::NotFound, resource("ALIAS_NOT_FOUND", "model alias", &name, message))
         }
+        ServingError::HealthUnknown { name } => {
+            (Code::NotFound, resource("SERVICE_NOT_FOUND", "service", &name, message))
+        }
         ServingError::SchemaDigestMismatch { model, version, expected, found } => {
             let subject = format!("{model}/{version}");
             let mut details = precondition("SCHEMA_DIGEST_MISMATCH", &subject, message);
@@ -45,6 +48,10 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
         ServingError::VersionNotLoaded { model, version } => {
             let subject = format!("{model}/{version}");
             (Code::FailedPrecondition, precondition("VERSION_NOT_LOADED", &subject, message))
+        }
+        ServingError::NotServable { model, version, .. } => {
+            let subject = format!("{model}/{version}");
+            (Code::FailedPrecondition, precondition("NOT_SERVABLE", &subject, message))
         }
         ServingError::NotReady { .. } => (Code::Unavailable, info("NOT_READY")),
         ServingError::Overloaded { retry_after, .. } => {

@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use segue_features::FeatureSet;
 use segue_model::{Model, Scratch, SegmentError, SegmentSet};
-use segue_registry::{Registry, RegistryError};
+use segue_registry::{LoadedVersion, Registry, RegistryError};
 
 use crate::guard::panic_text;
 use crate::metrics::{
@@ -59,30 +59,39 @@ pub(crate) enum LoadError {
     Warm(String),
 }
 
+/// Loads a version, checks that its parts belong together, and scores a first row.
+pub(crate) fn prove(
+    registry: &Registry,
+    name: &str,
+    version: u64,
+) -> Result<(LoadedVersion, Option<FeatureSet>), LoadError> {
+    let loaded = registry.load(name, version)?;
+    let features = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose();
+    let features = features.map_err(|error| LoadError::Features(error.to_string()))?;
+    if let Some(features) = &features {
+        check_features(features, &loaded.model)?;
+    }
+    if let Some(segments) = &loaded.segments {
+        check_segments(segments, &loaded.model, name, &registry.models()?)?;
+    }
+    warm(&loaded.model)?;
+    Ok((loaded, features))
+}
+
 impl ServedVersion {
-    /// Loads a version, checks that its parts belong together, and scores a first row.
+    /// A version that has [proved](prove) itself, with its counters.
     pub(crate) fn load(
         registry: &Registry,
         name: &str,
         version: u64,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
-        let loaded = registry.load(name, version)?;
-        let features = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose();
-        let features = features.map_err(|error| LoadError::Features(error.to_string()))?;
-        if let Some(features) = &features {
-            check_features(features, &loaded.model)?;
-        }
-        if let Some(segments) = &loaded.segments {
-            check_segments(segments, &loaded.model, name, &registry.models()?)?;
-        }
-        warm(&loaded.model)?;
+        let (loaded, features) = prove(registry, name, version)?;
         let counters = Counters::new(name, version, &loaded.model, metrics);
-        let digest = loaded.manifest.digest;
         Ok(Self {
             name: name.to_owned(),
             version,
-            digest,
+            digest: loaded.manifest.digest,
             model: loaded.model,
             segments: loaded.segments,
             features,

@@ -123,6 +123,7 @@ impl Loader {
             }
         };
         self.metrics.registry_stale.set(0.0);
+        self.live.announce(&names);
         let old = self.live.snapshot();
         let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
         let mut models = BTreeMap::new();
@@ -156,8 +157,11 @@ impl Loader {
         match self.next_state(name, now, retry_now) {
             Ok(next) => next,
             Err(error) => {
-                tracing::warn!(model = name, %error, "the model's state cannot be read; it stays as it is");
                 let load_error = Some(error.to_string());
+                // Told once and not at every look.
+                if now.is_none_or(|now| now.load_error != load_error) {
+                    tracing::warn!(model = name, %error, "the model's state cannot be read; it stays as it is");
+                }
                 match now {
                     Some(now) if now.load_error == load_error => None,
                     Some(now) => Some(LiveModel { load_error, ..LiveModel::clone(now) }),

@@ -2,7 +2,7 @@
 
 use segue_api::v1 as pb;
 use segue_registry::{
-    Action, AliasMove, EventRecord, GateOutcome, GateResult, Manifest, ModelState,
+    Action, AliasMove, EventRecord, GateOutcome, GateResult, Manifest, ModelState, RegistryError,
 };
 
 use super::{schema, target, timestamp, wire_version};
@@ -10,7 +10,25 @@ use crate::live::Snapshot;
 
 /// A model as the registry has it, beside what this server has of it.
 pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
-    let live = snapshot.models.get(&state.model);
+    pb::Model {
+        aliases: state.aliases.into_iter().map(|(alias, to)| (alias, wire_version(to))).collect(),
+        etag: state.etag,
+        generation: state.generation,
+        ..served(state.model, snapshot)
+    }
+}
+
+/// A model whose state cannot be read: what is served of it, and why there is no more to say.
+pub(crate) fn unreadable_model(
+    name: String,
+    error: &RegistryError,
+    snapshot: &Snapshot,
+) -> pb::Model {
+    pb::Model { load_error: error.to_string(), ..served(name, snapshot) }
+}
+
+fn served(name: String, snapshot: &Snapshot) -> pb::Model {
+    let live = snapshot.models.get(&name);
     let loaded = live.map(|live| live.loaded()).unwrap_or_default();
     let loaded = loaded.into_values().map(|served| pb::LoadedVersion {
         version: wire_version(served.version),
@@ -19,10 +37,8 @@ pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
     pb::Model {
         loaded: loaded.collect(),
         load_error: live.and_then(|live| live.load_error.clone()).unwrap_or_default(),
-        name: state.model,
-        aliases: state.aliases.into_iter().map(|(alias, to)| (alias, wire_version(to))).collect(),
-        etag: state.etag,
-        generation: state.generation,
+        name,
+        ..pb::Model::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use segue_api::v1 as pb;
 use tonic::{Code, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
 use crate::harness::*;
@@ -192,6 +193,52 @@ fn known_at_zero(request: &mut pb::ScoreRequest) {
     let row = request.row.as_mut().unwrap();
     let Some(pb::feature_row::Features::Events(history)) = &mut row.features else { panic!() };
     history.events[1].known_time = Some(prost_types::Timestamp::default());
+}
+
+#[tokio::test]
+async fn what_surrounds_features_is_checked_too() {
+    let options = segue_serving::ServeOptions { max_row_events: 2, ..quick() };
+    let server = TestServer::start_with(options).await;
+    let event = pb::Event {
+        name: "visit".to_owned(),
+        event_time: Some(prost_types::Timestamp::default()),
+        ..Default::default()
+    };
+    let ask = |change: &dyn Fn(&mut pb::EventHistory)| {
+        let mut history = pb::EventHistory { events: vec![event.clone()], ..Default::default() };
+        change(&mut history);
+        let features = Some(pb::feature_row::Features::Events(history));
+        request(&["visits"], pb::FeatureRow { features, ..Default::default() })
+    };
+    let never = ask(&|history| {
+        history.as_of = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
+    });
+    one_bad_field(&server, never, "FIELD_INVALID", "row.events.as_of").await;
+    let many = ask(&|history| history.events = vec![event.clone(); 3]);
+    one_bad_field(&server, many, "EVENT_INVALID", "row.events.events").await;
+    let empty = pb::PropertyValue { kind: None };
+    let page =
+        ask(&|history| drop(history.request_fields.insert("page".to_owned(), empty.clone())));
+    one_bad_field(&server, page, "FEATURE_TYPE", "row.events.request_fields[\"page\"]").await;
+    let mut tier = request(&["churn"], good_row());
+    let kind = Some(pb::property_value::Kind::Number(f64::NAN));
+    let nan = pb::PropertyValue { kind };
+    tier.row.as_mut().unwrap().traits.insert("tier".to_owned(), nan);
+    one_bad_field(&server, tier, "FEATURE_NOT_FINITE", "row.traits[\"tier\"]").await;
+}
+
+#[tokio::test]
+async fn a_champion_that_cannot_be_loaded_is_not_ready() {
+    let (folder, registry) = prepared();
+    std::fs::write(folder.path().join("churn/versions/1/model.bin"), "no model").unwrap();
+    let server = TestServer::over(folder, registry, quick()).await;
+    server.wait_for_health("model/visits", ServingStatus::Serving).await;
+    let status = refused(&server, request(&["churn"], good_row())).await;
+    assert_eq!(told(&status), (Code::Unavailable, "NOT_READY".to_owned(), Vec::new()));
+    assert!(status.message().contains("model.bin"), "{}", status.message());
+    server.wait_for_health("model/churn", ServingStatus::NotServing).await;
+    // One bad model does not hold the others back.
+    server.wait_for_health("", ServingStatus::Serving).await;
 }
 
 #[tokio::test]

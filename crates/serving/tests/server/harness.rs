@@ -56,13 +56,7 @@ impl TestServer {
     }
 
     pub(crate) async fn start_with(options: ServeOptions) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
-        publish(&registry, &churn_draft(0.0));
-        publish(&registry, &churn_draft(0.5));
-        promote(&registry, "churn", 1);
-        publish(&registry, &visits_draft());
-        promote(&registry, "visits", 1);
+        let (folder, registry) = prepared();
         let server = Self::over(folder, registry, options).await;
         server.wait_for_health("", ServingStatus::Serving).await;
         server.wait_for_health("model/visits", ServingStatus::Serving).await;
@@ -122,6 +116,18 @@ impl TestServer {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.lines().next().unwrap().to_owned(), body.to_owned())
     }
+}
+
+/// What [`TestServer::start`] serves.
+pub(crate) fn prepared() -> (TempDir, Registry) {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    publish(&registry, &churn_draft(0.0));
+    publish(&registry, &churn_draft(0.5));
+    promote(&registry, "churn", 1);
+    publish(&registry, &visits_draft());
+    promote(&registry, "visits", 1);
+    (folder, registry)
 }
 
 pub(crate) fn publish(registry: &Registry, draft: &Draft) -> u64 {
@@ -197,11 +203,18 @@ pub(crate) fn churn_draft(shift: f64) -> Draft {
     draft("churn", &model, &rows.map(|row| row.to_vec()), BTreeMap::new())
 }
 
-/// Counts visits and pages from events.
+/// Counts visits and sums amounts from events.
 pub(crate) fn visits_features() -> FeatureSet {
+    visits_features_over("7d")
+}
+
+/// The same columns, the visits over another window: another feature set.
+pub(crate) fn visits_features_over(window: &str) -> FeatureSet {
     let spec = |text: &str| FeatureSpec::from_table("test", text.parse().unwrap()).unwrap();
+    let visits =
+        format!("name = \"visits_7d\"\nop = \"count\"\nevents = [\"visit\"]\nwindow = {window:?}");
     let specs = vec![
-        spec("name = \"visits_7d\"\nop = \"count\"\nevents = [\"visit\"]\nwindow = \"7d\""),
+        spec(&visits),
         spec("name = \"spent\"\nop = \"sum\"\nproperty = \"amount\"\nwindow = \"lifetime\""),
     ];
     let log = LogBuilder::new(AssembleOptions::default()).finish();

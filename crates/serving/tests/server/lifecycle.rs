@@ -88,6 +88,36 @@ async fn aliases_moved_by_others_are_followed() {
     until_served(&server, "champion", 2).await;
 }
 
+/// The version before stays in memory for a rollback, older ones are let go.
+#[tokio::test]
+async fn versions_out_of_service_are_let_go() {
+    let server = TestServer::start().await;
+    publish(&server.registry, &churn_draft(0.75));
+    for version in [2, 3] {
+        let promotion = pb::PromoteModelVersionRequest {
+            model: "churn".to_owned(),
+            version,
+            override_gates: true,
+            ..Default::default()
+        };
+        server.models().promote_model_version(promotion).await.unwrap();
+    }
+    let (_, page) = server.get("/metrics").await;
+    let in_memory: Vec<bool> = (1..=3)
+        .map(|version| {
+            page.contains(&format!("segue_model_info{{model=\"churn\",version=\"{version}\""))
+        })
+        .collect();
+    assert_eq!(in_memory, [false, true, true], "{page}");
+    let pinned = async |version| {
+        let mut asked = request(&["churn"], good_row());
+        asked.models[0].choice = Some(pb::model_selector::Choice::Version(version));
+        server.score(asked).await.map(|answer| answer.served_by[0].variant())
+    };
+    assert_eq!(pinned(1).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(pinned(2).await.unwrap(), pb::Variant::Pinned);
+}
+
 #[tokio::test]
 async fn a_corrupt_candidate_leaves_the_old_version_serving() {
     let server = TestServer::start().await;
@@ -136,6 +166,8 @@ async fn an_empty_registry_is_not_ready_until_a_model_is_promoted() {
     let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
     let server = TestServer::over(folder, registry, quick()).await;
     server.wait_for_health("", ServingStatus::NotServing).await;
+    // Whoever promotes the first version must find the registry in service.
+    server.wait_for_health("segue.v1.ModelRegistryService", ServingStatus::Serving).await;
     let (status, _) = server.get("/readyz").await;
     assert!(status.contains("503"), "{status}");
     assert!(server.get("/healthz").await.0.contains("200"));
@@ -163,6 +195,31 @@ async fn a_required_model_holds_readiness_back() {
 }
 
 #[tokio::test]
+async fn a_watch_waits_for_what_is_not_there_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let options = ServeOptions { required_models: vec!["visits".to_owned()], ..quick() };
+    let server = TestServer::over(folder, registry, options).await;
+    let mut health = HealthClient::new(server.channel.clone());
+    let ask = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    // A required model is known before the registry has been read, any other is not.
+    let required = health.check(ask("model/visits")).await.unwrap().into_inner();
+    assert_eq!(required.status(), ServingStatus::NotServing);
+    let status = health.check(ask("model/churn")).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(status.get_error_details().error_info().unwrap().reason, "SERVICE_NOT_FOUND");
+    let mut watch = health.watch(ask("model/churn")).await.unwrap().into_inner();
+    let first = watch.message().await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::ServiceUnknown);
+    publish(&server.registry, &churn_draft(0.0));
+    promote(&server.registry, "churn", 1);
+    let served = async {
+        while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    };
+    tokio::time::timeout(PATIENCE, served).await.expect("the watch goes on");
+}
+
+#[tokio::test]
 async fn a_drain_says_so_first_and_ends_streams() {
     let server =
         TestServer::start_with(ServeOptions { pre_drain: Duration::from_millis(1), ..quick() })
@@ -181,6 +238,7 @@ async fn a_drain_says_so_first_and_ends_streams() {
     server.stop.send(()).unwrap();
     let end = async {
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
         let status = answers.next().await.unwrap().unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.get_error_details().error_info().unwrap().reason, "DRAINING");

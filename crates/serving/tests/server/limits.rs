@@ -57,28 +57,30 @@ async fn the_server_has_a_deadline_of_its_own() {
 #[tokio::test]
 async fn overload_is_refused_and_promotions_still_work() {
     let server = TestServer::start_with(ServeOptions { max_in_flight: 1, ..quick() }).await;
-    let refused = async {
-        loop {
-            if let Err(status) = server.score(request(&["churn"], good_row())).await {
-                return status;
-            }
-        }
-    };
-    let status = tokio::select! {
-        status = stalled(&server) => panic!("{status:?}"),
-        status = tokio::time::timeout(PATIENCE, refused) => status.unwrap(),
-    };
-    assert_eq!(status.code(), Code::ResourceExhausted);
-    let details = status.get_error_details();
-    assert_eq!(details.error_info().unwrap().reason, "OVERLOADED");
-    assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(100)));
     let promotion = pb::PromoteModelVersionRequest {
         model: "churn".to_owned(),
         version: 2,
         override_gates: true,
         ..Default::default()
     };
-    server.models().promote_model_version(promotion).await.unwrap();
+    // The stalled request holds the only permit until both are answered.
+    let refused_and_promoted = async {
+        let status = loop {
+            if let Err(status) = server.score(request(&["churn"], good_row())).await {
+                break status;
+            }
+        };
+        server.models().promote_model_version(promotion).await.unwrap();
+        status
+    };
+    let status = tokio::select! {
+        status = stalled(&server) => panic!("{status:?}"),
+        status = tokio::time::timeout(PATIENCE, refused_and_promoted) => status.unwrap(),
+    };
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "OVERLOADED");
+    assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(100)));
 }
 
 #[tokio::test]

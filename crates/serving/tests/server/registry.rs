@@ -2,6 +2,7 @@
 
 use segue_api::v1 as pb;
 use tonic::{Code, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
 use crate::harness::*;
@@ -89,6 +90,155 @@ async fn changes_are_refused_with_their_reason() {
     let status = models.set_model_alias(protected).await.unwrap_err();
     let expected = (Code::FailedPrecondition, "ALIAS_PROTECTED");
     assert_eq!((status.code(), reason(&status).as_str()), expected);
+}
+
+#[tokio::test]
+async fn rollbacks_and_repeats_are_refused_with_their_reason() {
+    let server = TestServer::start().await;
+    let mut models = server.models();
+    let same_id = |version| pb::PromoteModelVersionRequest {
+        request_id: "r-1".to_owned(),
+        ..promotion(version)
+    };
+    let first = models.promote_model_version(same_id(2)).await.unwrap().into_inner();
+    let again = models.promote_model_version(same_id(2)).await.unwrap().into_inner();
+    assert_eq!((again.event_id, again.previous_version), (first.event_id, 1));
+    let status = models.promote_model_version(same_id(1)).await.unwrap_err();
+    let expected = (Code::InvalidArgument, "REQUEST_ID_REUSED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    let details = status.get_error_details();
+    assert_eq!(details.bad_request().unwrap().field_violations[0].field, "request_id");
+
+    let third = publish(&server.registry, &churn_draft(0.75)) as i64;
+    let back = pb::RollbackModelRequest { model: "churn".to_owned(), ..Default::default() };
+    let refusals = [
+        (
+            pb::RollbackModelRequest { to_version: Some(third), ..back.clone() },
+            (Code::FailedPrecondition, "NEVER_HELD"),
+        ),
+        (
+            pb::RollbackModelRequest { etag: "0-old".to_owned(), ..back.clone() },
+            (Code::Aborted, "ETAG_MISMATCH"),
+        ),
+        (
+            pb::RollbackModelRequest { alias: "next".to_owned(), ..back.clone() },
+            (Code::NotFound, "ALIAS_NOT_FOUND"),
+        ),
+    ];
+    for (request, expected) in refusals {
+        let status = models.rollback_model(request).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), expected, "{}", status.message());
+    }
+    let stale = pb::SetModelAliasRequest {
+        model: "churn".to_owned(),
+        alias: "next".to_owned(),
+        version: 1,
+        etag: "0-old".to_owned(),
+        ..Default::default()
+    };
+    let status = models.set_model_alias(stale).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
+    let ask = pb::GetModelRequest { model: "tenure".to_owned() };
+    let status = models.get_model(ask).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "MODEL_NOT_FOUND"));
+    assert_eq!(served_version(&server).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_promotions_on_one_etag_one_wins() {
+    let server = TestServer::start().await;
+    publish(&server.registry, &churn_draft(0.75));
+    let ask = pb::GetModelRequest { model: "churn".to_owned() };
+    let etag = server.models().get_model(ask).await.unwrap().into_inner().model.unwrap().etag;
+    let race = |version| {
+        let (mut models, etag) = (server.models(), etag.clone());
+        let request = pb::PromoteModelVersionRequest { etag, ..promotion(version) };
+        tokio::spawn(async move { models.promote_model_version(request).await })
+    };
+    let (left, right) = (race(2), race(3));
+    let ended = [left.await.unwrap(), right.await.unwrap()];
+    let lost: Vec<&Status> = ended.iter().filter_map(|one| one.as_ref().err()).collect();
+    assert_eq!(lost.len(), 1, "{ended:?}");
+    assert_eq!(lost[0].code(), Code::Aborted);
+    assert!(["ETAG_MISMATCH", "CONFLICT"].contains(&reason(lost[0]).as_str()), "{lost:?}");
+}
+
+/// The registry knows nothing of feature sets, so a version may be whole and yet not servable.
+#[tokio::test]
+async fn a_version_that_could_not_be_served_is_not_promoted() {
+    let server = TestServer::start().await;
+    let mut draft = visits_draft();
+    let other = visits_features_over("14d").to_toml().into_bytes();
+    draft.files.insert("features.toml".to_owned(), other);
+    let version = publish(&server.registry, &draft) as i64;
+    let before = server.registry.model("visits").unwrap();
+    let promote =
+        pb::PromoteModelVersionRequest { model: "visits".to_owned(), ..promotion(version) };
+    let status = server.models().promote_model_version(promote).await.unwrap_err();
+    let expected = (Code::FailedPrecondition, "NOT_SERVABLE");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    assert!(status.message().contains("features.toml has hash"), "{}", status.message());
+    assert_eq!(server.registry.model("visits").unwrap(), before);
+}
+
+/// Whatever panics while a request is answered, is answered itself.
+#[tokio::test]
+async fn a_panic_in_the_registry_is_internal_and_the_server_goes_on() {
+    let (folder, registry) = prepared();
+    let before = registry.model("churn").unwrap();
+    let server =
+        TestServer::over(folder, registry.with_clock(|| panic!("the clock stands")), quick()).await;
+    server.wait_for_health("model/churn", ServingStatus::Serving).await;
+    let status = server.models().promote_model_version(promotion(2)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
+    assert!(!status.message().contains("clock"), "{}", status.message());
+    let (_, page) = server.get("/metrics").await;
+    assert!(page.contains("segue_panics_total 1\n"), "{page}");
+    let handled = "grpc_method=\"PromoteModelVersion\",grpc_code=\"INTERNAL\"} 1\n";
+    assert!(page.contains(handled), "{page}");
+    assert_eq!(served_version(&server).await, 1);
+    assert_eq!(server.registry.model("churn").unwrap(), before);
+}
+
+#[tokio::test]
+async fn damage_is_data_loss_and_a_store_that_fails_is_unavailable() {
+    let server = TestServer::start().await;
+    let mut models = server.models();
+    let path = |name: &str| server.folder.path().join("churn").join(name);
+    let newest = std::fs::read(path("events/3.json")).unwrap();
+    std::fs::write(path("events/3.json"), &newest[1..]).unwrap();
+    let ask = pb::GetModelRequest { model: "churn".to_owned() };
+    let status = models.get_model(ask.clone()).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::DataLoss, "CORRUPT"));
+    std::fs::write(path("events/3.json"), newest).unwrap();
+    std::fs::rename(path("versions/2/model.bin"), path("elsewhere")).unwrap();
+    let status = models.promote_model_version(promotion(2)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::DataLoss, "FILE_MISSING"));
+    std::fs::remove_file(path("state.json")).unwrap();
+    std::fs::create_dir(path("state.json")).unwrap();
+    let status = models.get_model(ask).await.unwrap_err();
+    let expected = (Code::Unavailable, "REGISTRY_UNAVAILABLE");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    assert_eq!(served_version(&server).await, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_model_is_listed_and_the_others_do_not_suffer() {
+    let (folder, registry) = prepared();
+    let event = folder.path().join("visits/events/2.json");
+    let whole = std::fs::read(&event).unwrap();
+    std::fs::write(&event, "{}").unwrap();
+    let server = TestServer::over(folder, registry, quick()).await;
+    server.wait_for_health("model/churn", ServingStatus::Serving).await;
+    server.wait_for_health("model/visits", ServingStatus::NotServing).await;
+    let listed = server.models().list_models(pb::ListModelsRequest::default()).await;
+    let listed = listed.unwrap().into_inner().models;
+    let told: Vec<(&str, bool)> =
+        listed.iter().map(|one| (one.name.as_str(), one.load_error.is_empty())).collect();
+    assert_eq!(told, [("churn", true), ("visits", false)]);
+    assert!(listed[1].load_error.contains("events/2.json"), "{}", listed[1].load_error);
+    std::fs::write(&event, whole).unwrap();
+    server.wait_for_health("model/visits", ServingStatus::Serving).await;
 }
 
 #[tokio::test]

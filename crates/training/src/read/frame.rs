@@ -257,16 +257,20 @@ pub(crate) fn no_column(
     key: &str,
     names: &[String],
 ) -> ReadError {
-    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.sort_by_key(|name| strsim::damerau_levenshtein(column, name));
-    let more = names.len().saturating_sub(12);
-    names.truncate(12);
-    let mut found = names.join(", ");
-    if more > 0 {
-        found.push_str(&format!(" and {more} more"));
-    }
+    let found = nearest_first(column, names.iter().map(String::as_str));
     let (path, column, key) = (path.to_owned(), column.to_owned(), key.to_owned());
     ReadError::NoColumn { path, line, column, key, found }
+}
+
+/// A few names for a message, those that are most like the wanted one first.
+pub(crate) fn nearest_first<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let mut names: Vec<&str> = names.collect();
+    names.sort_by_key(|name| strsim::damerau_levenshtein(wanted, name));
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    let shown = names.join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// polars fills up a row of too few fields with nulls; half a row must not be learned from.

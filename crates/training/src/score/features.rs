@@ -53,7 +53,8 @@ fn parquet(
     let n_rows = Frame::parquet_n_rows(input)?;
     let mut writer = TableWriter::new(target.path)?;
     let (mut summary, mut scratch) = (ScoreSummary::default(), Scratch::default());
-    for start in (0..n_rows).step_by(BATCH_ROWS) {
+    // a table without rows is scored too: its columns are checked and its scores have a head
+    for start in (0..n_rows.max(1)).step_by(BATCH_ROWS) {
         let frame = Frame::read_parquet_slice(input, start, BATCH_ROWS)?;
         let places = places(scorers, input, frame.names())?;
         let kept = kept_columns(input, keep, frame.names())?;
@@ -62,7 +63,9 @@ fn parquet(
         for row in 0..frame.n_rows() {
             let cell = |column: usize| frame.columns()[column].cell(row);
             let rows = rows_of(scorers, &places, &mut summary, cell);
-            batch.push(answer(scorers, &rows, target.n_reasons, &mut scratch));
+            let answers = answer(scorers, &rows, target.n_reasons, &mut scratch);
+            summary.n_segment_errors += answers.n_segment_errors;
+            batch.push(answers);
             for (text, &column) in texts.iter_mut().zip(&kept) {
                 text.push(text_of(&cell(column)));
             }
@@ -98,15 +101,21 @@ fn csv(
                 text => Cell::Text(text.into()),
             };
             let rows = rows_of(scorers, &places, &mut summary, cell);
-            batch.push(answer(scorers, &rows, target.n_reasons, &mut scratch));
+            let answers = answer(scorers, &rows, target.n_reasons, &mut scratch);
+            summary.n_segment_errors += answers.n_segment_errors;
+            batch.push(answers);
             for (text, &column) in texts.iter_mut().zip(&kept) {
                 text.push(text_of(&cell(column)));
             }
         }
-        if batch.n_rows() == 0 {
+        let at_end = batch.n_rows() == 0;
+        // a table without rows has scores with a head
+        if !at_end || summary.n_rows == 0 {
+            write(&mut writer, batch, keep, texts, &mut summary)?;
+        }
+        if at_end {
             break;
         }
-        write(&mut writer, batch, keep, texts, &mut summary)?;
         (target.progress)(summary.n_rows, 0);
     }
     writer.finish()?;

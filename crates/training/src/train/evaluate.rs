@@ -7,6 +7,7 @@ use segue_model::SegmentSet;
 
 use super::{Judged, Parts, TrainError, TrainOptions, judge, prepare};
 use crate::job::Job;
+use crate::read::nearest_first;
 use crate::rows::Prepared;
 use crate::score::FileScorer;
 use crate::watch::Watch;
@@ -45,14 +46,21 @@ fn align(dataset: &Dataset, schema: &Arc<Schema>) -> Result<Dataset, TrainError>
     let columns = schema.features().iter().enumerate().map(|(to, feature)| {
         let from = dataset.schema().index_of(&feature.name).ok_or_else(|| {
             let names = dataset.schema().features().iter().map(|feature| feature.name.as_str());
-            TrainError::MissingColumn {
-                column: feature.name.clone(),
-                found: names.collect::<Vec<_>>().join(", "),
-            }
+            let found = nearest_first(&feature.name, names);
+            TrainError::MissingColumn { column: feature.name.clone(), found }
         })?;
         let values = dataset.features().column(from);
-        Ok(match dataset.schema().features()[from].vocabulary() {
-            Some(vocabulary) if feature.is_category() => values
+        let ours = &dataset.schema().features()[from];
+        if ours.is_category() != feature.is_category() {
+            let kind = |is_category| if is_category { "categories" } else { "numbers" };
+            return Err(TrainError::ColumnKind {
+                column: feature.name.clone(),
+                found: kind(ours.is_category()),
+                expected: kind(feature.is_category()),
+            });
+        }
+        Ok(match ours.vocabulary() {
+            Some(vocabulary) => values
                 .iter()
                 .map(|&code| match code {
                     code if code.is_nan() => code,
@@ -60,7 +68,7 @@ fn align(dataset: &Dataset, schema: &Arc<Schema>) -> Result<Dataset, TrainError>
                     code => schema.category_code(to, &vocabulary[code as usize]),
                 })
                 .collect(),
-            _ => values.to_vec(),
+            None => values.to_vec(),
         })
     });
     let columns = columns.collect::<Result<Vec<Vec<f64>>, TrainError>>()?;

@@ -63,7 +63,7 @@ pub(super) fn questions(
         .collect()
 }
 
-/// For each outcome the first user of `truth.csv` whose probability of it is high.
+/// For each outcome the user of `truth.csv` whose probability of it is highest, and when to ask.
 fn notable_users(data: &Path) -> anyhow::Result<Vec<(String, i64)>> {
     let path = data.join("truth.csv");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;

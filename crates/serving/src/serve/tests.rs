@@ -1,0 +1,86 @@
+//! A handler that panics, behind the guard and a real socket. The server's own handlers have no way to
+//! be made to, so another one takes their place in the same transport.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use segue_api::v1 as pb;
+use segue_api::v1::scoring_service_client::ScoringServiceClient;
+use segue_api::v1::scoring_service_server::ScoringService;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::StatusExt;
+
+use super::*;
+
+/// Panics at the first `Score`, and answers the others.
+#[derive(Debug, Default)]
+struct PanicsOnce {
+    has_panicked: AtomicBool,
+}
+
+#[tonic::async_trait]
+impl ScoringService for PanicsOnce {
+    async fn score(
+        &self,
+        _request: Request<pb::ScoreRequest>,
+    ) -> Result<Response<pb::ScoreResponse>, Status> {
+        assert!(self.has_panicked.swap(true, Ordering::SeqCst), "secret words of a panic");
+        Ok(Response::new(pb::ScoreResponse::default()))
+    }
+
+    async fn score_batch(
+        &self,
+        _request: Request<pb::ScoreBatchRequest>,
+    ) -> Result<Response<pb::ScoreBatchResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    type ScoreStreamStream = ReceiverStream<Result<pb::ScoreStreamResponse, Status>>;
+
+    async fn score_stream(
+        &self,
+        _request: Request<Streaming<pb::ScoreStreamRequest>>,
+    ) -> Result<Response<Self::ScoreStreamStream>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn get_model_schema(
+        &self,
+        _request: Request<pb::GetModelSchemaRequest>,
+    ) -> Result<Response<pb::GetModelSchemaResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_counted_and_over() {
+    // One permit: the panic must give it back.
+    let options = ServeOptions { max_in_flight: 1, ..ServeOptions::default() };
+    let metrics = Arc::new(Metrics::new());
+    let guard = GuardLayer(Arc::new(Guard {
+        routes: Routes::new(),
+        limits: Arc::new(Limits::new(&options, Arc::clone(&metrics))),
+        metrics: Arc::clone(&metrics),
+        max_request_time: options.max_request_time,
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = guarded_server(&options, guard)
+        .add_service(ScoringServiceServer::new(PanicsOnce::default()))
+        .serve_with_incoming(TcpIncoming::from(listener));
+    let server = tokio::spawn(server);
+    let mut client = ScoringServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let status = client.score(pb::ScoreRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert_eq!(status.get_error_details().error_info().unwrap().reason, "INTERNAL");
+    assert!(status.message().contains("log") && !status.message().contains("secret"), "{status}");
+    client.score(pb::ScoreRequest::default()).await.expect("the server and the connection live");
+    let page = metrics.page().unwrap();
+    assert!(page.contains("segue_panics_total 1\n"), "{page}");
+    let method = "grpc_service=\"segue.v1.ScoringService\",grpc_method=\"Score\"";
+    for code in ["INTERNAL", "OK"] {
+        let line = format!("grpc_server_handled_total{{{method},grpc_code=\"{code}\"}} 1\n");
+        assert!(page.contains(&line), "{page}");
+    }
+    server.abort();
+}
