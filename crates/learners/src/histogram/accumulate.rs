@@ -142,7 +142,12 @@ impl Sum<'_> {
 
     fn add_words(&mut self, entries: &[Entry]) {
         let (states, words) = (self.all.codes.by_row(), &mut self.words);
-        if self.all.has_all_bundles() {
+        if let Some(first) = run_start(entries) {
+            let codes = self.all.codes;
+            let of_bundle = |&bundle: &u32| codes.bundle(bundle as usize);
+            let states: Vec<&[u8]> = self.all.bundles.iter().map(of_bundle).collect();
+            packed::add_run(words, &states, first, entries);
+        } else if self.all.has_all_bundles() {
             packed::add_rows(words, states, entries);
         } else {
             let width = self.all.layout.n_bundles();
@@ -182,4 +187,10 @@ impl Sum<'_> {
         }
         self.histogram
     }
+}
+
+/// The first row of entries whose rows follow one another. Rows ascend.
+fn run_start(entries: &[Entry]) -> Option<usize> {
+    let (first, last) = (entries.first()?.row, entries.last()?.row);
+    ((last - first) as usize + 1 == entries.len()).then_some(first as usize)
 }

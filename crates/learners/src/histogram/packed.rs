@@ -56,6 +56,47 @@ const TILE: usize = 8;
 /// Rows between asking for a row's bytes and reading them.
 const PREFETCH_ROWS: usize = 16;
 
+/// Rows of which a bundle is summed before the next one.
+const RUN_ROWS: usize = 1024;
+
+/// Adds the words of rows that follow one another, from `first` on: bundle by bundle, four at a time, so that
+/// all sums stay in the first-level cache and no addition waits for the one before.
+pub(super) fn add_run(sums: &mut [BundleWords], states: &[&[u8]], first: usize, entries: &[Entry]) {
+    let mut words = [0; RUN_ROWS];
+    for (run, entries) in entries.chunks(RUN_ROWS).enumerate() {
+        let words = &mut words[..entries.len()];
+        words.iter_mut().zip(entries).for_each(|(to, entry)| *to = word(entry.stored));
+        let rows = first + run * RUN_ROWS..first + run * RUN_ROWS + entries.len();
+        let mut sums = sums.chunks_exact_mut(4);
+        let mut states = states.chunks_exact(4);
+        for (sums, states) in (&mut sums).zip(&mut states) {
+            let ([a, b, c, d], [of_a, of_b, of_c, of_d]) = (sums, states) else { continue };
+            let of_ab = of_a[rows.clone()].iter().zip(&of_b[rows.clone()]);
+            let of_cd = of_c[rows.clone()].iter().zip(&of_d[rows.clone()]);
+            for (((&a_state, &b_state), (&c_state, &d_state)), &word) in
+                of_ab.zip(of_cd).zip(&*words)
+            {
+                add(a, a_state, word);
+                add(b, b_state, word);
+                add(c, c_state, word);
+                add(d, d_state, word);
+            }
+        }
+        for (sums, states) in sums.into_remainder().iter_mut().zip(states.remainder()) {
+            states[rows.clone()]
+                .iter()
+                .zip(&*words)
+                .for_each(|(&state, &word)| add(sums, state, word));
+        }
+    }
+}
+
+#[inline(always)]
+fn add(sums: &mut BundleWords, state: u8, word: u64) {
+    let sum = &mut sums[usize::from(state)];
+    *sum = sum.wrapping_add(word);
+}
+
 /// Adds the words of the given rows; `states` is row-major, a byte a bundle, `sums` one entry a bundle.
 pub(super) fn add_rows(sums: &mut [BundleWords], states: &[u8], entries: &[Entry]) {
     let width = sums.len();
@@ -71,13 +112,11 @@ pub(super) fn add_rows(sums: &mut [BundleWords], states: &[u8], entries: &[Entry
         let mut of_tiles = states.chunks_exact(TILE);
         for (sums, states) in (&mut tiles).zip(&mut of_tiles) {
             for (sums, &state) in sums.iter_mut().zip(states) {
-                let sum = &mut sums[usize::from(state)];
-                *sum = sum.wrapping_add(word);
+                add(sums, state, word);
             }
         }
         for (sums, &state) in tiles.into_remainder().iter_mut().zip(of_tiles.remainder()) {
-            let sum = &mut sums[usize::from(state)];
-            *sum = sum.wrapping_add(word);
+            add(sums, state, word);
         }
     }
 }
@@ -97,8 +136,7 @@ pub(super) fn add_rows_of(
         let word = word(entry.stored);
         let states = &states[entry.row as usize * width..][..width];
         for (sums, &bundle) in sums.iter_mut().zip(bundles) {
-            let sum = &mut sums[usize::from(states[bundle as usize])];
-            *sum = sum.wrapping_add(word);
+            add(sums, states[bundle as usize], word);
         }
     }
 }
