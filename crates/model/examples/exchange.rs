@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use segue_model::exchange::{Imported, import};
+use segue_model::exchange::{Format, Imported, export, import};
 use segue_model::{Model, Scratch};
 
 fn main() -> ExitCode {
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["score", model, rows] => score(model, rows),
+        ["export", model, format, out] => write(model, format, out),
         _ => Err("arguments: score MODEL ROWS.csv | export MODEL FORMAT OUT".into()),
     };
     match done {
@@ -53,6 +54,20 @@ fn score(path: &str, rows: &str) -> Result<(), Box<dyn Error>> {
         println!("{object}");
     }
     Ok(())
+}
+
+fn write(path: &str, format: &str, out: &str) -> Result<(), Box<dyn Error>> {
+    let format = match format {
+        "lightgbm" => Format::LightGbm,
+        "xgboost" => Format::XgboostJson,
+        "onnx" => Format::Onnx,
+        other => return Err(format!("format {other:?}: lightgbm, xgboost or onnx").into()),
+    };
+    let exported = export(&read(path)?, format, false)?;
+    for note in &exported.notes {
+        eprintln!("{note}");
+    }
+    Ok(std::fs::write(out, exported.bytes)?)
 }
 
 fn row(model: &Model, line: &str) -> Result<Vec<f64>, Box<dyn Error>> {

@@ -17,7 +17,9 @@
 mod assemble;
 mod document;
 mod error;
+mod expand;
 mod lightgbm;
+mod meta;
 mod onnx;
 mod rounding;
 mod schema;
@@ -33,7 +35,7 @@ use segue_dataset::{Schema, TargetKind};
 
 use crate::{Calibration, Ensemble, Model, ModelError, ModelParts};
 
-pub use error::ImportError;
+pub use error::{ExportError, ImportError};
 
 /// Most columns, and most classes, that a foreign model may have.
 const MAX_WIDTH: usize = 1 << 20;
@@ -137,4 +139,42 @@ pub fn import(bytes: &[u8], format: Option<Format>) -> Result<Imported, ImportEr
         Format::Onnx => onnx::read(bytes),
         Format::XgboostJson | Format::XgboostUbjson => xgboost::read(bytes, format),
     }
+}
+
+/// A model in another library's format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exported {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Where the file says less or something other than the model, in words.
+    pub notes: Vec<String>,
+}
+
+/// Writes the trees and the link of a model for another library, without calibration.
+///
+/// - LightGBM text and ONNX (`ai.onnx.ml` 5, in double precision) compute the same leaves and, up to
+///   the rounding of a link, the same scores.
+/// - XGBoost JSON compares and sums in `f32`: thresholds are rounded so that rows of `f32` values take
+///   the same branches, leaves to the nearest `f32`.
+///
+/// # Errors
+/// [`ExportError`] for what the format cannot say; a calibration other than none unless `uncalibrated`.
+pub fn export(model: &Model, format: Format, uncalibrated: bool) -> Result<Exported, ExportError> {
+    if *model.calibration() != Calibration::None && !uncalibrated {
+        let name = model.calibration().name();
+        return Err(ExportError::Calibration { format, name });
+    }
+    let mut exported = match format {
+        Format::LightGbm => lightgbm::write(model)?,
+        Format::XgboostJson => xgboost::write(model)?,
+        Format::Onnx => onnx::write(model)?,
+        Format::XgboostUbjson => {
+            let reason = "XGBoost reads its JSON as well; write that".to_owned();
+            return Err(ExportError::Unsupported { format, reason });
+        }
+    };
+    if *model.calibration() != Calibration::None {
+        exported.notes.push(format!("without the {} calibration", model.calibration().name()));
+    }
+    Ok(exported)
 }

@@ -1,4 +1,4 @@
-//! Why a foreign file is not read.
+//! Why a foreign file is not read, or a model not written.
 
 use segue_dataset::SchemaError;
 
@@ -44,5 +44,30 @@ pub enum ImportError {
         format: Format,
         /// What is wrong.
         source: SchemaError,
+    },
+}
+
+/// Why a model cannot be written for another library.
+#[derive(Debug, Clone, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// Its probabilities pass a calibration, for which the format has no place.
+    #[error(
+        "{format} has no place for the {name} calibration of this model: ask for an export without \
+         it, and its scores will not be the model's"
+    )]
+    Calibration {
+        /// The format asked for.
+        format: Format,
+        /// Kind of calibration.
+        name: &'static str,
+    },
+    /// The format cannot say what the model computes.
+    #[error("{format} cannot hold this model: {reason}")]
+    Unsupported {
+        /// The format asked for.
+        format: Format,
+        /// What it cannot hold.
+        reason: String,
     },
 }

@@ -12,12 +12,14 @@
 mod head;
 mod lines;
 mod tree;
+mod write;
 
 use super::assemble::{ForeignTree, assemble};
 use super::{Format, ImportError, Imported};
 use crate::{Combine, Ensemble, Link};
 use head::Head;
 use lines::{Lines, Place};
+pub(super) use write::write;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let mut lines = Lines::new(bytes)?;

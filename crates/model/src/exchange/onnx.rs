@@ -16,21 +16,22 @@
 mod ensemble;
 mod fault;
 mod graph;
-mod meta;
 mod proto;
 mod translate;
+mod write;
 
 use prost::Message;
 use segue_dataset::TargetKind;
 
 use super::assemble::assemble;
+use super::meta::{self, Meta};
 use super::schema::{Column, ColumnKind, Columns};
 use super::{Format, ImportError, Imported, MAX_WIDTH, most_memory};
 use crate::{Combine, Ensemble, Link};
 use ensemble::{OnnxEnsemble, OnnxNode, PostTransform};
 use fault::{malformed, unsupported};
-use meta::Meta;
 use proto::ModelProto;
+pub(super) use write::write;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let model =
@@ -43,7 +44,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let scores = if ensemble.labels.is_some() { node.output.get(1) } else { node.output.first() };
     let scores = scores.ok_or_else(|| malformed(&place, "no output for its scores"))?;
     let outputs = graph::outputs(graph, scores)?;
-    let meta = Meta::read(&model)?;
+    let entry = model.metadata_props.iter().find(|entry| entry.key == meta::KEY);
+    let meta = entry.map(|entry| Meta::parse(&entry.value)).transpose();
+    let meta = meta.map_err(|detail| malformed("metadata \"segue\"", detail))?;
     let mut warnings = Vec::new();
     let meaning = Meaning::of(&mut ensemble, &outputs, meta.as_ref(), &place, &mut warnings)?;
     warnings.push(
@@ -156,7 +159,7 @@ fn combine(
     let Some(divisors) = &outputs.divide else {
         return Ok(if ensemble.average { Combine::Mean } else { Combine::Sum });
     };
-    let n_trees = meta::trees_per_output(ensemble);
+    let n_trees = ensemble::trees_per_output(ensemble);
     let fits = !ensemble.average
         && (divisors.len() == 1 || divisors.len() == n_trees.len())
         && n_trees.iter().enumerate().all(|(output, &n)| divisors[output % divisors.len()] == n);

@@ -14,13 +14,16 @@
 mod categories;
 mod objective;
 mod tree;
+mod write;
 
 use super::assemble::{ForeignTree, assemble};
 use super::document::{At, Value, parse_json};
+use super::meta::{self, Meta};
 use super::schema::{Column, ColumnKind, Columns};
 use super::{Format, ImportError, Imported, MAX_WIDTH, ubjson};
 use crate::{Combine, Ensemble};
 use objective::Objective;
+pub(super) use write::write;
 
 pub(super) fn read(bytes: &[u8], format: Format) -> Result<Imported, ImportError> {
     let document = match format {
@@ -44,6 +47,15 @@ fn read_document(
     warn_of_early_stop(&learner, &mut warnings);
 
     let mut columns = columns(&learner, &parameters, &model)?;
+    let mut target = objective.target;
+    if let Some(meta) = our_meta(&learner)?
+        && meta.columns.len() == columns.0.len()
+    {
+        columns.0 = meta.columns;
+        if meta.target.n_outputs() == target.n_outputs() {
+            target = meta.target;
+        }
+    }
     let trees = model.get("trees")?.items()?;
     let info = model.get("tree_info")?.indices(trees.len())?;
     let n_outputs = objective.base.len();
@@ -90,7 +102,14 @@ fn read_document(
     let version = root.find("version").and_then(|at| at.numbers().ok()).unwrap_or_default();
     let version: Vec<String> = version.iter().map(ToString::to_string).collect();
     let source = format!("{format} {}", version.join("."));
-    Ok(Imported { schema, target: objective.target, ensemble, source, warnings })
+    Ok(Imported { schema, target, ensemble, source, warnings })
+}
+
+/// Columns and target of a model that we exported.
+fn our_meta(learner: &At<'_>) -> Result<Option<Meta>, ImportError> {
+    let written = learner.find("attributes").and_then(|attributes| attributes.find(meta::KEY));
+    let Some(at) = written else { return Ok(None) };
+    Meta::parse(at.text()?).map(Some).map_err(|detail| at.malformed(detail))
 }
 
 /// The trees and, for dart, their weights.

@@ -90,6 +90,11 @@ impl Head {
         self.names.len()
     }
 
+    /// Whether the column is known to hold categories.
+    pub(super) fn is_category(&self, column: usize) -> bool {
+        matches!(self.infos[column], Info::Categories(_))
+    }
+
     /// A split compares the column, or looks it up in a set: never both.
     pub(super) fn asked(
         &mut self,

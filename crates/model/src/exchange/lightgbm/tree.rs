@@ -136,7 +136,9 @@ impl<'a> Block<'a> {
                 return Err(feature.place.malformed(detail));
             }
             let in_set = decided & CATEGORICAL != 0;
-            head.asked(column, in_set, &feature.place)?;
+            // below every code, and so a question for missing alone: categories may be asked it, too
+            let only_missing = !in_set && thresholds[node] < -1.0 && head.is_category(column);
+            head.asked(column, in_set || only_missing, &feature.place)?;
             let (split, missing) = if in_set {
                 let set = sets.get(thresholds[node] as usize);
                 let set = set.filter(|_| thresholds[node] >= 0.0).ok_or_else(|| {
@@ -155,7 +157,11 @@ impl<'a> Block<'a> {
                     let detail = format!("node {node} has decision type {decided}");
                     return Err(decision.place.malformed(detail));
                 };
-                (ForeignSplit::Number(number_split(thresholds[node])), missing)
+                if only_missing {
+                    (ForeignSplit::OneOf(Vec::new()), missing)
+                } else {
+                    (ForeignSplit::Number(number_split(thresholds[node])), missing)
+                }
             };
             nodes.push(ForeignNode::Inner {
                 feature: column,

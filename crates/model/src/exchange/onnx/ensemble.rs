@@ -61,6 +61,23 @@ pub(super) struct OnnxEnsemble {
     pub(super) n_columns: usize,
 }
 
+/// Trees that add to each output.
+pub(super) fn trees_per_output(ensemble: &OnnxEnsemble) -> Vec<f64> {
+    let mut counts = vec![0.0; ensemble.n_targets];
+    for tree in &ensemble.trees {
+        let mut adds = vec![];
+        for node in &tree.nodes {
+            if let OnnxNode::Leaf(values) = node {
+                adds.extend(values.iter().map(|&(target, _)| target));
+            }
+        }
+        adds.sort_unstable();
+        adds.dedup();
+        adds.into_iter().for_each(|target| counts[target] += 1.0);
+    }
+    counts
+}
+
 /// Attributes of a node by name.
 struct Attributes<'a> {
     node: &'a NodeProto,

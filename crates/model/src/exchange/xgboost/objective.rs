@@ -18,10 +18,20 @@ pub(super) struct Objective {
 
 /// How `base_score` becomes a margin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inverse {
+pub(super) enum Inverse {
     Identity,
     Logit,
     Log,
+}
+
+/// The margin of a prediction, as XGBoost rounds it. Not finite outside the objective's predictions.
+pub(super) fn margin(score: f32, inverse: Inverse) -> f64 {
+    // 0 rather than -0, which the inverse of one half gives
+    0.0 + match inverse {
+        Inverse::Identity => f64::from(score),
+        Inverse::Logit => single(-libm::log(f64::from(1.0 / score - 1.0))),
+        Inverse::Log => single(libm::log(f64::from(score))),
+    }
 }
 
 impl Objective {
@@ -89,14 +99,9 @@ fn base(at: &At<'_>, n_outputs: usize, inverse: Inverse) -> Result<Vec<f64>, Imp
     let margin = |word: &str| {
         let score: f32 =
             word.trim().parse().map_err(|_| at.malformed(format!("{word:?} is no number")))?;
-        let margin = match inverse {
-            Inverse::Identity => f64::from(score),
-            Inverse::Logit => single(-libm::log(f64::from(1.0 / score - 1.0))),
-            Inverse::Log => single(libm::log(f64::from(score))),
-        };
+        let margin = margin(score, inverse);
         if margin.is_finite() {
-            // 0 rather than -0, which the inverse of one half gives
-            return Ok(margin + 0.0);
+            return Ok(margin);
         }
         Err(at.malformed(format!("{score} is outside the predictions of the objective")))
     };
