@@ -37,8 +37,10 @@ use crate::{Calibration, Ensemble, Model, ModelError, ModelParts};
 
 pub use error::{ExportError, ImportError};
 
-/// Most columns, and most classes, that a foreign model may have.
-const MAX_WIDTH: usize = 1 << 20;
+/// Most columns, and most classes, of a file of so many bytes: names may be left out of it.
+fn most_width(n_bytes: usize) -> usize {
+    n_bytes.saturating_add(1 << 16)
+}
 
 /// Most bytes that sets and leaves of a file may take: a bound against files that ask for far more than
 /// they hold, well above what the libraries write.

@@ -23,7 +23,7 @@ pub(super) use write::write;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let mut lines = Lines::new(bytes)?;
-    let mut head = Head::read(&mut lines)?;
+    let mut head = Head::read(&mut lines, bytes.len())?;
     let mut trees: Vec<(Place, ForeignTree)> = Vec::new();
     while let Some((place, tree)) = tree::read(&mut lines, trees.len(), &mut head)? {
         trees.push((place, tree));

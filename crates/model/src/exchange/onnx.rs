@@ -26,7 +26,7 @@ use segue_dataset::TargetKind;
 use super::assemble::assemble;
 use super::meta::{self, Meta};
 use super::schema::{Column, ColumnKind, Columns};
-use super::{Format, ImportError, Imported, MAX_WIDTH, most_memory};
+use super::{Format, ImportError, Imported, most_memory, most_width};
 use crate::{Combine, Ensemble, Link};
 use ensemble::{OnnxEnsemble, OnnxNode, PostTransform};
 use fault::{malformed, unsupported};
@@ -39,8 +39,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let graph = model.graph.as_ref().ok_or_else(|| malformed("the message", "no graph"))?;
     let node = graph::trees(graph)?;
     let place = graph::place(node);
-    let mut ensemble = ensemble::read(node)?;
-    let inputs = graph::inputs(graph, node)?;
+    let mut ensemble = ensemble::read(node, most_width(bytes.len()))?;
+    let inputs = graph::inputs(graph, node, most_width(bytes.len()))?;
     let scores = if ensemble.labels.is_some() { node.output.get(1) } else { node.output.first() };
     let scores = scores.ok_or_else(|| malformed(&place, "no output for its scores"))?;
     let outputs = graph::outputs(graph, scores)?;
@@ -139,7 +139,7 @@ fn columns(
     }
     if let Some(meta) = meta {
         let found = meta.columns.len();
-        if found < n_columns || found > MAX_WIDTH {
+        if found < n_columns {
             let detail = format!("{found} columns, the graph reads {n_columns}");
             return Err(malformed("metadata \"segue\"", detail));
         }

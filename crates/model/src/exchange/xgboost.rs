@@ -20,7 +20,7 @@ use super::assemble::{ForeignTree, assemble};
 use super::document::{At, Value, parse_json};
 use super::meta::{self, Meta};
 use super::schema::{Column, ColumnKind, Columns};
-use super::{Format, ImportError, Imported, MAX_WIDTH, ubjson};
+use super::{Format, ImportError, Imported, most_width, ubjson};
 use crate::{Combine, Ensemble};
 use objective::Objective;
 pub(super) use write::write;
@@ -42,11 +42,11 @@ fn read_document(
     let learner = root.get("learner")?;
     let mut warnings = Vec::new();
     let parameters = learner.get("learner_model_param")?;
-    let objective = Objective::read(&learner, &parameters, &mut warnings)?;
+    let objective = Objective::read(&learner, &parameters, most_width(n_bytes), &mut warnings)?;
     let (model, weights) = booster(&learner)?;
     warn_of_early_stop(&learner, &mut warnings);
 
-    let mut columns = columns(&learner, &parameters, &model)?;
+    let mut columns = columns(&learner, &parameters, &model, most_width(n_bytes))?;
     let mut target = objective.target;
     if let Some(meta) = our_meta(&learner)?
         && meta.columns.len() == columns.0.len()
@@ -128,11 +128,16 @@ fn booster<'a>(learner: &At<'a>) -> Result<(At<'a>, Option<Vec<f64>>), ImportErr
     }
 }
 
-fn columns(learner: &At<'_>, parameters: &At<'_>, model: &At<'_>) -> Result<Columns, ImportError> {
+fn columns(
+    learner: &At<'_>,
+    parameters: &At<'_>,
+    model: &At<'_>,
+    most_columns: usize,
+) -> Result<Columns, ImportError> {
     let declared = parameters.get("num_feature")?;
     let n_columns: usize = declared.number()?;
-    if n_columns > MAX_WIDTH {
-        return Err(declared.unsupported(format!("{n_columns} columns, at most {MAX_WIDTH}")));
+    if n_columns > most_columns {
+        return Err(declared.unsupported(format!("{n_columns} columns, at most {most_columns}")));
     }
     let texts = |key: &str| -> Result<Vec<&str>, ImportError> {
         let Some(at) = learner.find(key) else { return Ok(Vec::new()) };

@@ -9,7 +9,7 @@ use super::{Classes, Meaning, is_probability};
 use crate::Link;
 use crate::exchange::assemble::{ForeignNode, ForeignTree};
 use crate::exchange::schema::{Column, ColumnKind, Columns};
-use crate::exchange::{ImportError, MAX_WIDTH};
+use crate::exchange::{ImportError, most_width};
 
 /// What splits and the head say of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn read(lines: &mut Lines<'_>) -> Result<Self, ImportError> {
+    pub(super) fn read(lines: &mut Lines<'_>, n_bytes: usize) -> Result<Self, ImportError> {
         let start = lines.here("tree");
         if lines.peek() != Some("tree") {
             return Err(start.malformed("the first line must be \"tree\""));
@@ -65,8 +65,9 @@ impl Head {
             None => need("num_class")?,
         };
         let trees_per_iteration: usize = per_iteration.number()?;
-        if trees_per_iteration == 0 || trees_per_iteration > MAX_WIDTH {
-            let detail = format!("{trees_per_iteration}, expected 1 to {MAX_WIDTH}");
+        let most = most_width(n_bytes);
+        if trees_per_iteration == 0 || trees_per_iteration > most {
+            let detail = format!("{trees_per_iteration}, expected 1 to {most}");
             return Err(per_iteration.place.malformed(detail));
         }
         let (names, infos) = columns(need("max_feature_idx")?, need("feature_names")?, &entries)?;

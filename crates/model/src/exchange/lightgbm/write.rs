@@ -67,11 +67,17 @@ pub(in crate::exchange) fn write(model: &Model) -> Result<Exported, ExportError>
     blocks.iter().for_each(|block| text.push_str(block));
     text.push_str("end of trees\n\nfeature_importances:\n\nparameters:\nend of parameters\n\n");
     let vocabularies = schema.features().iter().filter_map(|feature| feature.vocabulary());
-    let vocabularies: Vec<&[String]> = vocabularies.collect();
-    // texts always have a JSON form
-    let vocabularies = serde_json::to_string(&vocabularies).unwrap_or_default();
+    let vocabularies: serde_json::Value = vocabularies.map(frame_categories).collect();
     text.push_str(&format!("pandas_categorical:{vocabularies}\n"));
     Ok(Exported { bytes: text.into_bytes(), notes })
+}
+
+/// The categories of a frame: names that are all whole numbers were most likely numbers there, and a
+/// frame's number is not its text.
+fn frame_categories(names: &[String]) -> serde_json::Value {
+    let number = |name: &String| name.parse::<i64>().ok().filter(|n| n.to_string() == *name);
+    let numbers: Option<Vec<i64>> = names.iter().map(number).collect();
+    numbers.map_or_else(|| serde_json::json!(names), |numbers| serde_json::json!(numbers))
 }
 
 /// Whether every output is the mean of as many trees and starts from 0, as LightGBM's forests do.

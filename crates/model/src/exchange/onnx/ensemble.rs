@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::fault::{malformed, unsupported};
 use super::graph::place;
 use super::proto::{AttributeProto, NodeProto};
-use crate::exchange::{ImportError, MAX_WIDTH};
+use crate::exchange::ImportError;
 
 /// The question of a node; yes leads to `yes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +81,16 @@ pub(super) fn trees_per_output(ensemble: &OnnxEnsemble) -> Vec<f64> {
 /// Attributes of a node by name.
 struct Attributes<'a> {
     node: &'a NodeProto,
+    /// Most columns and targets.
+    most_width: usize,
     by_name: HashMap<&'a str, &'a AttributeProto>,
 }
 
 impl<'a> Attributes<'a> {
-    fn new(node: &'a NodeProto) -> Self {
+    fn new(node: &'a NodeProto, most_width: usize) -> Self {
         let by_name =
             node.attribute.iter().map(|attribute| (attribute.name.as_str(), attribute)).collect();
-        Self { node, by_name }
+        Self { node, most_width, by_name }
     }
 
     fn place(&self, name: &str) -> String {
@@ -151,7 +153,7 @@ impl<'a> Attributes<'a> {
     fn columns(&self, n: usize) -> Result<(Vec<usize>, usize), ImportError> {
         let name = "nodes_featureids";
         let columns: Vec<usize> = (self.ints_of(name, n)?.iter())
-            .map(|&column| self.index(name, column, MAX_WIDTH))
+            .map(|&column| self.index(name, column, self.most_width))
             .collect::<Result<_, _>>()?;
         let n_columns = columns.iter().max().map_or(0, |&column| column + 1);
         Ok((columns, n_columns))
@@ -169,8 +171,8 @@ impl<'a> Attributes<'a> {
     }
 }
 
-pub(super) fn read(node: &NodeProto) -> Result<OnnxEnsemble, ImportError> {
-    let attributes = Attributes::new(node);
+pub(super) fn read(node: &NodeProto, most_width: usize) -> Result<OnnxEnsemble, ImportError> {
+    let attributes = Attributes::new(node, most_width);
     match node.op_type.as_str() {
         "TreeEnsemble" => read_v5(&attributes),
         "TreeEnsembleClassifier" => read_v3(&attributes, "class"),
@@ -198,7 +200,7 @@ fn read_v3(attributes: &Attributes<'_>, of: &str) -> Result<OnnxEnsemble, Import
         Some(labels) => labels.len(),
         None => attributes.int("n_targets", 1).try_into().unwrap_or(0),
     };
-    if n_targets == 0 || n_targets > MAX_WIDTH {
+    if n_targets == 0 || n_targets > attributes.most_width {
         let place = attributes.place("n_targets or classlabels");
         return Err(malformed(place, format!("{n_targets} outputs")));
     }
@@ -334,7 +336,7 @@ fn leaf_values(
 /// Version 5: inner nodes and leaves apart, sets of members, one target a leaf.
 fn read_v5(attributes: &Attributes<'_>) -> Result<OnnxEnsemble, ImportError> {
     let n_targets: usize = attributes.int("n_targets", 1).try_into().unwrap_or(0);
-    if n_targets == 0 || n_targets > MAX_WIDTH {
+    if n_targets == 0 || n_targets > attributes.most_width {
         return Err(malformed(attributes.place("n_targets"), format!("{n_targets} outputs")));
     }
     let n = attributes.ints("nodes_featureids").len();

@@ -3,7 +3,7 @@
 use super::fault::{malformed, unsupported};
 use super::proto::{DOUBLE, FLOAT, GraphProto, INT32, INT64, NodeProto, TensorProto};
 use crate::Link;
-use crate::exchange::{ImportError, MAX_WIDTH};
+use crate::exchange::ImportError;
 
 /// Type in which values are when they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +67,17 @@ fn constant<'a>(graph: &'a GraphProto, value: &str) -> Option<&'a TensorProto> {
 }
 
 /// Walks back from the trees to the inputs of the graph.
-pub(super) fn inputs(graph: &GraphProto, trees: &NodeProto) -> Result<Inputs, ImportError> {
+pub(super) fn inputs(
+    graph: &GraphProto,
+    trees: &NodeProto,
+    most_columns: usize,
+) -> Result<Inputs, ImportError> {
     let first = trees.input.first();
     let mut value = first.ok_or_else(|| malformed(place(trees), "no input"))?.clone();
     let mut cast_to_single = false;
     // a chain is no longer than the graph
     for _ in 0..=graph.node.len() {
-        if let Some(tensors) = tensor_columns(graph, std::slice::from_ref(&value))? {
+        if let Some(tensors) = tensor_columns(graph, std::slice::from_ref(&value), most_columns)? {
             return Ok(Inputs {
                 precision: precision(tensors.kinds, cast_to_single),
                 names: tensors.names,
@@ -87,7 +91,7 @@ pub(super) fn inputs(graph: &GraphProto, trees: &NodeProto) -> Result<Inputs, Im
             "Cast" if integer(node, "to") == i64::from(FLOAT) => cast_to_single = true,
             "Cast" if integer(node, "to") == i64::from(DOUBLE) => {}
             "Concat" => {
-                return match tensor_columns(graph, &node.input)? {
+                return match tensor_columns(graph, &node.input, most_columns)? {
                     Some(tensors) if !tensors.names.is_empty() => Ok(Inputs {
                         precision: precision(tensors.kinds, cast_to_single),
                         names: tensors.names,
@@ -117,7 +121,11 @@ struct Tensors {
 }
 
 /// Columns of inputs of the graph; `None` if one of them is no input.
-fn tensor_columns(graph: &GraphProto, values: &[String]) -> Result<Option<Tensors>, ImportError> {
+fn tensor_columns(
+    graph: &GraphProto,
+    values: &[String],
+    most_columns: usize,
+) -> Result<Option<Tensors>, ImportError> {
     let (mut names, mut kinds) = (Vec::new(), Vec::new());
     let mut all_known = true;
     for value in values {
@@ -135,8 +143,11 @@ fn tensor_columns(graph: &GraphProto, values: &[String]) -> Result<Option<Tensor
         let width = dims.last().filter(|_| dims.len() > 1).and_then(|dim| dim.dim_value);
         match width {
             Some(width) if width > 0 => {
-                if width as u64 > (MAX_WIDTH - names.len().min(MAX_WIDTH)) as u64 {
-                    return Err(unsupported(at(), format!("{width} columns, at most {MAX_WIDTH}")));
+                if width as u64 > most_columns.saturating_sub(names.len()) as u64 {
+                    return Err(unsupported(
+                        at(),
+                        format!("{width} columns, at most {most_columns}"),
+                    ));
                 }
                 let alone = values.len() > 1 && width == 1;
                 names.extend(

@@ -4,8 +4,8 @@ use segue_dataset::TargetKind;
 
 use super::single;
 use crate::Link;
+use crate::exchange::ImportError;
 use crate::exchange::document::At;
-use crate::exchange::{ImportError, MAX_WIDTH};
 
 /// The objective with its start margins.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,7 @@ impl Objective {
     pub(super) fn read(
         learner: &At<'_>,
         parameters: &At<'_>,
+        most_classes: usize,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ImportError> {
         let n_targets = parameters.find("num_target");
@@ -50,7 +51,7 @@ impl Objective {
         let name = at.text()?;
         let class_count = parameters.get("num_class")?;
         let n_classes: usize = class_count.number()?;
-        if n_classes > MAX_WIDTH {
+        if n_classes > most_classes {
             return Err(class_count.unsupported(format!("{n_classes} classes")));
         }
         let plain = (TargetKind::Regression, Link::Identity, Inverse::Identity);
