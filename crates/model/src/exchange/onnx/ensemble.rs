@@ -75,6 +75,8 @@ pub(super) fn trees_per_output(ensemble: &OnnxEnsemble) -> Vec<f64> {
         adds.dedup();
         adds.into_iter().for_each(|target| counts[target] += 1.0);
     }
+    // an output without trees is divided by 1
+    counts.iter_mut().for_each(|count| *count = count.max(1.0));
     counts
 }
 

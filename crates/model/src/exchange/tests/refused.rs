@@ -88,8 +88,8 @@ fn xgboost_names_the_path() {
             "learner_model_param.num_target: not supported: several targets",
         ),
         (
-            "\"num_feature\":\"5\"",
-            "\"num_feature\":\"6\"",
+            "\"num_class\":\"0\",\"num_feature\":\"5\"",
+            "\"num_class\":\"0\",\"num_feature\":\"6\"",
             "learner.feature_names: 5 entries, num_feature is 6",
         ),
         (
@@ -118,7 +118,7 @@ fn xgboost_names_the_path() {
             "trees[0].categories_nodes: 9 categories from 0 of 1",
         ),
         ("\"tree_info\":[0", "\"tree_info\":[4", "tree_info: item 0 is no class of 1"),
-        ("\"trees\":[", "\"trees\":[3,", "trees[0]: expected an object"),
+        ("\"trees\":[", "\"trees\":7,\"woods\":[", "model.trees: expected an array"),
         ("\"learner\":", "\"learned\":", "the document: there is no key \"learner\""),
         ("\"default_left\":[0", "\"default_left\":[\"no\"", "default_left: item 0 is not a number"),
     ];

@@ -330,7 +330,8 @@ fn score_of(base: f64, inverse: Inverse) -> Option<f32> {
     (0..4).for_each(|_| score = score.next_down());
     for _ in 0..9 {
         if margin(score, inverse) == base && score.is_finite() {
-            return Some(score);
+            // 0 rather than -0
+            return Some(score + 0.0);
         }
         score = score.next_up();
     }
