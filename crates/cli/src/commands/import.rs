@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use segue_training::import::{ImportRequest, LabelledRows, import_draft};
+use segue_training::watch::Watch;
 use serde_json::json;
 
 use super::open_registry;

@@ -68,8 +68,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let most = most_memory(bytes.len());
     let (mut trees, mut tree_output, mut spent) = (Vec::new(), Vec::new(), 0usize);
     for (index, tree) in ensemble.trees.iter().enumerate() {
-        let alone =
-            (combine == Combine::Sum || n_outputs == 1).then(|| only_target(tree)).flatten();
+        let alone = (!ensemble.average || n_outputs == 1).then(|| only_target(tree)).flatten();
         let width = if alone.is_some() { 1 } else { n_outputs };
         let leaf = |values: &[(usize, f64)]| {
             let mut sums = vec![0.0; width];

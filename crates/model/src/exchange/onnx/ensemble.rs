@@ -76,7 +76,7 @@ pub(super) fn trees_per_output(ensemble: &OnnxEnsemble) -> Vec<f64> {
         adds.into_iter().for_each(|target| counts[target] += 1.0);
     }
     // an output without trees is divided by 1
-    counts.iter_mut().for_each(|count| *count = count.max(1.0));
+    counts.iter_mut().for_each(|count| *count = f64::max(*count, 1.0));
     counts
 }
 
