@@ -361,7 +361,7 @@ def check_onnx(checker, rng):
     signal = x[:, 0] + (x[:, 1] > 3)
     noise = rng.normal(size=N_TRAIN) * 0.3
     two, three, amount = (signal + noise > 0).astype(int), np.digitize(signal + noise, [-0.5, 0.5]), signal * 10 + noise
-    plain = {"zipmap": False}
+    plain, version_3 = {"zipmap": False}, {"": 18, "ai.onnx.ml": 3}
     skl = lambda model, y, kind=np.float32, **options: lambda: to_onnx(model.fit(x, y), x[:1].astype(kind), **options)
     kinds = [("input", FloatTensorType([None, 4]))]
     forest = {"n_estimators": 15, "max_depth": 5, "random_state": 0}
@@ -371,13 +371,14 @@ def check_onnx(checker, rng):
         "sklearn random forest, 2 classes": skl(RandomForestClassifier(**forest), two),
         "sklearn random forest, 3 classes": skl(RandomForestClassifier(**forest), three, options=plain),
         "sklearn random forest regressor": skl(RandomForestRegressor(**forest), amount),
-        "sklearn random forest regressor, double": skl(RandomForestRegressor(**forest), amount, np.float64),
+        "sklearn random forest regressor, double": skl(RandomForestRegressor(**forest), amount, np.float64, target_opset=version_3),
+        "sklearn random forest, 3 classes, version 3": skl(RandomForestClassifier(**forest), three, options=plain, target_opset=version_3),
         "sklearn extra trees": skl(ExtraTreesClassifier(**forest), two),
         "sklearn decision tree": skl(DecisionTreeClassifier(max_depth=5), three),
         "sklearn boosting, 2 classes": skl(GradientBoostingClassifier(n_estimators=15), two),
         "sklearn boosting, 3 classes": skl(GradientBoostingClassifier(n_estimators=15), three),
         "sklearn boosting regressor": skl(GradientBoostingRegressor(n_estimators=15), amount),
-        "sklearn hist boosting regressor": skl(HistGradientBoostingRegressor(max_iter=15), amount),
+        "sklearn hist boosting regressor": skl(HistGradientBoostingRegressor(max_iter=15), amount, target_opset=version_3),
         "lightgbm, 2 classes": lambda: convert_lightgbm(lgb.LGBMClassifier(**small).fit(x, two), initial_types=kinds),
         "lightgbm, 3 classes": lambda: convert_lightgbm(lgb.LGBMClassifier(**small).fit(x, three), initial_types=kinds),
         "lightgbm, poisson": lambda: convert_lightgbm(lgb.LGBMRegressor(objective="poisson", **small).fit(x, three), initial_types=kinds),

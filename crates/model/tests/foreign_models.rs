@@ -1,6 +1,9 @@
 //! Published models of other libraries with their inputs and their own predictions, whenever the data
 //! is there: `SEGUE_DATA/model_fixtures`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "figures and skips are told")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

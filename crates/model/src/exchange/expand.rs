@@ -70,9 +70,12 @@ pub(super) enum Dialect {
     SideForMissing,
 }
 
+/// A node of the result and one of its answers; nothing for the root.
+type Hook = Option<(usize, bool)>;
+
 struct Open {
     source: Child,
-    parent: Option<(usize, bool)>,
+    parent: Hook,
     /// A branch that was written before: its cover is counted there.
     copy: bool,
 }
@@ -88,7 +91,7 @@ pub(super) fn expand(
     let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
     let mut plain = PlainTree { nodes: Vec::new(), leaves: Vec::new() };
     // where each leaf hangs, to be numbered in the order of the source
-    let mut hanging: Vec<(u32, Option<(usize, bool)>, f64)> = Vec::new();
+    let mut hanging: Vec<(u32, Hook, f64)> = Vec::new();
     let mut open = vec![Open { source: root, parent: None, copy: false }];
     while let Some(Open { source, parent, copy }) = open.pop() {
         let covered = |cover: f64| if copy { 0.0 } else { cover };
@@ -146,7 +149,7 @@ pub(super) fn expand(
     Ok(plain)
 }
 
-fn attach(nodes: &mut [PlainNode], parent: Option<(usize, bool)>, child: Child) {
+fn attach(nodes: &mut [PlainNode], parent: Hook, child: Child) {
     if let Some((parent, answer)) = parent {
         let node = &mut nodes[parent];
         *(if answer { &mut node.yes } else { &mut node.no }) = child;

@@ -11,12 +11,13 @@
 
 mod head;
 mod lines;
+mod objective;
 mod tree;
 mod write;
 
 use super::assemble::{ForeignTree, assemble};
 use super::{Format, ImportError, Imported};
-use crate::{Combine, Ensemble, Link};
+use crate::{Combine, Ensemble};
 use head::Head;
 use lines::{Lines, Place};
 pub(super) use write::write;
@@ -59,25 +60,4 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
         schema.map_err(|source| ImportError::Schema { format: Format::LightGbm, source })?;
     let source = format!("LightGBM text {}", head.version);
     Ok(Imported { schema, target, ensemble, source, warnings })
-}
-
-/// Probabilities of forests: see [`Head::leaves_hold_probabilities`].
-fn is_probability(value: f64) -> bool {
-    (0.0..=1.0).contains(&value)
-}
-
-/// What an objective's scores become.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Meaning {
-    link: Link,
-    classes: Classes,
-    /// Factor of all leaves.
-    scale: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Classes {
-    Two,
-    Many,
-    None,
 }

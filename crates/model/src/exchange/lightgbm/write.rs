@@ -58,8 +58,8 @@ pub(in crate::exchange) fn write(model: &Model) -> Result<Exported, ExportError>
     if average {
         text.push_str("average_output\n");
     }
-    line(&mut text, "feature_names", &names(schema, &mut notes));
-    line(&mut text, "feature_infos", &infos(schema, &trees));
+    line(&mut text, "feature_names", names(schema, &mut notes));
+    line(&mut text, "feature_infos", infos(schema, &trees));
     let blocks: Vec<String> =
         trees.iter().enumerate().map(|(index, written)| block(index, written)).collect();
     line(&mut text, "tree_sizes", blocks.iter().map(String::len));
