@@ -191,3 +191,39 @@ fn starts_are_margins() {
         (vec![1.0, 2.0, 3.0], Link::Softmax)
     );
 }
+
+#[test]
+fn lightgbm_takes_tiny_numbers_for_zero() {
+    let good = text(&plain(), Format::LightGbm);
+    // left of the root is the lookup of "plan", right of it leaf 0
+    let right_of_root = |threshold: &str, visits: f64| {
+        let file = replaced(&good, "threshold=1.0 0", &format!("threshold={threshold} 0"));
+        let ensemble = import(file.as_bytes(), None).unwrap().ensemble;
+        ensemble.trees[0].leaf(&[visits, 0.0, 0.0, 0.0, 0.0]) == 0
+    };
+    let zero = f64::from(1e-35f32);
+    for tiny in [0.0, -0.0, 1e-36, -1e-36, zero, -zero] {
+        assert!(!right_of_root("0", tiny), "0 <= 0, and {tiny:e} is read as 0");
+        assert!(right_of_root("-1e-36", tiny), "0 > -1e-36, and {tiny:e} is read as 0");
+    }
+    assert!(right_of_root("0", zero.next_up()));
+    assert!(!right_of_root("-1e-36", (-zero).next_down()));
+}
+
+#[test]
+fn xgboost_sends_the_set_right() {
+    let document: serde_json::Value =
+        serde_json::from_str(&text(&plain(), Format::XgboostJson)).unwrap();
+    let tree = &document["learner"]["gradient_booster"]["model"]["trees"][0];
+    let node = tree["categories_nodes"][0].as_u64().unwrap() as usize;
+    let leaf = |side: &str| {
+        let child = tree[side][node].as_u64().unwrap() as usize;
+        tree["split_conditions"][child].as_f64().unwrap()
+    };
+    // in our tree the set leads to the leaf of 2, everything else to the leaf of one half
+    assert_eq!(
+        (tree["categories"][0].as_u64(), leaf("right_children"), leaf("left_children")),
+        (Some(1), 2.0, 0.5)
+    );
+    assert_eq!(tree["default_left"][node], 1, "missing goes where unknown categories go");
+}
