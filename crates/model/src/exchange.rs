@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes --lightgbm | xgboost | onnx--> ForeignTree --assemble--> Tree --> Imported --> Model
-//! Model --question--> tests that the other format knows --lightgbm | xgboost | onnx--> bytes
+//! Model --expand--> questions that the other format knows --lightgbm | xgboost | onnx--> bytes
 //! ```
 //!
 //! What a library computes is translated, not imitated: its rules for missing values, its comparison

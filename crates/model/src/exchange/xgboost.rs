@@ -59,13 +59,14 @@ fn read_document(
     let trees = model.get("trees")?.items()?;
     let info = model.get("tree_info")?.indices(trees.len())?;
     let n_outputs = objective.base.len();
+    let mut bytes_left = super::most_memory(n_bytes);
     let (mut foreign, mut tree_output) = (Vec::with_capacity(trees.len()), Vec::new());
     for (index, at) in trees.iter().enumerate() {
         let weight = match &weights {
             Some(weights) => single(weights.get(index).copied().unwrap_or(1.0)),
             None => 1.0,
         };
-        foreign.push(tree::read(at, columns.0.len(), n_outputs, weight)?);
+        foreign.push(tree::read(at, columns.0.len(), n_outputs, weight, &mut bytes_left)?);
         match info[index] {
             Some(output) if output < n_outputs => tree_output.push(output as u32),
             _ => {

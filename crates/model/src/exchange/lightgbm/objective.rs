@@ -25,8 +25,8 @@ enum Classes {
 }
 
 impl Head {
-    /// Forests of LightGBM before 2.2.1 kept probabilities in their leaves and averaged those; later
-    /// ones average scores. Both write `average_output`, the early ones in a v2 file.
+    /// Early forests of LightGBM kept probabilities in their leaves and averaged those; later ones
+    /// average scores. Both write `average_output`, the early ones in a v2 file.
     pub(super) fn leaves_hold_probabilities(&self, trees: &[(Place, ForeignTree)]) -> bool {
         let leaves = trees.iter().flat_map(|(_, tree)| &tree.nodes);
         self.average

@@ -9,12 +9,14 @@ use crate::exchange::assemble::{ForeignNode, ForeignSplit, ForeignTree};
 use crate::exchange::document::At;
 use crate::exchange::rounding::below_single;
 
-/// The tree and the width of its leaves, their values times `weight`.
+/// The tree and the width of its leaves, their values times `weight`. Leaves are paid for from
+/// `bytes_left`: many may share one vector of the file.
 pub(super) fn read(
     at: &At<'_>,
     n_columns: usize,
     n_outputs: usize,
     weight: f64,
+    bytes_left: &mut usize,
 ) -> Result<(ForeignTree, usize), ImportError> {
     let left_at = at.get("left_children")?;
     let n = left_at.numbers()?.len();
@@ -36,6 +38,14 @@ pub(super) fn read(
     };
     let (covers, gains) = (optional("sum_hessian")?, optional("loss_changes")?);
     let leaves = Leaves::read(at, n_outputs)?;
+    let n_leaves = left.iter().filter(|left| left.is_none()).count();
+    let cost = n_leaves.saturating_mul(leaves.width).saturating_mul(8);
+    *bytes_left = bytes_left.checked_sub(cost).ok_or_else(|| {
+        at.unsupported(format!(
+            "{n_leaves} leaves of {} values for the size of the file",
+            leaves.width
+        ))
+    })?;
     let cover = |node: usize| {
         if covers[node] > 0.0 && covers[node].is_finite() { covers[node] } else { 0.0 }
     };
