@@ -60,7 +60,7 @@ const KEPT_TO: [(&str, &[&str]); 31] = [
     ("tower", &["serving"]),
     ("prometheus-client", &["serving"]),
     ("arc-swap", &["serving"]),
-    ("prost", &["api", "serving"]),
+    ("prost", &["api", "model", "serving"]),
     ("prost-types", &["api", "cli", "serving"]),
     ("tonic", &["api", "cli", "serving"]),
     ("tonic-prost", &["api"]),

@@ -6,6 +6,7 @@
 mod bad_input;
 mod crashes;
 mod determinism;
+mod exchange;
 mod first_job;
 mod help;
 mod layering;

@@ -22,11 +22,11 @@ use crate::support::{Run, segue};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server over a registry of its own; killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
     channel: Channel,
-    registry: PathBuf,
+    pub(crate) registry: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -43,6 +43,11 @@ impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let registry = small().copy_of_registry(folder.path());
+        Self::over(registry, folder).await
+    }
+
+    /// The same over a registry in a folder that is kept as long as the server.
+    pub(crate) async fn over(registry: PathBuf, folder: tempfile::TempDir) -> Self {
         let mut serve = segue();
         serve.args(["serve", "churn", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         serve.args(["--poll", "0.05", "--pre-drain", "0.1", "--drain-timeout", "10", "--registry"]);
@@ -69,12 +74,12 @@ impl Server {
         panic!("the server stopped before it was ready");
     }
 
-    fn scoring(&self) -> ScoringServiceClient<Channel> {
+    pub(crate) fn scoring(&self) -> ScoringServiceClient<Channel> {
         ScoringServiceClient::new(self.channel.clone())
     }
 
     /// Asks for a clean stop and waits for the end.
-    async fn stop(mut self) -> (ExitStatus, Vec<String>) {
+    pub(crate) async fn stop(mut self) -> (ExitStatus, Vec<String>) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let mut said = Vec::new();
@@ -123,12 +128,12 @@ fn address_in(line: &str) -> SocketAddr {
 }
 
 /// A proof row of a version: one value a column, `None` is missing, and the answer's bits.
-struct Golden {
-    row: Vec<Option<f64>>,
-    bits: u64,
+pub(crate) struct Golden {
+    pub(crate) row: Vec<Option<f64>>,
+    pub(crate) bits: u64,
 }
 
-fn golden(registry: &Path, version: u64) -> Vec<Golden> {
+pub(crate) fn golden(registry: &Path, version: u64) -> Vec<Golden> {
     let path = registry.join(format!("churn/versions/{version}/golden.jsonl"));
     let text = std::fs::read_to_string(path).unwrap();
     let rows: Vec<Golden> = text
@@ -157,7 +162,7 @@ fn value(feature: &pb::Feature, value: Option<f64>) -> pb::FeatureValue {
     pb::FeatureValue { kind: Some(kind) }
 }
 
-fn named(schema: &pb::Schema, row: &[Option<f64>]) -> pb::FeatureRow {
+pub(crate) fn named(schema: &pb::Schema, row: &[Option<f64>]) -> pb::FeatureRow {
     assert_eq!(schema.features.len(), row.len());
     let values = schema.features.iter().zip(row);
     let values = values.map(|(feature, at)| (feature.name.clone(), value(feature, *at))).collect();
@@ -176,17 +181,17 @@ fn selector() -> pb::ModelSelector {
     pb::ModelSelector { model: "churn".to_owned(), choice: None }
 }
 
-fn request(row: pb::FeatureRow) -> pb::ScoreRequest {
+pub(crate) fn request(row: pb::FeatureRow) -> pb::ScoreRequest {
     pb::ScoreRequest { models: vec![selector()], row: Some(row), ..Default::default() }
 }
 
-async fn schema(server: &Server) -> pb::Schema {
+pub(crate) async fn schema(server: &Server) -> pb::Schema {
     let request = pb::GetModelSchemaRequest { model: Some(selector()) };
     server.scoring().get_model_schema(request).await.unwrap().into_inner().schema.unwrap()
 }
 
 /// Version and bits of the only prediction.
-fn answer(response: &pb::ScoreResponse) -> (i64, u64) {
+pub(crate) fn answer(response: &pb::ScoreResponse) -> (i64, u64) {
     let predictions = &response.result.as_ref().unwrap().predictions;
     assert_eq!(predictions.len(), 1);
     (response.served_by[0].version, predictions[0].score.to_bits())

@@ -2,7 +2,9 @@
 
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod features;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models;
 pub(crate) mod promote;
@@ -18,7 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, bail};
+use segue_model::exchange::ExportError;
 use segue_registry::{Choice, GateOutcome, GateResult, Registry, RegistryError};
+use segue_training::import::ImportDraftError;
 use segue_training::job::{Job, JobError};
 use segue_training::read::ReadError;
 use segue_training::rows::RowsError;
@@ -47,7 +51,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         if cause.is::<JobError>() || cause.is::<ReadError>() || cause.is::<RowsError>() {
             return EXIT_DATA;
         }
-        if cause.is::<TrainError>() {
+        if cause.is::<TrainError>() || cause.is::<ImportDraftError>() || cause.is::<ExportError>() {
             return EXIT_DATA;
         }
         if let Some(ScoreError::Read(_) | ScoreError::NoFeatureSet { .. }) = cause.downcast_ref() {

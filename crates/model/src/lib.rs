@@ -6,6 +6,7 @@
 mod calibration;
 mod codec;
 mod ensemble;
+pub mod exchange;
 mod explain;
 mod golden;
 mod holdout;

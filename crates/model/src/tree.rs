@@ -77,9 +77,9 @@ pub enum MissingRule {
     Right,
     /// Read as 0.0 and compared (LightGBM, missing type None).
     AsZero,
-    /// Left, and so does any `|value| <= 1e-35` (LightGBM, missing type Zero).
+    /// Left, and so does any `|value| <= 1e-35_f32` (LightGBM, missing type Zero).
     ZeroLeft,
-    /// Right, and so does any `|value| <= 1e-35` (LightGBM, missing type Zero).
+    /// Right, and so does any `|value| <= 1e-35_f32` (LightGBM, missing type Zero).
     ZeroRight,
 }
 
@@ -115,7 +115,8 @@ pub struct Tree {
     pub leaf_width: u32,
 }
 
-const LIGHTGBM_ZERO: f64 = 1e-35;
+/// Where LightGBM's zeros end: its constant is the single-precision `1e-35`, widened.
+pub(crate) const LIGHTGBM_ZERO: f64 = 1e-35_f32 as f64;
 
 impl Node {
     /// The child that `value` goes to.

@@ -4,6 +4,7 @@ pub mod describe;
 pub mod evaluation;
 pub mod export;
 pub mod fit;
+pub mod import;
 pub mod init;
 pub mod job;
 pub mod read;

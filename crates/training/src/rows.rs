@@ -16,3 +16,4 @@ pub use table::rows_of_table;
 pub(crate) use instant::parse_instant;
 pub(crate) use log::{divide, label_rows};
 pub(crate) use spine::spine_of;
+pub(crate) use table::labels_of;

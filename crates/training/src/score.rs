@@ -15,6 +15,7 @@ use crate::read::ReadError;
 use crate::write::WriteError;
 
 pub use events::{EventScoring, score_events};
+pub(crate) use features::matrix_of;
 pub use features::score_features;
 
 /// Why a file cannot be scored.

@@ -192,18 +192,48 @@ fn target_of(frame: &Frame, section: &TableSection, task: Task) -> Result<Target
             Ok(Target { kind: TargetKind::Multiclass { classes }, values })
         }
         Task::Churn | Task::SupportNeed | Task::Conversion | Task::Adoption => {
-            let values = binary(frame, section, column)?;
+            let values = binary(frame, name, section.positive.as_deref(), column)?;
             Ok(Target { kind: TargetKind::Binary, values })
         }
     }
 }
 
+/// Labels of a target whose kind and classes are given.
+pub(crate) fn labels_of(
+    frame: &Frame,
+    name: &str,
+    positive: Option<&str>,
+    kind: &TargetKind,
+) -> Result<Target, RowsError> {
+    let column = frame.column(name, "the label")?;
+    let each = |value: &dyn Fn(Cell<'_>) -> Option<f64>, expected: &str| {
+        let label = |row| {
+            let found = || text_of(column.cell(row)).unwrap_or_else(|| "nothing".to_owned());
+            let value = value(column.cell(row));
+            value.ok_or_else(|| cell_error(frame, row, name, &found(), expected))
+        };
+        (0..frame.n_rows()).map(label).collect::<Result<Vec<f64>, RowsError>>()
+    };
+    let values = match kind {
+        TargetKind::Binary => binary(frame, name, positive, column)?,
+        TargetKind::Regression => each(&|cell| number_of(&cell), "a number")?,
+        TargetKind::Multiclass { classes } => {
+            let index = |cell: Cell<'_>| {
+                let text = text_of(cell)?;
+                classes.iter().position(|class| *class == text).map(|class| class as f64)
+            };
+            each(&index, &format!("one of the model's classes {classes:?}"))?
+        }
+    };
+    Ok(Target { kind: kind.clone(), values })
+}
+
 fn binary(
     frame: &Frame,
-    section: &TableSection,
+    name: &str,
+    positive: Option<&str>,
     column: &FrameColumn,
 ) -> Result<Vec<f64>, RowsError> {
-    let name = &section.label;
     let texts: Vec<Option<String>> =
         (0..frame.n_rows()).map(|row| text_of(column.cell(row))).collect();
     if let Some(row) = texts.iter().position(Option::is_none) {
@@ -215,10 +245,10 @@ fn binary(
     let label = |expected: String| {
         let shown: Vec<_> = distinct.iter().take(5).collect();
         let found = format!("holds {} different values such as {shown:?}", distinct.len());
-        RowsError::Label { column: name.clone(), found, expected }
+        RowsError::Label { column: name.to_owned(), found, expected }
     };
-    let positive = match &section.positive {
-        Some(positive) if distinct.contains(&positive.as_str()) => positive.as_str(),
+    let positive = match positive {
+        Some(positive) if distinct.contains(&positive) => positive,
         Some(positive) => {
             return Err(label(format!("`positive = {positive:?}` is none of them")));
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use segue_dataset::{FeatureKind, Schema, UNSEEN_CATEGORY};
+use segue_dataset::{FeatureKind, Matrix, Schema, UNSEEN_CATEGORY};
 use segue_events::Cell;
 use segue_model::Scratch;
 
@@ -182,6 +182,22 @@ fn rows_of<'a>(
             .collect()
     };
     scorers.iter().zip(places).map(row).collect()
+}
+
+/// The columns of a schema from a table that has them by name; counts what is not as it should be.
+pub(crate) fn matrix_of(
+    schema: &Schema,
+    frame: &Frame,
+    summary: &mut ScoreSummary,
+) -> Result<Matrix, ReadError> {
+    let mut columns = Vec::with_capacity(schema.len());
+    for (index, feature) in schema.features().iter().enumerate() {
+        let column = frame.column(&feature.name, "a column of the model")?;
+        let values =
+            (0..frame.n_rows()).map(|row| value(schema, index, &column.cell(row), summary));
+        columns.push(values.collect());
+    }
+    Ok(Matrix::from_columns(frame.n_rows(), columns))
 }
 
 fn value(schema: &Schema, column: usize, cell: &Cell<'_>, summary: &mut ScoreSummary) -> f64 {

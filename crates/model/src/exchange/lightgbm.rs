@@ -1,0 +1,63 @@
+//! LightGBM's text format: `key=value` lines, a head, one block a tree, and a tail.
+//!
+//! Rules that are easy to get wrong, from LightGBM's sources (`tree.h`, `gbdt_model_text.cpp`,
+//! `c_api.cpp`):
+//!
+//! - A number goes left iff `value <= threshold`, in `f64`. A value of at most `1e-35f` in size is
+//!   read as 0 before any tree sees it, whatever the missing type.
+//! - Missing type None reads NaN as 0, Zero sends NaN and 0 to the default side, NaN only NaN.
+//! - A category in the set goes left; NaN, negative and unknown ones go right.
+//! - The initial score is part of the first tree; random forests divide by their iterations.
+
+mod head;
+mod lines;
+mod objective;
+mod tree;
+mod write;
+
+use super::assemble::{ForeignTree, assemble};
+use super::{Format, ImportError, Imported};
+use crate::{Combine, Ensemble};
+use head::Head;
+use lines::{Lines, Place};
+pub(super) use write::write;
+
+pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
+    let mut lines = Lines::new(bytes)?;
+    let mut head = Head::read(&mut lines, bytes.len())?;
+    let mut trees: Vec<(Place, ForeignTree)> = Vec::new();
+    while let Some((place, tree)) = tree::read(&mut lines, trees.len(), &mut head)? {
+        trees.push((place, tree));
+    }
+    let pandas = lines.pandas_categorical()?;
+    head.check_count(trees.len())?;
+    let probabilities_in_leaves = head.leaves_hold_probabilities(&trees);
+    let mut warnings = Vec::new();
+    let (target, link, scale) = head.target(probabilities_in_leaves, &mut warnings)?;
+    let mut columns = head.columns(pandas, &mut warnings);
+    columns.learn_categories(trees.iter().map(|(_, tree)| tree));
+    let n_outputs = head.trees_per_iteration;
+    let trees: Vec<_> = (trees.into_iter())
+        .map(|(place, tree)| {
+            let built = assemble(&tree, 1, |column, value| columns.code(column, value));
+            let mut built = built.map_err(|misplaced| {
+                let (node, fault) = (misplaced.node, misplaced.fault);
+                place.malformed(format!("node {node} {fault}"))
+            })?;
+            built.leaf_values.iter_mut().for_each(|value| *value *= scale);
+            Ok(built)
+        })
+        .collect::<Result<_, ImportError>>()?;
+    let ensemble = Ensemble {
+        tree_output: (0..trees.len()).map(|tree| (tree % n_outputs) as u32).collect(),
+        trees,
+        base: vec![0.0; n_outputs],
+        combine: if head.average { Combine::Mean } else { Combine::Sum },
+        link,
+    };
+    let schema = columns.schema();
+    let schema =
+        schema.map_err(|source| ImportError::Schema { format: Format::LightGbm, source })?;
+    let source = format!("LightGBM text {}", head.version);
+    Ok(Imported { schema, target, ensemble, source, warnings })
+}
