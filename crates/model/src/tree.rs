@@ -121,15 +121,18 @@ impl Node {
     /// The child that `value` goes to.
     #[must_use]
     pub fn next(&self, value: f64) -> Child {
-        let left = match self.missing {
+        if self.goes_left(value) { self.left } else { self.right }
+    }
+
+    pub(crate) fn goes_left(&self, value: f64) -> bool {
+        match self.missing {
             MissingRule::Left | MissingRule::ZeroLeft if value.is_nan() => true,
             MissingRule::Right | MissingRule::ZeroRight if value.is_nan() => false,
             MissingRule::ZeroLeft if value.abs() <= LIGHTGBM_ZERO => true,
             MissingRule::ZeroRight if value.abs() <= LIGHTGBM_ZERO => false,
             MissingRule::AsZero if value.is_nan() => self.asks(0.0),
             _ => self.asks(value),
-        };
-        if left { self.left } else { self.right }
+        }
     }
 
     fn asks(&self, value: f64) -> bool {

@@ -147,7 +147,7 @@ fn deep_paths_stay_exact() {
 #[test]
 fn quadrature_integrates_polynomials() {
     for n in 1..=24 {
-        let rule = Quadrature::gauss_legendre(n);
+        let rule = quadrature::Quadrature::gauss_legendre(n);
         for degree in 0..2 * n as i32 {
             let points = rule.points.iter().zip(&rule.weights);
             let integral: f64 = points.map(|(x, w)| w * x.powi(degree)).sum();
