@@ -24,6 +24,7 @@ mod lanes;
 mod program;
 mod quadrature;
 mod reasons;
+mod registers;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use reasons::{Direction, FeatureValue, Reason};
 
 use crate::{Child, Combine, Ensemble, Model, Node, Tree};
 use program::{Compiler, Program};
+use registers::Registers;
 
 /// Contributions of the columns to the margins of one row.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,10 +157,8 @@ impl Model {
     pub fn explain(&self, row: &[f64]) -> Explanation {
         let n_columns = self.schema().len();
         assert_eq!(row.len(), n_columns, "row must have one value a column");
-        let ensemble = self.ensemble();
-        let mut contributions = vec![0.0; ensemble.n_outputs() * n_columns];
-        blocks::add_row(ensemble, &self.explainer.programs, row, &mut contributions);
-        average(ensemble, n_columns, &mut contributions);
+        let mut contributions = vec![0.0; self.n_outputs() * n_columns];
+        self.contributions_of_row(Registers::widest(), row, &mut contributions);
         Explanation { n_columns, bias: self.explainer.bias.clone(), contributions }
     }
 
@@ -170,11 +170,25 @@ impl Model {
     pub fn explain_rows(&self, rows: &Matrix) -> Explanations {
         let (n_rows, n_columns) = (rows.n_rows(), self.schema().len());
         assert_eq!(rows.n_columns(), n_columns, "rows must have one value a column");
-        let ensemble = self.ensemble();
-        let mut contributions = vec![0.0; n_rows * ensemble.n_outputs() * n_columns];
-        blocks::add_rows(ensemble, &self.explainer.programs, rows, &mut contributions);
-        average(ensemble, n_columns, &mut contributions);
+        let mut contributions = vec![0.0; n_rows * self.n_outputs() * n_columns];
+        self.contributions_of_rows(Registers::widest(), rows, &mut contributions);
         Explanations { n_rows, n_columns, bias: self.explainer.bias.clone(), contributions }
+    }
+}
+
+impl Model {
+    /// Shape `(n_outputs, n_columns)`.
+    fn contributions_of_row(&self, registers: Registers, row: &[f64], out: &mut [f64]) {
+        let ensemble = self.ensemble();
+        blocks::add_row(registers, ensemble, &self.explainer.programs, row, out);
+        average(ensemble, row.len(), out);
+    }
+
+    /// Shape `(n_rows, n_outputs, n_columns)`.
+    fn contributions_of_rows(&self, registers: Registers, rows: &Matrix, out: &mut [f64]) {
+        let ensemble = self.ensemble();
+        blocks::add_rows(registers, ensemble, &self.explainer.programs, rows, out);
+        average(ensemble, rows.n_columns(), out);
     }
 }
 

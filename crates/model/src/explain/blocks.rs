@@ -1,12 +1,12 @@
-//! Many rows: in blocks of eight, with the widest registers that the machine has.
-#![allow(unsafe_code, reason = "calls of functions compiled for instructions found at run time")]
+//! Many rows in blocks of eight, or one row, through all trees.
 
 use segue_dataset::Matrix;
 
 use super::lanes::{F64x8, Lanes};
 use super::program::{MAX_GROUP, Program};
+use super::registers::Registers;
 use super::sweep::Buffers;
-use crate::Ensemble;
+use crate::{Ensemble, Tree};
 
 /// Blocks that go through a tree before the next tree: it stays in the nearest cache meanwhile.
 const MAX_BLOCKS: usize = 16;
@@ -15,7 +15,13 @@ const MAX_VALUES: usize = 16 * 1024;
 
 /// Sums of the trees' contributions for every row, not yet divided by the number of trees; shape
 /// `(n_rows, n_outputs, n_columns)`.
-pub(super) fn add_rows(ensemble: &Ensemble, programs: &[Program], rows: &Matrix, out: &mut [f64]) {
+pub(super) fn add_rows(
+    registers: Registers,
+    ensemble: &Ensemble,
+    programs: &[Program],
+    rows: &Matrix,
+    out: &mut [f64],
+) {
     let (n_columns, n_outputs) = (rows.n_columns(), ensemble.n_outputs());
     if n_columns == 0 {
         return;
@@ -40,7 +46,7 @@ pub(super) fn add_rows(ensemble: &Ensemble, programs: &[Program], rows: &Matrix,
         sums.fill(F64x8::splat(0.0));
         let (values, sums) =
             (&values[..n_blocks * n_columns], &mut sums[..n_blocks * n_outputs * n_columns]);
-        add_blocks(&mut Work {
+        registers.run(&mut Work {
             ensemble,
             programs,
             n_columns,
@@ -56,12 +62,18 @@ pub(super) fn add_rows(ensemble: &Ensemble, programs: &[Program], rows: &Matrix,
 }
 
 /// The same for one row, shape `(n_outputs, n_columns)`.
-pub(super) fn add_row(ensemble: &Ensemble, programs: &[Program], row: &[f64], out: &mut [f64]) {
+pub(super) fn add_row(
+    registers: Registers,
+    ensemble: &Ensemble,
+    programs: &[Program],
+    row: &[f64],
+    out: &mut [f64],
+) {
     let mut buffers = Buffers::<f64>::for_programs(programs);
     let n_columns = row.len();
     if n_columns > 0 {
         let (values, sums) = (row, out);
-        add_blocks(&mut Work {
+        registers.run(&mut Work {
             ensemble,
             programs,
             n_columns,
@@ -73,7 +85,7 @@ pub(super) fn add_row(ensemble: &Ensemble, programs: &[Program], row: &[f64], ou
 }
 
 /// Trees and some blocks of rows.
-struct Work<'a, V> {
+pub(super) struct Work<'a, V> {
     ensemble: &'a Ensemble,
     programs: &'a [Program],
     /// Not 0.
@@ -86,8 +98,9 @@ struct Work<'a, V> {
 }
 
 impl<V: Lanes> Work<'_, V> {
+    /// Inlined everywhere, so that it is compiled for its caller's registers.
     #[inline(always)]
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         let trees = self.ensemble.trees.iter().zip(&self.ensemble.tree_output);
         for (program, (tree, &output)) in self.programs.iter().zip(trees) {
             match program.group {
@@ -104,7 +117,7 @@ impl<V: Lanes> Work<'_, V> {
     }
 
     #[inline(always)]
-    fn tree<const Q: usize>(&mut self, program: &Program, tree: &crate::Tree, output: usize) {
+    fn tree<const Q: usize>(&mut self, program: &Program, tree: &Tree, output: usize) {
         let (n_columns, n_outputs) = (self.n_columns, self.ensemble.n_outputs());
         let width = tree.leaf_width as usize;
         let first = if width == 1 { output } else { 0 };
@@ -117,36 +130,4 @@ impl<V: Lanes> Work<'_, V> {
             }
         }
     }
-}
-
-/// The machine decides the width of its registers and nothing else: the operations are the same, so
-/// are the bits.
-fn add_blocks<V: Lanes>(work: &mut Work<'_, V>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: the machine has what the function was compiled for.
-            return unsafe { with_avx512(work) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the machine has what the function was compiled for.
-            return unsafe { with_avx2(work) };
-        }
-    }
-    work.run();
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-fn with_avx512<V: Lanes>(work: &mut Work<'_, V>) {
-    work.run();
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn with_avx2<V: Lanes>(work: &mut Work<'_, V>) {
-    work.run();
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::average;
 use super::program::Program;
+use super::registers::Registers;
 use super::sweep::Buffers;
-use super::{average, blocks};
 use crate::{Child, Model, Tree};
 
 /// SHAP interaction values of one row (Lundberg and others 2018).
@@ -59,14 +60,14 @@ impl Model {
                 curvature.add(program, tree, k, &columns, n_columns, values);
             }
         }
+        average(ensemble, size, &mut values);
         let mut contributions = vec![0.0; n_outputs * n_columns];
-        blocks::add_row(ensemble, programs, row, &mut contributions);
+        self.contributions_of_row(Registers::widest(), row, &mut contributions);
         for (pair_sums, contributions) in
             values.chunks_mut(size.max(1)).zip(contributions.chunks(n_columns.max(1)))
         {
             finish(pair_sums, contributions);
         }
-        average(ensemble, size, &mut values);
         Interactions { n_outputs, n_columns, values }
     }
 }
