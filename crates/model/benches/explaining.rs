@@ -3,7 +3,7 @@
 //! Without arguments: 100 random trees of 31 leaves over 28 columns, grown at the leaf with most rows.
 //! With `--model model.bin --rows rows.f64 [--out contributions.f64]`: that model on those rows
 //! (row-major, little-endian), as `benches/peers/explain.py` asks for it. One line of JSON for each of
-//! `--passes` passes: CPU and wall time in nanoseconds for all rows together, and for each row alone.
+//! `--passes` passes: CPU and wall time in nanoseconds a row, explained all together and each alone.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -12,7 +12,7 @@
 )]
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use segue_dataset::{Feature, Matrix, Schema, TargetKind};
 use segue_model::{
@@ -23,6 +23,8 @@ const N_COLUMNS: usize = 28;
 const N_TREES: usize = 100;
 const N_LEAVES: usize = 31;
 const N_ROWS: usize = 4_000;
+/// Each measurement goes on for so long.
+const LEAST: Duration = Duration::from_millis(500);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -54,8 +56,11 @@ fn main() {
             std::hint::black_box(sum)
         });
         let n = rows.n_rows();
-        let ns = |(cpu, wall): (u64, u64)| format!("{{\"cpu_ns\":{cpu},\"wall_ns\":{wall}}}");
-        println!("{{\"rows\":{n},\"together\":{},\"alone\":{}}}", ns(together), ns(alone));
+        let ns = |(cpu, wall): (u64, u64)| {
+            let a_row = |of: u64| of as f64 / n as f64;
+            format!("{{\"cpu_ns\":{:.0},\"wall_ns\":{:.0}}}", a_row(cpu), a_row(wall))
+        };
+        println!("{{\"together\":{},\"alone\":{}}}", ns(together), ns(alone));
         if let Some(path) = option("--out") {
             let values = (0..n).flat_map(|row| explanations.contributions(row, 0));
             let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
@@ -64,17 +69,22 @@ fn main() {
     }
 }
 
-/// CPU time (wall time where the system does not tell) and wall time.
-fn measured<T>(work: impl FnOnce() -> T) -> ((u64, u64), T) {
+/// CPU time (wall time where the system does not tell) and wall time of one call, in nanoseconds.
+fn measured<T>(mut work: impl FnMut() -> T) -> ((u64, u64), T) {
     let cpu = || {
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         text.split(' ').next()?.parse::<u64>().ok()
     };
     let (before, start) = (cpu(), Instant::now());
-    let result = work();
+    let (mut result, mut n_calls) = (work(), 1);
+    // The system counts CPU time in steps of some milliseconds.
+    while start.elapsed() < LEAST {
+        result = work();
+        n_calls += 1;
+    }
     let wall = start.elapsed().as_nanos() as u64;
     let spent = cpu().zip(before).map_or(wall, |(after, before)| after - before);
-    ((spent, wall), result)
+    ((spent / n_calls, wall / n_calls), result)
 }
 
 /// A model that no data made, and rows of the same distribution as those that its trees were grown on.
@@ -101,11 +111,13 @@ fn random() -> (Model, Matrix) {
     (model.unwrap(), rows)
 }
 
+/// Node that a leaf hangs from, and whether on its left; `None` for the root.
+type Place = Option<(usize, bool)>;
+
 /// Splits the largest leaf at a value of one of its rows until there are enough leaves.
 fn tree(rows: &Matrix, draw: &mut Draw) -> Tree {
     let mut nodes: Vec<Node> = Vec::new();
-    let mut open: Vec<(Option<(usize, bool)>, Vec<usize>)> =
-        vec![(None, (0..rows.n_rows()).collect())];
+    let mut open: Vec<(Place, Vec<usize>)> = vec![(None, (0..rows.n_rows()).collect())];
     while open.len() < N_LEAVES {
         let largest = (0..open.len()).max_by_key(|&leaf| open[leaf].1.len()).unwrap();
         let column = draw.below(N_COLUMNS);

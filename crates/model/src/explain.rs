@@ -20,11 +20,12 @@
 
 mod blocks;
 mod interactions;
-mod lanes;
+mod layout;
 mod program;
 mod quadrature;
 mod reasons;
 mod registers;
+mod simd;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use interactions::Interactions;
 pub use reasons::{Direction, FeatureValue, Reason};
 
 use crate::{Child, Combine, Ensemble, Model, Node, Tree};
+use blocks::{OfRow, OfRows};
 use program::{Compiler, Program};
 use registers::Registers;
 
@@ -137,7 +139,7 @@ impl Explainer {
         let compile = |tree: &Tree| compiler.compile(tree, n_columns);
         let programs = ensemble.trees.iter().map(compile).collect();
         let mut bias = vec![0.0; ensemble.n_outputs()];
-        for (tree, &output) in ensemble.trees.iter().zip(&ensemble.tree_output) {
+        for (tree, &output) in ensemble.numbered_trees() {
             add_expectation(tree, output as usize, &mut bias);
         }
         ensemble.finish(&mut bias);
@@ -179,15 +181,15 @@ impl Model {
 impl Model {
     /// Shape `(n_outputs, n_columns)`.
     fn contributions_of_row(&self, registers: Registers, row: &[f64], out: &mut [f64]) {
-        let ensemble = self.ensemble();
-        blocks::add_row(registers, ensemble, &self.explainer.programs, row, out);
+        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs[..]);
+        registers.run(OfRow { ensemble, programs, row, out: &mut *out });
         average(ensemble, row.len(), out);
     }
 
     /// Shape `(n_rows, n_outputs, n_columns)`.
     fn contributions_of_rows(&self, registers: Registers, rows: &Matrix, out: &mut [f64]) {
-        let ensemble = self.ensemble();
-        blocks::add_rows(registers, ensemble, &self.explainer.programs, rows, out);
+        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs[..]);
+        registers.run(OfRows { ensemble, programs, rows, out: &mut *out });
         average(ensemble, rows.n_columns(), out);
     }
 }
@@ -209,9 +211,8 @@ fn average(ensemble: &Ensemble, n_columns: usize, sums: &mut [f64]) {
 fn add_expectation(tree: &Tree, output: usize, sums: &mut [f64]) {
     let mut reach = vec![1.0; tree.nodes.len()];
     let mut add = |leaf: u32, share: f64| {
-        let values = tree.leaf_values(leaf);
-        let first = if values.len() == 1 { output } else { 0 };
-        sums[first..].iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);
+        let sums = &mut sums[tree.outputs(output)];
+        sums.iter_mut().zip(tree.leaf_values(leaf)).for_each(|(sum, value)| *sum += share * value);
     };
     if tree.nodes.is_empty() {
         add(0, 1.0);

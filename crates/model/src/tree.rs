@@ -176,6 +176,11 @@ impl Tree {
         }
     }
 
+    /// The outputs that the leaves' values go to, given the one that a tree of single values adds to.
+    pub(crate) fn outputs(&self, output: usize) -> std::ops::Range<usize> {
+        if self.leaf_width == 1 { output..output + 1 } else { 0..self.leaf_width as usize }
+    }
+
     /// The values of a leaf, shape `(leaf_width,)`.
     #[must_use]
     pub fn leaf_values(&self, leaf: u32) -> &[f64] {

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::average;
+use super::layout::ByPoints;
 use super::program::Program;
 use super::registers::Registers;
-use super::sweep::Buffers;
+use super::simd::Portable;
+use super::sweep::Answers;
 use crate::{Child, Model, Tree};
 
 /// SHAP interaction values of one row (Lundberg and others 2018).
@@ -49,13 +51,12 @@ impl Model {
         let n_outputs = ensemble.n_outputs();
         let size = n_columns * n_columns;
         let mut values = vec![0.0; n_outputs * size];
-        let mut curvature = Curvature { asked: Buffers::for_programs(programs), nodes: Vec::new() };
-        let trees = ensemble.trees.iter().zip(&ensemble.tree_output);
-        for (program, (tree, &output)) in programs.iter().zip(trees) {
-            curvature.asked.ask(program, tree, row);
+        let mut curvature =
+            Curvature { answers: Answers::for_programs(programs, 0.0), nodes: Vec::new() };
+        for (program, (tree, &output)) in programs.iter().zip(ensemble.numbered_trees()) {
+            curvature.answers.ask::<ByPoints<Portable>>(program, tree, row);
             let columns: BTreeSet<u32> = program.steps.iter().map(|step| step.feature).collect();
-            for k in 0..tree.leaf_width as usize {
-                let output = if tree.leaf_width == 1 { output as usize } else { k };
+            for (k, output) in tree.outputs(output as usize).enumerate() {
                 let values = &mut values[output * size..][..size];
                 curvature.add(program, tree, k, &columns, n_columns, values);
             }
@@ -98,7 +99,7 @@ struct Moving {
 
 /// Second derivatives of one tree: forward differentiation of its gradient.
 struct Curvature {
-    asked: Buffers<f64>,
+    answers: Answers<f64>,
     nodes: Vec<Moving>,
 }
 
@@ -138,7 +139,7 @@ impl Curvature {
         at: Point,
         mut give: impl FnMut(usize, f64),
     ) {
-        let pulls = &self.asked.pull;
+        let pulls = &self.answers.pull;
         // Probability of going left, by how much it moves with its own column, and with `column`.
         let going_left = |index: usize| {
             let step = &program.steps[index];
@@ -147,15 +148,11 @@ impl Curvature {
             let moves = if step.feature == column { slope } else { 0.0 };
             (step.share + pulls[index] * curve.known[at.q], slope, moves)
         };
-        let leaf = |child: Child| match child {
-            Child::Node(_) => Moving::default(),
-            Child::Leaf(leaf) => Moving { value: tree.leaf_values(leaf)[k], ..Moving::default() },
-        };
         let nodes = &mut self.nodes;
+        if let Some(root) = nodes.first_mut() {
+            *root = Moving { adjoint: at.weight, ..Moving::default() };
+        }
         for (index, step) in program.steps.iter().enumerate() {
-            if index == 0 {
-                nodes[0] = Moving { adjoint: at.weight, ..Moving::default() };
-            }
             let (p, _, p_moves) = going_left(index);
             let Moving { adjoint, adjoint_moves, .. } = nodes[index];
             let left = Moving {
@@ -177,7 +174,9 @@ impl Curvature {
         for (index, step) in program.steps.iter().enumerate().rev() {
             let of = |child: Child| match child {
                 Child::Node(child) => nodes[child as usize],
-                Child::Leaf(_) => leaf(child),
+                Child::Leaf(leaf) => {
+                    Moving { value: tree.leaf_values(leaf)[k], ..Moving::default() }
+                }
             };
             let (left, right) = (of(step.left), of(step.right));
             let (gap, gap_moves) = (left.value - right.value, left.value_moves - right.value_moves);

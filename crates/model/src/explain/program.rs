@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use super::quadrature::Quadrature;
 use super::shares;
+use super::simd::LANES;
 use crate::{Child, MissingRule, Node, Split, Tree};
-
-/// Most quadrature points that one sweep carries: eight registers a node.
-pub(super) const MAX_GROUP: usize = 8;
 
 /// How the probability of going left moves with `x`, at the points of one group.
 ///
@@ -18,13 +16,14 @@ pub(super) const MAX_GROUP: usize = 8;
 /// For a feature asked for the first time `z = 1`, so that these are `x` and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Curve {
-    pub(super) known: [f64; MAX_GROUP],
-    pub(super) slope: [f64; MAX_GROUP],
+    /// 0, as all below, for points that the group does not have.
+    pub(super) known: [f64; LANES],
+    pub(super) slope: [f64; LANES],
 }
 
 impl Curve {
     fn at(z: f64, points: &[f64]) -> Self {
-        let mut curve = Self { known: [0.0; MAX_GROUP], slope: [0.0; MAX_GROUP] };
+        let mut curve = Self { known: [0.0; LANES], slope: [0.0; LANES] };
         for ((known, slope), &x) in curve.known.iter_mut().zip(&mut curve.slope).zip(points) {
             let reach = z * (1.0 - x) + x;
             (*known, *slope) = (x / reach, z / (reach * reach));
@@ -90,8 +89,8 @@ pub(super) struct Program {
     /// Shape `(n_curves, n_groups)`; the first is that of features asked for the first time.
     pub(super) curves: Vec<Curve>,
     /// Quadrature weights by group.
-    pub(super) weights: Vec<[f64; MAX_GROUP]>,
-    /// Points of each group, at most [`MAX_GROUP`].
+    pub(super) weights: Vec<[f64; LANES]>,
+    /// Points of each group, at most [`LANES`]: what one sweep carries.
     pub(super) group: usize,
 }
 
@@ -159,7 +158,7 @@ impl Compiler {
     /// Chooses the rule and works out the curves.
     fn finish(&mut self, mut steps: Vec<Step>, z_of: &[f64], longest: usize) -> Program {
         let n_points = Quadrature::points_for(longest);
-        let n_groups = n_points.div_ceil(MAX_GROUP);
+        let n_groups = n_points.div_ceil(LANES);
         let group = n_points.div_ceil(n_groups);
         let n_points = group * n_groups;
         let rule =
@@ -179,7 +178,7 @@ impl Compiler {
             step.curve = curve_of(z);
         }
         let weights = rule.weights.chunks(group).map(|weights| {
-            let mut padded = [0.0; MAX_GROUP];
+            let mut padded = [0.0; LANES];
             padded[..weights.len()].copy_from_slice(weights);
             padded
         });
