@@ -4,7 +4,7 @@ LightGBM and XGBoost fit the same rows (28 columns, 3 % missing, a non-linear lo
 shape: 100 trees of 31 leaves, grown leaf by leaf. segue and shap explain LightGBM's model, so that
 three explain the very same trees; the script stops if segue's values are not LightGBM's. All explain
 the same fresh rows, in turn; the table holds medians of the CPU time of each library's own call,
-without starting a process or reading a file. The figures go into a Markdown file between two markers.
+without starting a process or reading a file. Prints a Markdown table.
 
 shap hands models of LightGBM back to LightGBM; here it is made to use its own C code.
 """
@@ -29,8 +29,6 @@ import numpy as np
 import shap
 import xgboost
 
-START = "<!-- explanations: start -->"
-END = "<!-- explanations: end -->"
 N_TREES = 100
 N_LEAVES = 31
 
@@ -117,7 +115,6 @@ def main() -> None:
     parser.add_argument("--fit-rows", type=int, default=100_000)
     parser.add_argument("--rows", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="Markdown file to write the section into")
     options = parser.parse_args()
     binary = options.binary or bench_binary()
 
@@ -184,22 +181,7 @@ def main() -> None:
         version = versions.get(name)
         times = "" if version else f"{best / of:.1f}x"
         lines.append(f"| {name}{f' {version}' if version else ''} | {of:.1f} | {times} |")
-    section = "\n".join(lines)
-    print(section)
-    if options.out:
-        write_section(options.out, section)
-
-
-def write_section(path: Path, section: str) -> None:
-    """Replaces what stands between the markers, or adds it at the end."""
-    text = path.read_text() if path.exists() else "# Results\n"
-    block = f"{START}\n{section}\n{END}"
-    if START in text and END in text:
-        head, rest = text.split(START, 1)
-        text = head + block + rest.split(END, 1)[1]
-    else:
-        text = f"{text.rstrip()}\n\n## Explanations\n\n{block}\n"
-    path.write_text(text)
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 //! Without arguments: 100 random trees of 31 leaves over 28 columns, grown at the leaf with most rows.
 //! With `--model model.bin --rows rows.f64 [--out contributions.f64]`: that model on those rows
 //! (row-major, little-endian), as `benches/peers/explain.py` asks for it. One line of JSON for each of
-//! `--passes` passes: CPU and wall time in nanoseconds a row, explained all together and each alone.
+//! `--passes` passes: CPU and wall time in nanoseconds a row, explained all together and each alone;
+//! and the CPU time of reading the model's bytes. `--trees 5000` makes more random trees.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -41,8 +42,10 @@ fn main() {
             let rows = Matrix::from_rows(model.schema().len(), &values);
             (model, rows)
         }
-        None => random(),
+        None => random(option("--trees").map_or(N_TREES, |n| n.parse().unwrap())),
     };
+    let bytes = model.encode();
+    let (load, _) = measured(|| Model::decode(&bytes).unwrap());
     let passes = option("--passes").map_or(5, |passes| passes.parse().unwrap());
     let mut row = vec![0.0; rows.n_columns()];
     for _ in 0..passes {
@@ -60,7 +63,8 @@ fn main() {
             let a_row = |of: u64| of as f64 / n as f64;
             format!("{{\"cpu_ns\":{:.0},\"wall_ns\":{:.0}}}", a_row(cpu), a_row(wall))
         };
-        println!("{{\"together\":{},\"alone\":{}}}", ns(together), ns(alone));
+        let (together, alone, load) = (ns(together), ns(alone), load.0);
+        println!("{{\"together\":{together},\"alone\":{alone},\"load_ns\":{load}}}");
         if let Some(path) = option("--out") {
             let values = (0..n).flat_map(|row| explanations.contributions(row, 0));
             let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
@@ -88,7 +92,7 @@ fn measured<T>(mut work: impl FnMut() -> T) -> ((u64, u64), T) {
 }
 
 /// A model that no data made, and rows of the same distribution as those that its trees were grown on.
-fn random() -> (Model, Matrix) {
+fn random(n_trees: usize) -> (Model, Matrix) {
     let mut draw = Draw(7);
     let columns = (0..N_COLUMNS).map(|_| (0..N_ROWS).map(|_| draw.unit()).collect()).collect();
     let rows = Matrix::from_columns(N_ROWS, columns);
@@ -98,8 +102,8 @@ fn random() -> (Model, Matrix) {
         target: TargetKind::Binary,
         task: "explained".to_owned(),
         ensemble: Ensemble {
-            trees: (0..N_TREES).map(|_| tree(&rows, &mut draw)).collect(),
-            tree_output: vec![0; N_TREES],
+            trees: (0..n_trees).map(|_| tree(&rows, &mut draw)).collect(),
+            tree_output: vec![0; n_trees],
             base: vec![0.0],
             combine: Combine::Sum,
             link: Link::Logistic,

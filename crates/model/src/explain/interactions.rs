@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::average;
 use super::layout::ByPoints;
-use super::program::Program;
+use super::program::{Curve, Program};
 use super::registers::Registers;
 use super::simd::Portable;
 use super::sweep::Answers;
@@ -51,8 +51,11 @@ impl Model {
         let n_outputs = ensemble.n_outputs();
         let size = n_columns * n_columns;
         let mut values = vec![0.0; n_outputs * size];
-        let mut curvature =
-            Curvature { answers: Answers::for_programs(programs, 0.0), nodes: Vec::new() };
+        let mut curvature = Curvature {
+            answers: Answers::for_programs(programs, 0.0),
+            curves: Vec::new(),
+            nodes: Vec::new(),
+        };
         for (program, (tree, &output)) in programs.iter().zip(ensemble.numbered_trees()) {
             curvature.answers.ask::<ByPoints<Portable>>(program, tree, row);
             let columns: BTreeSet<u32> = program.steps.iter().map(|step| step.feature).collect();
@@ -100,6 +103,8 @@ struct Moving {
 /// Second derivatives of one tree: forward differentiation of its gradient.
 struct Curvature {
     answers: Answers<f64>,
+    /// By node, for the group at hand.
+    curves: Vec<Curve>,
     nodes: Vec<Moving>,
 }
 
@@ -116,9 +121,11 @@ impl Curvature {
         values: &mut [f64],
     ) {
         self.nodes.resize(program.steps.len(), Moving::default());
-        for (group, weights) in program.weights.iter().enumerate() {
+        for (points, weights) in program.points.iter().zip(&program.weights) {
+            self.curves.clear();
+            self.curves.extend(program.steps.iter().map(|step| Curve::at(step.z, points)));
             for (q, &weight) in weights[..program.group].iter().enumerate() {
-                let at = Point { group, q, weight };
+                let at = Point { q, weight };
                 for &column in columns {
                     self.sweep(program, tree, k, column, at, |other, interaction| {
                         values[column as usize * n_columns + other] += interaction;
@@ -139,14 +146,13 @@ impl Curvature {
         at: Point,
         mut give: impl FnMut(usize, f64),
     ) {
-        let pulls = &self.answers.pull;
+        let (pulls, curves) = (&self.answers.pull, &self.curves);
         // Probability of going left, by how much it moves with its own column, and with `column`.
         let going_left = |index: usize| {
             let step = &program.steps[index];
-            let curve = &program.curves[step.curve as usize + at.group];
-            let slope = pulls[index] * curve.slope[at.q];
+            let slope = pulls[index] * curves[index].slope[at.q];
             let moves = if step.feature == column { slope } else { 0.0 };
-            (step.share + pulls[index] * curve.known[at.q], slope, moves)
+            (step.share + pulls[index] * curves[index].known[at.q], slope, moves)
         };
         let nodes = &mut self.nodes;
         if let Some(root) = nodes.first_mut() {
@@ -192,10 +198,9 @@ impl Curvature {
     }
 }
 
-/// One quadrature point.
+/// One quadrature point of the group at hand.
 #[derive(Debug, Clone, Copy)]
 struct Point {
-    group: usize,
     q: usize,
     weight: f64,
 }

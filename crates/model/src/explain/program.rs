@@ -16,17 +16,20 @@ use crate::{Child, MissingRule, Node, Split, Tree};
 /// For a feature asked for the first time `z = 1`, so that these are `x` and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Curve {
-    /// 0, as all below, for points that the group does not have.
     pub(super) known: [f64; LANES],
     pub(super) slope: [f64; LANES],
 }
 
 impl Curve {
-    fn at(z: f64, points: &[f64]) -> Self {
-        let mut curve = Self { known: [0.0; LANES], slope: [0.0; LANES] };
-        for ((known, slope), &x) in curve.known.iter_mut().zip(&mut curve.slope).zip(points) {
-            let reach = z * (1.0 - x) + x;
-            (*known, *slope) = (x / reach, z / (reach * reach));
+    #[inline(always)]
+    pub(super) fn at(z: f64, points: &[f64; LANES]) -> Self {
+        let mut curve = Self { known: *points, slope: [1.0; LANES] };
+        if z != 1.0 {
+            for (known, slope) in curve.known.iter_mut().zip(&mut curve.slope) {
+                let x = *known;
+                let one_in = 1.0 / (z * (1.0 - x) + x);
+                (*known, *slope) = (x * one_in, z * one_in * one_in);
+            }
         }
         curve
     }
@@ -69,13 +72,13 @@ pub(super) struct Above {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Step {
     pub(super) feature: u32,
-    /// Index of the first of its curves, one a group.
-    pub(super) curve: u32,
     pub(super) left: Child,
     pub(super) right: Child,
     pub(super) question: Question,
     /// Share of the weight that goes left.
     pub(super) share: f64,
+    /// Product of the path's shares on the feature; 1 if the path has not asked of it.
+    pub(super) z: f64,
     pub(super) above: Option<Above>,
     /// Whether a node below asks of the same feature.
     pub(super) asked_again: bool,
@@ -86,9 +89,9 @@ pub(super) struct Step {
 pub(super) struct Program {
     /// One a node of the tree, parents before children.
     pub(super) steps: Vec<Step>,
-    /// Shape `(n_curves, n_groups)`; the first is that of features asked for the first time.
-    pub(super) curves: Vec<Curve>,
-    /// Quadrature weights by group.
+    /// Quadrature points by group; a group that is not full goes on with 1.
+    pub(super) points: Vec<[f64; LANES]>,
+    /// Their weights by group; a group that is not full goes on with 0.
     pub(super) weights: Vec<[f64; LANES]>,
     /// Points of each group, at most [`LANES`]: what one sweep carries.
     pub(super) group: usize,
@@ -118,7 +121,6 @@ impl Compiler {
     /// Expects a checked tree over `n_columns` columns.
     pub(super) fn compile(&mut self, tree: &Tree, n_columns: usize) -> Program {
         self.said.resize(n_columns, None);
-        let mut z_of = vec![1.0; tree.nodes.len()];
         let mut steps: Vec<Step> = tree.nodes.iter().map(step).collect();
         let mut longest = 0;
         let mut open = vec![Visit::Enter { node: 0, length: 0 }];
@@ -133,13 +135,13 @@ impl Compiler {
             let Some(of) = tree.nodes.get(node as usize) else { continue };
             let feature = of.feature;
             let before = self.said[feature as usize];
-            let z = before.map_or(1.0, |said| said.z);
             let [left, right] = shares(tree, of);
             let length = length + usize::from(before.is_none());
             longest = longest.max(length);
-            z_of[node as usize] = z;
-            steps[node as usize].share = left;
-            steps[node as usize].above = before.map(|said| said.above);
+            let z = before.map_or(1.0, |said| said.z);
+            let step = &mut steps[node as usize];
+            (step.share, step.z) = (left, z);
+            step.above = before.map(|said| said.above);
             if let Some(said) = before {
                 steps[said.above.node as usize].asked_again = true;
             }
@@ -152,38 +154,24 @@ impl Compiler {
                 }
             }
         }
-        self.finish(steps, &z_of, longest)
+        self.with_points(steps, longest)
     }
 
-    /// Chooses the rule and works out the curves.
-    fn finish(&mut self, mut steps: Vec<Step>, z_of: &[f64], longest: usize) -> Program {
+    /// Chooses the rule and divides it into groups of equal size.
+    fn with_points(&mut self, steps: Vec<Step>, longest: usize) -> Program {
         let n_points = Quadrature::points_for(longest);
         let n_groups = n_points.div_ceil(LANES);
         let group = n_points.div_ceil(n_groups);
         let n_points = group * n_groups;
-        let rule =
-            self.rules.entry(n_points).or_insert_with(|| Quadrature::gauss_legendre(n_points));
-        let mut curves: Vec<Curve> = Vec::with_capacity(n_groups);
-        let mut known: BTreeMap<u64, u32> = BTreeMap::new();
-        let mut curve_of = |z: f64| {
-            *known.entry(z.to_bits()).or_insert_with(|| {
-                let first = curves.len() as u32;
-                curves.extend(rule.points.chunks(group).map(|points| Curve::at(z, points)));
-                first
-            })
+        let rule = self.rules.entry(n_points);
+        let rule = rule.or_insert_with(|| Quadrature::gauss_legendre(n_points));
+        let padded = |values: &[f64], with: f64| {
+            let pad =
+                |values: &[f64]| std::array::from_fn(|q| values.get(q).copied().unwrap_or(with));
+            values.chunks(group).map(pad).collect()
         };
-        curve_of(1.0);
-        for (step, &z) in steps.iter_mut().zip(z_of) {
-            // A share of 1 leaves z at 1, so that the first curve serves repeated features too.
-            step.curve = curve_of(z);
-        }
-        let weights = rule.weights.chunks(group).map(|weights| {
-            let mut padded = [0.0; LANES];
-            padded[..weights.len()].copy_from_slice(weights);
-            padded
-        });
-        let weights = weights.collect();
-        Program { steps, curves, weights, group }
+        let (points, weights) = (padded(&rule.points, 1.0), padded(&rule.weights, 0.0));
+        Program { steps, points, weights, group }
     }
 }
 
@@ -191,11 +179,11 @@ impl Compiler {
 fn step(node: &Node) -> Step {
     Step {
         feature: node.feature,
-        curve: 0,
         left: node.left,
         right: node.right,
         question: Question::of(node),
         share: 0.5,
+        z: 1.0,
         above: None,
         asked_again: false,
     }

@@ -1,7 +1,7 @@
 //! The gradient of a tree by two sweeps over its nodes: down with adjoints, up with values.
 
 use super::layout::Layout;
-use super::program::{Above, Program, Question};
+use super::program::{Above, Curve, Program, Question};
 use crate::{Child, Tree};
 
 /// The answers of some rows to one tree's questions, reused from tree to tree.
@@ -74,14 +74,15 @@ pub(super) fn add_gradient<L: Layout>(
     out: &mut [L::Rows],
 ) {
     let steps = program.steps.as_slice();
+    let (leaves, width) = (tree.leaf_values.as_slice(), tree.leaf_width as usize);
     let (nodes, pulls) = (&mut room[..steps.len()], &pulls[..steps.len()]);
-    for (group, weights) in program.weights.iter().enumerate() {
+    for (points, weights) in program.points.iter().zip(&program.weights) {
         let Some(root) = nodes.first_mut() else { return };
         *root = L::of_points(weights);
         for (index, step) in steps.iter().enumerate() {
-            let known = &program.curves[step.curve as usize + group].known;
+            let known = Curve::at(step.z, points).known;
             let adjoint = nodes[index];
-            let left = L::leftward(&adjoint, step.share, pulls[index], known);
+            let left = L::leftward(&adjoint, step.share, pulls[index], &known);
             if let Child::Node(child) = step.left {
                 nodes[child as usize] = left;
             }
@@ -90,14 +91,14 @@ pub(super) fn add_gradient<L: Layout>(
             }
         }
         for (index, step) in steps.iter().enumerate().rev() {
-            let curve = &program.curves[step.curve as usize + group];
+            let curve = Curve::at(step.z, points);
             let value = |child: Child| match child {
                 Child::Node(child) => nodes[child as usize],
-                Child::Leaf(leaf) => L::everywhere(tree.leaf_values(leaf)[k]),
+                Child::Leaf(leaf) => L::everywhere(leaves[leaf as usize * width + k]),
             };
             let right = value(step.right);
             let gap = L::difference(&value(step.left), &right);
-            let gain = L::integral(&nodes[index], &gap, curve);
+            let gain = L::integral(&nodes[index], &gap, &curve);
             let sum = &mut out[step.feature as usize];
             *sum = L::plus(*sum, L::times(pulls[index], gain));
             nodes[index] =
