@@ -1,6 +1,6 @@
 //! What can be wrong with parameters and with a fit.
 
-use segue_dataset::DatasetError;
+use segue_dataset::{DatasetError, SchemaError};
 
 use crate::BinningError;
 
@@ -75,6 +75,9 @@ pub enum LearnError {
     /// The table cannot be turned into byte codes.
     #[error(transparent)]
     Binning(#[from] BinningError),
+    /// Column names handed over through linfa do not make a schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// Parts handed over through linfa do not make a dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

@@ -166,8 +166,8 @@ impl Positions {
             });
         }
         let mut of_code = [0u8; 256];
-        for (position, &code) in (0u8..).zip(&order) {
-            of_code[usize::from(code)] = position;
+        for (position, &code) in order.iter().enumerate() {
+            of_code[usize::from(code)] = position as u8;
         }
         let present = codes.iter().filter(|&&code| code != MISSING_CODE);
         let mut present: Vec<u8> = present.map(|&code| of_code[usize::from(code)]).collect();

@@ -117,8 +117,8 @@ pub struct Fitted {
 /// Fits `learner` on `train`.
 ///
 /// `valid` drives early stopping of the boosting and is not used by the other learners. The result is
-/// the same for every `n_threads`. `progress` is called after every iteration on one thread at a time;
-/// [`ControlFlow::Break`] cancels.
+/// the same for every `n_threads`. `progress` is called after every iteration on one thread at a time
+/// (smartcore's forest, which tells nothing before, after its last); [`ControlFlow::Break`] cancels.
 ///
 /// # Errors
 /// [`LearnError`]: nothing to learn from, an objective that does not fit the target, a label outside an
@@ -149,6 +149,22 @@ pub fn fit(
         Checked::LinfaTree(params) => linfa_tree::fit(params, train, progress),
         Checked::SmartcoreForest(params) => smartcore_forest::fit(params, train, progress),
     })
+}
+
+/// What is told of progress; see [`fit`].
+pub(crate) type Report<'a> = &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync);
+
+/// Tells of trees grown by a learner that has no losses.
+pub(crate) fn report(
+    progress: Report<'_>,
+    n_trees: usize,
+    n_iterations: usize,
+) -> Result<(), LearnError> {
+    let (train_loss, valid_loss) = (f64::NAN, None);
+    match progress(Progress { iteration: n_trees, n_iterations, train_loss, valid_loss }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(LearnError::Cancelled { iteration: n_trees }),
+    }
 }
 
 fn check_table(train: &Dataset) -> Result<(), LearnError> {

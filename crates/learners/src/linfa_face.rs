@@ -10,7 +10,7 @@ use std::sync::Arc;
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::{Array1, Array2, ArrayBase, Data, Ix2};
-use segue_dataset::{Dataset, Feature, Matrix, RowKeys, Schema, SchemaError, Target, TargetKind};
+use segue_dataset::{Dataset, Feature, Matrix, RowKeys, Schema, Target, TargetKind};
 use segue_model::Ensemble;
 
 use crate::{CheckedLearner, Fitted, LearnError, Learner, fit};
@@ -199,12 +199,6 @@ where
     match data.weight() {
         Some(weight) => dataset.with_weights(weight.iter().map(|&weight| weight as f32).collect()),
         None => dataset,
-    }
-}
-
-impl From<SchemaError> for LearnError {
-    fn from(error: SchemaError) -> Self {
-        Self::Library { library: "linfa", reason: error.to_string() }
     }
 }
 

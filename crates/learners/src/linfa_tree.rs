@@ -1,16 +1,15 @@
 //! A single decision tree of `linfa-trees`, read into our form.
 
-use std::ops::ControlFlow;
-
 use linfa::traits::Fit;
-use linfa_trees::{DecisionTree, SplitQuality, TreeNode};
+use linfa_trees::{DecisionTree, SplitQuality};
 use ndarray::{Array1, Array2};
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{Combine, Ensemble, Link, Tree};
 
 use crate::error::check_integer;
 use crate::foreign::{ForeignNode, PositionTable};
-use crate::{Fitted, LearnError, ParamError, Progress};
+use crate::learner::{Report, report};
+use crate::{Fitted, LearnError, ParamError};
 
 /// linfa keeps class weights in a map of random order, which decides between classes of equal weight.
 /// This factor on the weights of class 1 leaves no two classes equal.
@@ -18,8 +17,11 @@ const TIE_BREAK: f32 = 1.000_013;
 
 /// Parameters of the linfa tree, unchecked.
 ///
-/// linfa only grows classifiers. Leaves carry class shares of the sample (linfa itself keeps the most
-/// frequent class). For more than two classes one tree a class against the rest is grown, because linfa
+/// linfa only grows classifiers. It is asked for one question at a time, on the node's own rows: grown at
+/// once, linfa-trees 0.8.1 passes over every threshold at which the last of several equal values belongs
+/// to a row of another node, and takes every question back that leaves the same class the more frequent
+/// on both sides. Where it takes a question back, it is asked again with both classes weighing alike.
+/// Leaves carry class shares of the sample (linfa itself keeps the most frequent class). For more than two classes one tree a class against the rest is grown, because linfa
 /// sums class weights in random order, which only two classes make exact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinfaTreeParams {
@@ -65,7 +67,7 @@ impl LinfaTreeValidParams {
 pub(crate) fn fit(
     params: &LinfaTreeValidParams,
     train: &Dataset,
-    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    progress: Report<'_>,
 ) -> Result<Fitted, LearnError> {
     let params = params.params();
     let table = match train.target().kind {
@@ -80,15 +82,7 @@ pub(crate) fn fit(
     let mut trees = Vec::with_capacity(classes.len());
     for &class in &classes {
         trees.push(class_tree(params, &table, class, n_classes > 1)?);
-        let report = Progress {
-            iteration: trees.len(),
-            n_iterations: classes.len(),
-            train_loss: f64::NAN,
-            valid_loss: None,
-        };
-        if progress(report).is_break() {
-            return Err(LearnError::Cancelled { iteration: trees.len() });
-        }
+        report(progress, trees.len(), classes.len())?;
     }
     Ok(Fitted {
         best_iteration: trees.len(),
@@ -114,68 +108,117 @@ fn class_tree(
     as_log: bool,
 ) -> Result<Tree, LearnError> {
     let is_class = |label: f64| usize::from(label == class as f64);
-    let targets: Array1<usize> = table.labels.iter().map(|&label| is_class(label)).collect();
+    let targets: Vec<usize> = table.labels.iter().map(|&label| is_class(label)).collect();
     let share = |rows: &[u32], added: f64| {
         let (mut of_class, mut total) = (added, 2.0 * added);
         for &row in rows {
             let row = row as usize;
             total += table.weights[row];
-            of_class += table.weights[row] * is_class(table.labels[row]) as f64;
+            of_class += table.weights[row] * targets[row] as f64;
         }
         of_class / total
     };
-    let nodes = if targets.iter().all(|&target| target == targets[0]) {
-        vec![ForeignNode::Leaf]
-    } else {
-        flatten(linfa_tree(params, table, targets)?.root_node())
-    };
+    let mean_weight = table.weights.iter().sum::<f64>() / table.weights.len() as f64;
+    let mut growing = Growing { params, table, targets: &targets, mean_weight, nodes: Vec::new() };
+    growing.grow((0..table.rows.len() as u32).collect(), 0)?;
     let shares = |_: usize, rows: &[u32]| {
         vec![if as_log { share(rows, 1.0).ln() } else { share(rows, 0.0) }]
     };
-    Ok(table.tree(&nodes, None, shares))
+    Ok(table.tree(&growing.nodes, None, shares))
 }
 
-/// linfa's own tree on the sample.
-fn linfa_tree(
-    params: &LinfaTreeParams,
-    table: &PositionTable,
-    targets: Array1<usize>,
-) -> Result<DecisionTree<f64, usize>, LearnError> {
-    let shape = (table.rows.len(), table.n_columns());
-    let records = Array2::from_shape_vec(shape, table.values.clone())
-        .map_err(|error| LearnError::Library { library: "linfa", reason: error.to_string() })?;
-    let mean_weight = table.weights.iter().sum::<f64>() / table.weights.len() as f64;
-    let weights: Array1<f32> = (table.weights.iter().zip(&targets))
-        .map(|(&weight, &target)| {
-            (weight / mean_weight) as f32 * if target == 1 { TIE_BREAK } else { 1.0 }
-        })
-        .collect();
-    let dataset = linfa::Dataset::new(records, targets).with_weights(weights);
-    let min_rows = params.min_rows_in_leaf as f32;
-    let tree = DecisionTree::params()
-        .split_quality(SplitQuality::Gini)
-        .max_depth(Some(params.max_depth))
-        .min_weight_split(2.0 * min_rows)
-        .min_weight_leaf(min_rows)
-        .fit(&dataset)?;
-    Ok(tree)
+/// A question: left iff the column's position is at most the threshold.
+type Question = (usize, f64);
+
+/// A tree in the making, one question at a time on the node's own rows.
+struct Growing<'a> {
+    params: &'a LinfaTreeParams,
+    table: &'a PositionTable,
+    /// 1 for the class, 0 for the rest.
+    targets: &'a [usize],
+    mean_weight: f64,
+    /// Parents first.
+    nodes: Vec<ForeignNode>,
 }
 
-/// linfa's nodes as a list, parents first.
-fn flatten(root: &TreeNode<f64, usize>) -> Vec<ForeignNode> {
-    let mut nodes = vec![ForeignNode::Leaf];
-    let mut open = vec![(root, 0)];
-    while let Some((node, index)) = open.pop() {
-        let children: Vec<&TreeNode<f64, usize>> =
-            node.children().into_iter().filter_map(|child| child.as_deref()).collect();
-        let (false, &[left, right]) = (node.is_leaf(), children.as_slice()) else { continue };
-        let (column, threshold, _) = node.split();
-        let first = nodes.len();
-        nodes[index] = ForeignNode::Split { column, threshold, left: first, right: first + 1 };
-        nodes.extend([ForeignNode::Leaf, ForeignNode::Leaf]);
-        open.extend([(left, first), (right, first + 1)]);
+impl Growing<'_> {
+    /// Grows the subtree of some sampled rows; its index.
+    fn grow(&mut self, rows: Vec<u32>, depth: usize) -> Result<usize, LearnError> {
+        let index = self.nodes.len();
+        self.nodes.push(ForeignNode::Leaf);
+        if depth < self.params.max_depth
+            && let Some((column, threshold)) = self.question(&rows)?
+        {
+            let (left, right) = self.divide(rows, (column, threshold));
+            let left = self.grow(left, depth + 1)?;
+            let right = self.grow(right, depth + 1)?;
+            self.nodes[index] = ForeignNode::Split { column, threshold, left, right };
+        }
+        Ok(index)
     }
-    nodes
+
+    /// linfa's question for these rows; `None` if none tells them apart.
+    fn question(&self, rows: &[u32]) -> Result<Option<Question>, LearnError> {
+        let mut of_class = [0.0; 2];
+        for &row in rows {
+            of_class[self.targets[row as usize]] += self.weight(row);
+        }
+        if of_class.contains(&0.0) {
+            return Ok(None);
+        }
+        let least = self.params.min_rows_in_leaf as f64;
+        if let Some(question) = self.ask(rows, [1.0; 2], least)? {
+            return Ok(Some(question));
+        }
+        let half = 0.5 * (of_class[0] + of_class[1]);
+        let factors = of_class.map(|weight| half / weight);
+        // No leaf of enough rows weighs less than this; linfa knows no other bound than weight.
+        let least_weight = least * factors[0].min(factors[1]);
+        let question = self.ask(rows, factors, least_weight)?;
+        Ok(question.filter(|&question| {
+            let (left, right) = self.divide(rows.to_vec(), question);
+            let weight = |rows: &[u32]| rows.iter().map(|&row| self.weight(row)).sum::<f64>();
+            weight(&left).min(weight(&right)) >= least
+        }))
+    }
+
+    fn weight(&self, row: u32) -> f64 {
+        self.table.weights[row as usize] / self.mean_weight
+    }
+
+    fn divide(&self, rows: Vec<u32>, (column, threshold): Question) -> (Vec<u32>, Vec<u32>) {
+        rows.into_iter().partition(|&row| self.table.row(row as usize)[column] <= threshold)
+    }
+
+    /// linfa's own tree of one question on these rows, with the classes' weights times `factors`;
+    /// `None` if it is a leaf.
+    fn ask(
+        &self,
+        rows: &[u32],
+        factors: [f64; 2],
+        least_weight: f64,
+    ) -> Result<Option<Question>, LearnError> {
+        let n_columns = self.table.n_columns();
+        let values = rows.iter().flat_map(|&row| self.table.row(row as usize)).copied().collect();
+        let records = Array2::from_shape_vec((rows.len(), n_columns), values)
+            .map_err(|error| LearnError::Library { library: "linfa", reason: error.to_string() })?;
+        let targets: Array1<usize> = rows.iter().map(|&row| self.targets[row as usize]).collect();
+        let weights = rows.iter().zip(&targets).map(|(&row, &target)| {
+            let tie_break = if target == 1 { TIE_BREAK } else { 1.0 };
+            (self.weight(row) * factors[target]) as f32 * tie_break
+        });
+        let weights: Array1<f32> = weights.collect();
+        let dataset = linfa::Dataset::new(records, targets).with_weights(weights);
+        let tree = DecisionTree::params()
+            .split_quality(SplitQuality::Gini)
+            .max_depth(Some(1))
+            .min_weight_split(2.0)
+            .min_weight_leaf(least_weight as f32)
+            .fit(&dataset)?;
+        let root = tree.root_node();
+        let (column, threshold, _) = root.split();
+        Ok((!root.is_leaf()).then_some((column, threshold)))
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 //!
 //! smartcore keeps its trees private; they are read from its serde form.
 
-use std::ops::ControlFlow;
-
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{Combine, Ensemble, Link, Tree};
 use serde::Serialize;
@@ -18,7 +16,8 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use crate::error::check_integer;
 use crate::foreign::{ForeignNode, PositionTable};
-use crate::{Fitted, LearnError, ParamError, Progress};
+use crate::learner::{Report, report};
+use crate::{Fitted, LearnError, ParamError};
 
 /// Parameters of smartcore's forest, unchecked. It ignores row weights.
 ///
@@ -76,7 +75,7 @@ type Regressor = RandomForestRegressor<f64, f64, DenseMatrix<f64>, Vec<f64>>;
 pub(crate) fn fit(
     params: &SmartcoreForestValidParams,
     train: &Dataset,
-    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    progress: Report<'_>,
 ) -> Result<Fitted, LearnError> {
     let params = params.params();
     let table = PositionTable::new(train, params.max_rows)?;
@@ -87,16 +86,12 @@ pub(crate) fn fit(
         let leaf = Leaf::Vote { n_outputs: kind.n_outputs() };
         read_trees(&classifier(params, &table)?, &table, leaf)?
     };
-    let iteration = trees.len();
-    let (train_loss, valid_loss) = (f64::NAN, None);
-    let report = Progress { iteration, n_iterations: iteration, train_loss, valid_loss };
-    if progress(report).is_break() {
-        return Err(LearnError::Cancelled { iteration });
-    }
+    let n_trees = trees.len();
+    report(progress, n_trees, n_trees)?;
     Ok(Fitted {
-        best_iteration: iteration,
+        best_iteration: n_trees,
         ensemble: Ensemble {
-            tree_output: vec![0; iteration],
+            tree_output: vec![0; n_trees],
             trees,
             base: vec![0.0; kind.n_outputs()],
             combine: Combine::Mean,

@@ -35,7 +35,7 @@ pub enum Calibration {
         /// Calibrated probabilities at the knots, ascending, in `[0, 1]`.
         values: Vec<f64>,
     },
-    /// `slope * value + intercept`, for regression.
+    /// `slope * value + intercept`, held at the largest finite numbers, for regression.
     Linear {
         /// Not below 0.
         slope: f64,
@@ -44,6 +44,26 @@ pub enum Calibration {
     },
     /// One calibration a class, applied each to its own; afterwards the row is divided by its sum.
     PerClass(Vec<Calibration>),
+}
+
+/// Rows of positive weight, and the weight of a row; no rows if one of them has a probability or a
+/// label that is NaN.
+///
+/// # Panics
+/// If the slices differ in length.
+fn weighted_rows<'a>(
+    probabilities: &[f64],
+    labels: &[f64],
+    weight: Option<&'a [f64]>,
+) -> (Vec<usize>, impl Fn(usize) -> f64 + Copy + 'a) {
+    assert_eq!(probabilities.len(), labels.len(), "one probability a label");
+    assert!(weight.is_none_or(|weight| weight.len() == labels.len()), "one weight a label");
+    let weight_of = move |row: usize| weight.map_or(1.0, |weight| weight[row]);
+    let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| weight_of(row) > 0.0).collect();
+    if rows.iter().any(|&row| probabilities[row].is_nan() || labels[row].is_nan()) {
+        rows.clear();
+    }
+    (rows, weight_of)
 }
 
 impl Calibration {
@@ -67,7 +87,9 @@ impl Calibration {
             Self::None | Self::PerClass(_) => raw,
             Self::Platt { slope, intercept } => sigmoid(slope * logit(raw) + intercept),
             Self::Isotonic { knots, values } => isotonic::interpolate(knots, values, raw),
-            Self::Linear { slope, intercept } => slope * raw + intercept,
+            Self::Linear { slope, intercept } => {
+                (slope * raw + intercept).clamp(f64::MIN, f64::MAX)
+            }
         }
     }
 

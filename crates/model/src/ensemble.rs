@@ -56,7 +56,7 @@ impl Ensemble {
     pub fn margins(&self, row: &[f64], out: &mut [f64]) {
         assert_eq!(out.len(), self.base.len(), "out must have n_outputs values");
         out.fill(0.0);
-        for (tree, &output) in self.trees.iter().zip(&self.tree_output) {
+        for (tree, &output) in self.numbered_trees() {
             let values = tree.leaf_values(tree.leaf(row));
             if values.len() == 1 {
                 out[output as usize] += values[0];
@@ -65,6 +65,11 @@ impl Ensemble {
             }
         }
         self.finish(out);
+    }
+
+    /// Trees, each with the output that it adds to.
+    pub(crate) fn numbered_trees(&self) -> impl Iterator<Item = (&Tree, &u32)> {
+        self.trees.iter().zip(&self.tree_output)
     }
 
     /// Turns sums of tree values into margins: mean if averaging, then the base.
@@ -83,7 +88,7 @@ impl Ensemble {
             return (self.trees.len() as f64).max(1.0);
         }
         let adds = |(tree, &to): (&Tree, &u32)| tree.leaf_width != 1 || to as usize == output;
-        let n = self.trees.iter().zip(&self.tree_output).filter(|&pair| adds(pair)).count();
+        let n = self.numbered_trees().filter(|&pair| adds(pair)).count();
         (n as f64).max(1.0)
     }
 

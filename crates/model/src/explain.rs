@@ -2,26 +2,43 @@
 //!
 //! The game is the path-dependent one of Lundberg and others (2018): a tree's value for a set of
 //! known features is its expectation when, at a split on an unknown feature, both branches are taken
-//! in proportion to their covers. For one leaf that value is a product over the path's features, of
-//! `o` (1 if the row passes all the path's questions to the feature, else 0) where known and of `z`
-//! (the product of the path's cover shares there) where not. Hence
+//! in proportion to their covers. Owen (1972) showed that a Shapley value is an integral: let each
+//! feature be known with probability `x_i`, independently, and let `V(x_1, .., x_n)` be the expected
+//! value; then
 //!
-//! `phi_i = leaf * (o_i - z_i) * integral_0^1 prod_{j != i} (z_j (1 - x) + o_j x) dx`,
+//! `phi_i = integral_0^1 dV/dx_i (x, .., x) dx`.
 //!
-//! a polynomial that Gauss-Legendre quadrature with half as many points as the path has features
-//! integrates exactly. Every factor is positive, so nothing cancels, however deep the tree.
+//! `V` comes from one sweep up the tree (a node's value is that of its children, weighed by the
+//! probability of going left and right), its whole gradient from one sweep down with the adjoints,
+//! and the integrand is a polynomial that Gauss-Legendre quadrature integrates exactly. That is
+//! `O(nodes * points)` a row, with half as many points as the longest path has different features.
+//!
+//! **Rounding.** Every value is a mean of leaves and every adjoint a probability, so nothing grows
+//! with depth: bias and contributions sum to the margin within `1e-13` of the sum over trees of the
+//! largest absolute leaf (tested). One row gets the same bits alone, among others, and on every
+//! machine.
 
+mod blocks;
+mod interactions;
+mod layout;
+mod program;
 mod quadrature;
 mod reasons;
-mod shapley;
+mod registers;
+mod simd;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
+use segue_dataset::Matrix;
+
+pub use interactions::Interactions;
 pub use reasons::{Direction, FeatureValue, Reason};
 
-use quadrature::Quadrature;
-
-use crate::{Child, Ensemble, Model, Node, Tree};
+use crate::{Child, Combine, Ensemble, Model, Node, Tree};
+use blocks::{OfRow, OfRows};
+use program::{Compiler, Program};
+use registers::Registers;
 
 /// Contributions of the columns to the margins of one row.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,23 +76,74 @@ impl Explanation {
     }
 }
 
+/// Contributions of the columns to the margins of many rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanations {
+    n_rows: usize,
+    n_columns: usize,
+    bias: Vec<f64>,
+    /// Shape `(n_rows, n_outputs, n_columns)`.
+    contributions: Vec<f64>,
+}
+
+impl Explanations {
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Margins expected of a row of which nothing is known, shape `(n_outputs,)`: the same for all.
+    #[must_use]
+    pub fn bias(&self) -> &[f64] {
+        &self.bias
+    }
+
+    /// What each column adds to the margin of an output for a row, shape `(n_columns,)`.
+    ///
+    /// # Panics
+    /// If there is no such row or output.
+    #[must_use]
+    pub fn contributions(&self, row: usize, output: usize) -> &[f64] {
+        assert!(row < self.n_rows, "row must be below n_rows");
+        assert!(output < self.bias.len(), "output must be below n_outputs");
+        let at = (row * self.bias.len() + output) * self.n_columns;
+        &self.contributions[at..][..self.n_columns]
+    }
+
+    /// One row's explanation, equal to that of [`Model::explain`] bit for bit.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn row(&self, row: usize) -> Explanation {
+        assert!(row < self.n_rows, "row must be below n_rows");
+        let a_row = self.bias.len() * self.n_columns;
+        let contributions = self.contributions[row * a_row..][..a_row].to_vec();
+        Explanation { n_columns: self.n_columns, bias: self.bias.clone(), contributions }
+    }
+}
+
 /// What explanations need of an ensemble whatever the row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Explainer {
-    rule: Quadrature,
+    /// One a tree.
+    programs: Vec<Program>,
     bias: Vec<f64>,
 }
 
 impl Explainer {
-    /// Expects a checked ensemble.
-    pub(crate) fn of(ensemble: &Ensemble) -> Self {
-        let longest = ensemble.trees.iter().map(shapley::longest_path).max().unwrap_or(0);
+    /// Expects a checked ensemble over `n_columns` columns.
+    pub(crate) fn of(ensemble: &Ensemble, n_columns: usize) -> Self {
+        let mut compiler = Compiler::default();
+        let compile = |tree: &Tree| compiler.compile(tree, n_columns);
+        let programs = ensemble.trees.iter().map(compile).collect();
         let mut bias = vec![0.0; ensemble.n_outputs()];
-        for (tree, &output) in ensemble.trees.iter().zip(&ensemble.tree_output) {
-            shapley::add_expectation(tree, output as usize, &mut bias);
+        for (tree, &output) in ensemble.numbered_trees() {
+            add_expectation(tree, output as usize, &mut bias);
         }
         ensemble.finish(&mut bias);
-        Self { rule: Quadrature::gauss_legendre(longest.div_ceil(2).max(1)), bias }
+        Self { programs, bias }
     }
 }
 
@@ -91,20 +159,71 @@ impl Model {
     pub fn explain(&self, row: &[f64]) -> Explanation {
         let n_columns = self.schema().len();
         assert_eq!(row.len(), n_columns, "row must have one value a column");
-        let ensemble = self.ensemble();
-        let n_outputs = ensemble.n_outputs();
-        let mut contributions = vec![0.0; n_outputs * n_columns];
-        let mut walk = shapley::Walk::default();
-        for (tree, &output) in ensemble.trees.iter().zip(&ensemble.tree_output) {
-            walk.add(tree, row, output as usize, &self.explainer.rule, &mut contributions);
-        }
-        if ensemble.combine == crate::Combine::Mean && n_columns > 0 {
-            for (output, of_output) in contributions.chunks_mut(n_columns).enumerate() {
-                let n_trees = ensemble.n_trees_of(output);
-                of_output.iter_mut().for_each(|value| *value /= n_trees);
+        let mut contributions = vec![0.0; self.n_outputs() * n_columns];
+        self.contributions_of_row(Registers::widest(), row, &mut contributions);
+        Explanation { n_columns, bias: self.explainer.bias.clone(), contributions }
+    }
+
+    /// Explains all rows, each as [`Model::explain`] does, bit for bit, but many times faster.
+    ///
+    /// # Panics
+    /// If the matrix is not as wide as the schema.
+    #[must_use]
+    pub fn explain_rows(&self, rows: &Matrix) -> Explanations {
+        let (n_rows, n_columns) = (rows.n_rows(), self.schema().len());
+        assert_eq!(rows.n_columns(), n_columns, "rows must have one value a column");
+        let mut contributions = vec![0.0; n_rows * self.n_outputs() * n_columns];
+        self.contributions_of_rows(Registers::widest(), rows, &mut contributions);
+        Explanations { n_rows, n_columns, bias: self.explainer.bias.clone(), contributions }
+    }
+}
+
+impl Model {
+    /// Shape `(n_outputs, n_columns)`.
+    fn contributions_of_row(&self, registers: Registers, row: &[f64], out: &mut [f64]) {
+        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs[..]);
+        registers.run(OfRow { ensemble, programs, row, out: &mut *out });
+        average(ensemble, row.len(), out);
+    }
+
+    /// Shape `(n_rows, n_outputs, n_columns)`.
+    fn contributions_of_rows(&self, registers: Registers, rows: &Matrix, out: &mut [f64]) {
+        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs[..]);
+        registers.run(OfRows { ensemble, programs, rows, out: &mut *out });
+        average(ensemble, rows.n_columns(), out);
+    }
+}
+
+/// Divides sums over trees, the last axes of whose shape are `(n_outputs, n_columns)`, by the number
+/// of trees if the ensemble averages.
+fn average(ensemble: &Ensemble, n_columns: usize, sums: &mut [f64]) {
+    if ensemble.combine != Combine::Mean || n_columns == 0 {
+        return;
+    }
+    let n_outputs = ensemble.n_outputs();
+    let n_trees: Vec<f64> = (0..n_outputs).map(|output| ensemble.n_trees_of(output)).collect();
+    for (of_output, n_trees) in sums.chunks_mut(n_columns).zip(n_trees.iter().cycle()) {
+        of_output.iter_mut().for_each(|value| *value /= n_trees);
+    }
+}
+
+/// Adds the tree's cover-weighted mean leaf to `sums`, shape `(n_outputs,)`.
+fn add_expectation(tree: &Tree, output: usize, sums: &mut [f64]) {
+    let mut reach = vec![1.0; tree.nodes.len()];
+    let mut add = |leaf: u32, share: f64| {
+        let sums = &mut sums[tree.outputs(output)];
+        sums.iter_mut().zip(tree.leaf_values(leaf)).for_each(|(sum, value)| *sum += share * value);
+    };
+    if tree.nodes.is_empty() {
+        add(0, 1.0);
+    }
+    for (index, node) in tree.nodes.iter().enumerate() {
+        for (child, share) in [node.left, node.right].into_iter().zip(shares(tree, node)) {
+            match child {
+                Child::Node(child) => reach[child as usize] = reach[index] * share,
+                Child::Leaf(leaf) => add(leaf, reach[index] * share),
             }
         }
-        Explanation { n_columns, bias: self.explainer.bias.clone(), contributions }
     }
 }
 

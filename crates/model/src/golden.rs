@@ -87,9 +87,14 @@ impl GoldenRow {
     /// Scores a row and keeps the answer.
     ///
     /// # Panics
-    /// If the row is not as wide as the model's schema.
+    /// If the row is not as wide as the model's schema, or holds an infinity, which the file cannot
+    /// write (tables of rows hold none).
     #[must_use]
     pub fn of(model: &Model, row: &[f64]) -> Self {
+        assert!(
+            !row.iter().any(|value| value.is_infinite()),
+            "golden rows must be finite or missing"
+        );
         let mut scratch = Scratch::default();
         let outputs = model.score(row, &mut scratch).outputs.to_vec();
         Self { row: row.to_vec(), outputs }

@@ -23,7 +23,7 @@ pub use calibration::{
 };
 pub use codec::DecodeError;
 pub use ensemble::{Combine, Ensemble, Link};
-pub use explain::{Direction, Explanation, FeatureValue, Reason};
+pub use explain::{Direction, Explanation, Explanations, FeatureValue, Interactions, Reason};
 pub use golden::{
     GoldenError, GoldenMismatch, GoldenRow, decode_golden, encode_golden, replay_golden,
 };

@@ -56,7 +56,7 @@ impl Model {
                 parts.schema.features().iter().map(|feature| feature.name.clone()).collect();
         }
         check::check(&parts)?;
-        let explainer = Explainer::of(&parts.ensemble);
+        let explainer = Explainer::of(&parts.ensemble, parts.schema.len());
         Ok(Self { parts, explainer })
     }
 

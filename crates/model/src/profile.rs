@@ -78,6 +78,12 @@ pub enum ProfileError {
         /// Features and outputs of the other.
         found: usize,
     },
+    /// Edges between which no value can be placed.
+    #[error("{name:?} has bins whose edges are not finite and strictly ascending")]
+    Edges {
+        /// Feature or output.
+        name: String,
+    },
     /// Shares that do not belong to the bins.
     #[error("{name:?} has {found} shares, its bins ask for {expected}, each within [0, 1]")]
     Shares {
@@ -212,10 +218,16 @@ impl Profile {
     /// Reads profile.json.
     ///
     /// # Errors
-    /// [`ProfileError::Json`], or [`ProfileError::Shares`] if shares and bins do not fit.
+    /// [`ProfileError::Json`], [`ProfileError::Edges`], or [`ProfileError::Shares`] if shares and
+    /// bins do not fit.
     pub fn from_json(text: &str) -> Result<Self, ProfileError> {
         let profile: Self = serde_json::from_str(text)?;
         for of in profile.features.iter().chain(&profile.outputs) {
+            if let Bins::Quantiles(edges) = &of.bins
+                && !(edges.is_sorted_by(|a, b| a < b) && edges.iter().all(|edge| edge.is_finite()))
+            {
+                return Err(ProfileError::Edges { name: of.name.clone() });
+            }
             let (expected, found) = (of.bins.len(), of.shares.len());
             let share = |share: &f64| (0.0..=1.0).contains(share);
             if expected != found || !of.shares.iter().all(share) || !share(&of.missing) {
@@ -242,7 +254,7 @@ impl Bins {
         false
     }
 
-    /// Bin of a value, `None` if it is missing.
+    /// Bin of a value, `None` if it is missing. Of categories, what is no code is not in the list.
     #[must_use]
     pub fn bin_of(&self, value: f64) -> Option<usize> {
         if value.is_nan() {
@@ -251,7 +263,8 @@ impl Bins {
         Some(match self {
             Self::Quantiles(edges) => edges.partition_point(|&edge| edge < value),
             Self::Categories(categories) => {
-                let known = value >= 0.0 && value < categories.len() as f64;
+                let is_code = value >= 0.0 && value.fract() == 0.0;
+                let known = is_code && value < categories.len() as f64;
                 if known { value as usize } else { categories.len() }
             }
         })

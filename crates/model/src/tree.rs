@@ -122,15 +122,18 @@ impl Node {
     /// The child that `value` goes to.
     #[must_use]
     pub fn next(&self, value: f64) -> Child {
-        let left = match self.missing {
+        if self.goes_left(value) { self.left } else { self.right }
+    }
+
+    pub(crate) fn goes_left(&self, value: f64) -> bool {
+        match self.missing {
             MissingRule::Left | MissingRule::ZeroLeft if value.is_nan() => true,
             MissingRule::Right | MissingRule::ZeroRight if value.is_nan() => false,
             MissingRule::ZeroLeft if value.abs() <= LIGHTGBM_ZERO => true,
             MissingRule::ZeroRight if value.abs() <= LIGHTGBM_ZERO => false,
             MissingRule::AsZero if value.is_nan() => self.asks(0.0),
             _ => self.asks(value),
-        };
-        if left { self.left } else { self.right }
+        }
     }
 
     fn asks(&self, value: f64) -> bool {
@@ -172,6 +175,11 @@ impl Tree {
                 }
             }
         }
+    }
+
+    /// The outputs that the leaves' values go to, given the one that a tree of single values adds to.
+    pub(crate) fn outputs(&self, output: usize) -> std::ops::Range<usize> {
+        if self.leaf_width == 1 { output..output + 1 } else { 0..self.leaf_width as usize }
     }
 
     /// The values of a leaf, shape `(leaf_width,)`.

@@ -63,6 +63,10 @@ fn datasets_go_there_and_back() {
     for (one, other) in back.features().columns().iter().zip(data.features().columns()) {
         assert!(one.iter().zip(other).all(|(a, b)| a == b || (a.is_nan() && b.is_nan())));
     }
+    let twice = linfa::Dataset::new(array![[0.0, 1.0], [1.0, 0.0]], array![0usize, 1])
+        .with_feature_names(vec!["x", "x"]);
+    let error = boosting().fit(&twice).unwrap_err();
+    assert!(matches!(error, LearnError::Schema(_)) && error.to_string().contains("\"x\""));
     let infinite = linfa::Dataset::new(array![[f64::INFINITY], [0.0]], array![0usize, 1]);
     assert!(boosting().fit(&infinite).unwrap_err().to_string().contains("column_0"));
 }

@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::Learner;
 use crate::foreign::tests::mixed_table;

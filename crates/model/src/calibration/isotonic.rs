@@ -1,6 +1,6 @@
 //! Isotonic calibration: pool adjacent violators, then a line through the blocks' centres.
 
-use super::Calibration;
+use super::{Calibration, weighted_rows};
 
 /// Rows pooled into one value.
 #[derive(Clone, Copy)]
@@ -40,11 +40,8 @@ pub fn fit_isotonic(
     labels: &[f64],
     weight: Option<&[f64]>,
 ) -> Option<Calibration> {
-    assert_eq!(probabilities.len(), labels.len(), "one probability a label");
-    assert!(weight.is_none_or(|weight| weight.len() == labels.len()), "one weight a label");
-    let weight_of = |row: usize| weight.map_or(1.0, |weight| weight[row]);
-    let mut rows: Vec<usize> = (0..labels.len()).filter(|&row| weight_of(row) > 0.0).collect();
-    if rows.is_empty() || rows.iter().any(|&row| probabilities[row].is_nan()) {
+    let (mut rows, weight_of) = weighted_rows(probabilities, labels, weight);
+    if rows.is_empty() {
         return None;
     }
     rows.sort_unstable_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]).then(a.cmp(&b)));

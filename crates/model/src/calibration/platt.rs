@@ -1,10 +1,10 @@
 //! Platt scaling: a logistic curve over the log-odds of the raw probability.
 
-use super::Calibration;
+use super::{Calibration, weighted_rows};
 use crate::numeric::{logit, sigmoid};
 
 const MAX_STEPS: usize = 100;
-/// Largest change of the mean gradient that still counts as movement.
+/// Mean gradient a row, below which the fit stands still.
 const TOLERANCE: f64 = 1e-10;
 
 /// Maximum likelihood fit of slope and intercept by Newton's method with step halving (Platt 1999,
@@ -24,13 +24,7 @@ pub fn fit_platt(
     labels: &[f64],
     weight: Option<&[f64]>,
 ) -> Option<Calibration> {
-    assert_eq!(probabilities.len(), labels.len(), "one probability a label");
-    assert!(weight.is_none_or(|weight| weight.len() == labels.len()), "one weight a label");
-    let weight_of = |row: usize| weight.map_or(1.0, |weight| weight[row]);
-    let rows: Vec<usize> = (0..labels.len()).filter(|&row| weight_of(row) > 0.0).collect();
-    if rows.iter().any(|&row| probabilities[row].is_nan()) {
-        return None;
-    }
+    let (rows, weight_of) = weighted_rows(probabilities, labels, weight);
     let total: f64 = rows.iter().map(|&row| weight_of(row)).sum();
     let scale = rows.len() as f64 / total;
     let positive: f64 =

@@ -209,6 +209,19 @@ fn a_line_is_found_and_a_falling_one_refused() {
 }
 
 #[test]
+fn a_label_or_probability_that_is_nan_gives_no_fit() {
+    let (p, labels) = ([0.1, 0.4, 0.8, 0.9], [0.0, 0.0, 1.0, 1.0]);
+    let spoiled = |of: [f64; 4]| [of[0], f64::NAN, of[2], of[3]];
+    for (p, labels) in [(spoiled(p), labels), (p, spoiled(labels))] {
+        assert_eq!(fit_platt(&p, &labels, None), None);
+        assert_eq!(fit_isotonic(&p, &labels, None), None);
+        let weight = Some(&[1.0, 0.0, 1.0, 1.0][..]);
+        assert!(fit_platt(&p, &labels, weight).is_some());
+        assert!(fit_isotonic(&p, &labels, weight).is_some());
+    }
+}
+
+#[test]
 fn missing_stays_missing() {
     let isotonic = Calibration::Isotonic { knots: vec![0.2, 0.8], values: vec![0.1, 0.9] };
     assert!(isotonic.value(f64::NAN).is_nan());

@@ -20,7 +20,7 @@ const LEAF: u32 = 1 << 31;
 /// Fewest bytes of a node: feature, missing, kind, set length or threshold, children, gain, cover.
 const NODE_BYTES: usize = 4 + 1 + 1 + 8 + 4 + 4 + 8 + 8;
 /// Fewest bytes of a tree: output, width, node count, one leaf value and one leaf cover.
-const TREE_BYTES: usize = 4 + 4 + 8 + 8;
+const TREE_BYTES: usize = 4 + 4 + 8 + 8 + 8;
 
 impl Model {
     /// The bytes of model.bin. The same model gives the same bytes.

@@ -4,6 +4,7 @@ use proptest::test_runner::RngSeed;
 use super::*;
 use crate::model::tests::{model, row, schema, small, tree};
 use crate::{Combine, Link, ModelParts};
+use quadrature::Quadrature;
 
 /// Expectation of a tree when only the columns in `known` (a bit mask) are known.
 fn expectation(tree: &Tree, row: &[f64], known: u32, at: Child, k: usize) -> f64 {
@@ -40,6 +41,48 @@ fn shapley_by_subsets(tree: &Tree, row: &[f64], k: usize) -> Vec<f64> {
         .collect()
 }
 
+/// The definition of Lundberg and others (2018), equation 5: half of the mean second difference.
+fn interaction_by_subsets(tree: &Tree, row: &[f64], k: usize, i: u32, j: u32) -> f64 {
+    let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
+    let n = row.len() as u32;
+    let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+    let (with_i, with_j) = (1 << i, 1 << j);
+    let second_difference = |set: u32| {
+        let value = |set| expectation(tree, row, set, root, k);
+        let both = value(set | with_i | with_j) - value(set | with_i) - value(set | with_j);
+        let size = set.count_ones();
+        let weight = factorial(size) * factorial(n - size - 2) / (2.0 * factorial(n - 1));
+        weight * (both + value(set))
+    };
+    (0..1u32 << n).filter(|set| set & (with_i | with_j) == 0).map(second_difference).sum()
+}
+
+/// A model of two outputs whose one tree has a value of each in every leaf.
+fn of_one_tree(tree: &Tree) -> Model {
+    Model::new(ModelParts {
+        target: segue_dataset::TargetKind::Multiclass { classes: vec!["a".into(), "b".into()] },
+        ensemble: Ensemble {
+            trees: vec![tree.clone()],
+            tree_output: vec![0],
+            base: vec![0.5, -0.5],
+            combine: Combine::Sum,
+            link: Link::Softmax,
+        },
+        calibration: crate::Calibration::None,
+        ..small()
+    })
+    .unwrap()
+}
+
+fn sum_of_largest_leaves(model: &Model) -> f64 {
+    let largest = |tree: &Tree| tree.leaf_values.iter().fold(1e-3f64, |all, v| all.max(v.abs()));
+    1.0 + model.ensemble().trees.iter().map(largest).sum::<f64>()
+}
+
+fn bits(of: &[f64]) -> Vec<u64> {
+    of.iter().map(|value| value.to_bits()).collect()
+}
+
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()))
 }
@@ -49,18 +92,7 @@ proptest! {
 
     #[test]
     fn contributions_are_shapley_values(tree in tree(2, 16), row in row()) {
-        let model = Model::new(ModelParts {
-            target: segue_dataset::TargetKind::Multiclass { classes: vec!["a".into(), "b".into()] },
-            ensemble: Ensemble {
-                trees: vec![tree.clone()],
-                tree_output: vec![0],
-                base: vec![0.5, -0.5],
-                combine: Combine::Sum,
-                link: Link::Softmax,
-            },
-            calibration: crate::Calibration::None,
-            ..small()
-        }).unwrap();
+        let model = of_one_tree(&tree);
         let explanation = model.explain(&row);
         let root = if tree.nodes.is_empty() { Child::Leaf(0) } else { Child::Node(0) };
         for k in 0..2 {
@@ -79,7 +111,63 @@ proptest! {
         let mut scratch = crate::Scratch::default();
         let scores = model.score(&row, &mut scratch);
         for (output, &margin) in scores.margins.iter().enumerate() {
-            prop_assert!(close(explanation.margin(output), margin));
+            let error = explanation.margin(output) - margin;
+            prop_assert!(error.abs() <= 1e-13 * sum_of_largest_leaves(&model), "{error:e}");
+        }
+    }
+
+    #[test]
+    fn interactions_are_those_of_the_definition(tree in tree(2, 12), row in row()) {
+        let model = of_one_tree(&tree);
+        let interactions = model.interactions(&row);
+        for k in 0..2 {
+            let found = interactions.values(k);
+            for i in 0..5 {
+                for j in (0..5).filter(|&j| j != i) {
+                    let expected = interaction_by_subsets(&tree, &row, k, i, j);
+                    let found = found[(i * 5 + j) as usize];
+                    prop_assert!(close(found, expected), "{i} {j}: {found} is not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn interactions_sum_to_contributions_and_are_symmetric(model in model(), row in row()) {
+        let (explanation, interactions) = (model.explain(&row), model.interactions(&row));
+        for output in 0..model.n_outputs() {
+            let values = interactions.values(output);
+            for (i, contribution) in explanation.contributions(output).iter().enumerate() {
+                prop_assert!(close(values[i * 5..][..5].iter().sum(), *contribution));
+                prop_assert!((0..i).all(|j| values[i * 5 + j] == values[j * 5 + i]));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_get_the_same_bits_together_alone_and_in_any_registers(
+        model in model(), rows in prop::collection::vec(row(), 0..40),
+    ) {
+        let matrix = Matrix::from_rows(5, &rows.concat());
+        let together = model.explain_rows(&matrix);
+        prop_assert_eq!(together.n_rows(), rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            let alone = model.explain(row);
+            prop_assert_eq!(bits(&together.row(index).contributions), bits(&alone.contributions));
+            for output in 0..model.n_outputs() {
+                let of_output = together.contributions(index, output);
+                prop_assert_eq!(bits(of_output), bits(alone.contributions(output)));
+            }
+        }
+        for registers in Registers::here() {
+            let mut out = vec![0.0; together.contributions.len()];
+            model.contributions_of_rows(registers, &matrix, &mut out);
+            prop_assert_eq!(bits(&out), bits(&together.contributions));
+            for (row, expected) in rows.iter().zip(out.chunks(5 * model.n_outputs())) {
+                let mut out = vec![0.0; expected.len()];
+                model.contributions_of_row(registers, row, &mut out);
+                prop_assert_eq!(bits(&out), bits(expected));
+            }
         }
     }
 
@@ -107,10 +195,8 @@ proptest! {
     }
 }
 
-/// A chain of 60 splits on 60 features: where alternating sums would have lost every digit.
-#[test]
-fn deep_paths_stay_exact() {
-    let n = 60u32;
+/// A chain of as many splits as features, each of a feature of its own.
+fn chain(n: u32) -> Model {
     let features = (0..n).map(|i| segue_dataset::Feature::number(format!("f{i}"))).collect();
     let schema = std::sync::Arc::new(segue_dataset::Schema::new(features).unwrap());
     let nodes = (0..n)
@@ -126,22 +212,65 @@ fn deep_paths_stay_exact() {
         .collect();
     let tree = Tree {
         nodes,
-        leaf_values: (0..=n).map(|leaf| f64::from(leaf) * 0.1).collect(),
+        leaf_values: (0..=n).map(|leaf| f64::from(leaf) / f64::from(n)).collect(),
         leaf_cover: vec![1.0; n as usize + 1],
         leaf_width: 1,
     };
     let mut parts = small();
     parts.schema = schema;
     parts.ensemble.trees = vec![tree];
+    Model::new(parts).unwrap()
+}
+
+/// Where alternating sums would have lost every digit, and where the points are fewer than half the
+/// features (from 85 on) and come in several groups.
+#[test]
+fn deep_paths_stay_exact() {
+    for n in [15, 16, 17, 60, 85, 600] {
+        let model = chain(n);
+        let leaves_at = n / 7;
+        let row: Vec<f64> = (0..n).map(|i| f64::from(i >= leaves_at && i % 3 == 0)).collect();
+        let explanation = model.explain(&row);
+        let margin = model.score(&row, &mut crate::Scratch::default()).margins[0];
+        let error = explanation.margin(0) - margin;
+        assert!(error.abs() < 2e-13, "{n}: {error:e}");
+        // Passing the first split leads to the larger leaves, and then the row leaves the chain.
+        let leaving = leaves_at.next_multiple_of(3) as usize;
+        assert!(explanation.contributions(0)[0] > 0.0);
+        assert!(explanation.contributions(0)[leaving] < 0.0);
+    }
+}
+
+/// One path of `n` features, the row going down to its end: by symmetry all share alike.
+#[test]
+fn long_paths_of_equal_features_share_alike() {
+    for n in [84, 85, 300, 2000] {
+        let model = chain(n);
+        let mut parts = model.into_parts();
+        let tree = &mut parts.ensemble.trees[0];
+        // Both sides alike, and only the last leaf counts.
+        tree.nodes.iter_mut().for_each(|node| node.cover = 0.0);
+        tree.leaf_cover.fill(0.0);
+        tree.leaf_values.fill(0.0);
+        tree.leaf_values[n as usize] = 1.0;
+        let explanation = Model::new(parts).unwrap().explain(&vec![0.0; n as usize]);
+        let expected = (1.0 - 0.5f64.powi(n as i32)) / f64::from(n);
+        for found in explanation.contributions(0) {
+            assert!((found - expected).abs() < 1e-13 * expected, "{n}: {found} is not {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_model_without_columns_or_rows_is_explained() {
+    let mut parts = small();
+    parts.schema = std::sync::Arc::new(segue_dataset::Schema::new(Vec::new()).unwrap());
+    parts.ensemble.trees = vec![Tree::constant(vec![0.5], 1.0)];
     let model = Model::new(parts).unwrap();
-    let row: Vec<f64> = (0..n).map(|i| f64::from(i % 7 == 6)).collect();
-    let explanation = model.explain(&row);
-    let mut scratch = crate::Scratch::default();
-    let margin = model.score(&row, &mut scratch).margins[0];
-    assert!((explanation.margin(0) - margin).abs() < 1e-10);
-    // Passing the first split leads to the larger leaves; feature 6 is where the row leaves the chain.
-    assert!(explanation.contributions(0)[0] > 0.0);
-    assert!(explanation.contributions(0)[6] < 0.0);
+    assert_eq!(model.explain(&[]).margin(0), 0.75);
+    assert!(model.interactions(&[]).values(0).is_empty());
+    let rows = model.explain_rows(&Matrix::default());
+    assert_eq!((rows.n_rows(), rows.bias()), (0, &[0.75][..]));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Metrics of more than two classes.
 //!
 //! `labels` holds class indices, shape `(n_rows,)`; `probabilities` is row-major, shape
-//! `(n_rows, n_classes)`.
+//! `(n_rows, n_classes)`. A label that is no class index is a mistake of the caller: every function
+//! panics.
 
-use super::{LOG_LOSS_FLOOR, auc, mean_over};
+use super::{LOG_LOSS_FLOOR, auc, mean_over, weight_of};
 
 fn check(labels: &[f64], probabilities: &[f64], n_classes: usize, weight: Option<&[f64]>) {
     assert_eq!(
@@ -18,6 +19,20 @@ fn check(labels: &[f64], probabilities: &[f64], n_classes: usize, weight: Option
     assert!(labels.iter().all(|&label| fits(label)), "labels must be class indices");
 }
 
+/// Weighted mean of `f(probabilities of the row, its class)`.
+fn mean_over_rows(
+    labels: &[f64],
+    probabilities: &[f64],
+    n_classes: usize,
+    weight: Option<&[f64]>,
+    f: impl Fn(&[f64], usize) -> f64,
+) -> Option<f64> {
+    check(labels, probabilities, n_classes, weight);
+    mean_over(labels.len(), weight, |row| {
+        f(&probabilities[row * n_classes..][..n_classes], labels[row] as usize)
+    })
+}
+
 /// Mean negative log of the probability given to the true class, in nats, not below 0.
 ///
 /// That probability is taken as [`LOG_LOSS_FLOOR`] at least; rows are taken to sum to 1.
@@ -28,11 +43,8 @@ pub fn multiclass_log_loss(
     n_classes: usize,
     weight: Option<&[f64]>,
 ) -> Option<f64> {
-    check(labels, probabilities, n_classes, weight);
-    mean_over(labels.len(), weight, |row| {
-        let p = probabilities[row * n_classes + labels[row] as usize];
-        -p.clamp(LOG_LOSS_FLOOR, 1.0).ln()
-    })
+    let loss = |row: &[f64], truth: usize| -row[truth].clamp(LOG_LOSS_FLOOR, 1.0).ln();
+    mean_over_rows(labels, probabilities, n_classes, weight, loss)
 }
 
 /// Share of rows whose most probable class is the true one, in `[0, 1]`; of classes tied for most
@@ -44,20 +56,19 @@ pub fn multiclass_accuracy(
     n_classes: usize,
     weight: Option<&[f64]>,
 ) -> Option<f64> {
-    check(labels, probabilities, n_classes, weight);
-    if probabilities.iter().any(|p| p.is_nan()) {
-        return None;
-    }
-    mean_over(labels.len(), weight, |row| {
-        let row_probabilities = &probabilities[row * n_classes..][..n_classes];
+    let hit = |row: &[f64], truth: usize| {
+        if row.iter().any(|p| p.is_nan()) {
+            return f64::NAN;
+        }
         let mut best = 0;
         for class in 1..n_classes {
-            if row_probabilities[class] > row_probabilities[best] {
+            if row[class] > row[best] {
                 best = class;
             }
         }
-        f64::from(best == labels[row] as usize)
-    })
+        f64::from(best == truth)
+    };
+    mean_over_rows(labels, probabilities, n_classes, weight, hit)
 }
 
 /// Sum over classes of the squared distance between probability and indicator, in `[0, 2]`
@@ -69,18 +80,18 @@ pub fn multiclass_brier(
     n_classes: usize,
     weight: Option<&[f64]>,
 ) -> Option<f64> {
-    check(labels, probabilities, n_classes, weight);
-    mean_over(labels.len(), weight, |row| {
-        let indicator = |class: usize| f64::from(class == labels[row] as usize);
-        let distance = |class: usize| probabilities[row * n_classes + class] - indicator(class);
-        (0..n_classes).map(|class| distance(class).powi(2)).sum()
-    })
+    let distance = |row: &[f64], truth: usize| {
+        let of_class = |(class, p): (usize, &f64)| (p - f64::from(class == truth)).powi(2);
+        row.iter().enumerate().map(of_class).sum()
+    };
+    mean_over_rows(labels, probabilities, n_classes, weight, distance)
 }
 
 /// Mean over classes of the AUC of one class against the rest, each class counting the same, in
 /// `[0, 1]`.
 ///
-/// Classes without a row, or without a row of another class, are left out; `None` if none is left.
+/// Classes without a row, or without a row of another class, are left out; `None` if none is left,
+/// or if a row of positive weight has a probability that is NaN.
 #[must_use]
 pub fn macro_auc(
     labels: &[f64],
@@ -89,6 +100,11 @@ pub fn macro_auc(
     weight: Option<&[f64]>,
 ) -> Option<f64> {
     check(labels, probabilities, n_classes, weight);
+    let is_nan =
+        |(row, p): (usize, &[f64])| weight_of(weight, row) > 0.0 && p.iter().any(|p| p.is_nan());
+    if n_classes == 0 || probabilities.chunks(n_classes).enumerate().any(is_nan) {
+        return None;
+    }
     let of_class = |class: usize| {
         let is: Vec<f64> = labels.iter().map(|&l| f64::from(l as usize == class)).collect();
         let scores: Vec<f64> =

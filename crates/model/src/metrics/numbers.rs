@@ -28,10 +28,22 @@ pub fn mae(labels: &[f64], predictions: &[f64], weight: Option<&[f64]>) -> Optio
 /// `None` if all labels are equal.
 #[must_use]
 pub fn r2(labels: &[f64], predictions: &[f64], weight: Option<&[f64]>) -> Option<f64> {
+    same_length(labels, predictions, weight);
+    if is_constant(labels, weight) {
+        return None;
+    }
     let mean = weighted_mean(labels, weight)?;
     let variance = mean_over(labels.len(), weight, |row| (labels[row] - mean).powi(2))?;
     let error = rmse(labels, predictions, weight)?.powi(2);
     (variance > 0.0).then(|| 1.0 - error / variance)
+}
+
+/// Whether all rows with weight share one value. Asked of the values themselves, because a variance
+/// of equal values need not come out as 0.
+fn is_constant(values: &[f64], weight: Option<&[f64]>) -> bool {
+    let mut counted = (0..values.len()).filter(|&row| weight_of(weight, row) > 0.0);
+    let Some(first) = counted.next() else { return true };
+    counted.all(|row| values[row] == values[first])
 }
 
 /// Rows with weight, ordered by `key` ascending; `None` if a key is NaN.
@@ -62,6 +74,9 @@ fn mid_ranks(values: &[f64], weight: Option<&[f64]>) -> Option<Vec<f64>> {
 #[must_use]
 pub fn spearman(labels: &[f64], predictions: &[f64], weight: Option<&[f64]>) -> Option<f64> {
     same_length(labels, predictions, weight);
+    if is_constant(labels, weight) || is_constant(predictions, weight) {
+        return None;
+    }
     let (a, b) = (mid_ranks(labels, weight)?, mid_ranks(predictions, weight)?);
     let (mean_a, mean_b) = (weighted_mean(&a, weight)?, weighted_mean(&b, weight)?);
     let moment = |x: &[f64], mean_x: f64, y: &[f64], mean_y: f64| {
@@ -78,14 +93,16 @@ pub fn spearman(labels: &[f64], predictions: &[f64], weight: Option<&[f64]>) -> 
 /// The Lorenz curve runs over rows by descending prediction, a tie as one straight piece (so row
 /// order within it does not matter). Made for values such as lifetime value, where the order and
 /// the concentration in few users matter more than the error in money. `None` if a label is
-/// negative, all labels are equal, or their sum is 0.
+/// negative, all labels are equal (nearly, even), or their sum is 0.
 #[must_use]
 pub fn normalized_gini(labels: &[f64], predictions: &[f64], weight: Option<&[f64]>) -> Option<f64> {
     same_length(labels, predictions, weight);
-    if labels.iter().any(|&label| label < 0.0) {
+    let is_negative = |row: usize| labels[row] < 0.0 && weight_of(weight, row) > 0.0;
+    if is_constant(labels, weight) || (0..labels.len()).any(is_negative) {
         return None;
     }
     let perfect = gini(labels, labels, weight)?;
+    // Labels that differ in their last digits only have no order to find.
     (perfect > 1e-12).then_some(())?;
     Some(gini(labels, predictions, weight)? / perfect)
 }

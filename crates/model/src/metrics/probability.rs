@@ -1,7 +1,7 @@
 //! Metrics of probabilities: is 0.3 really three in ten?
 
 use super::ranking::ties;
-use super::{LOG_LOSS_FLOOR, mean_over, same_length};
+use super::{LOG_LOSS_FLOOR, mean_over, same_length, weighted_mean};
 
 /// Mean negative log likelihood in nats, not below 0; smaller is better.
 ///
@@ -12,6 +12,9 @@ pub fn log_loss(labels: &[f64], probabilities: &[f64], weight: Option<&[f64]>) -
     same_length(labels, probabilities, weight);
     mean_over(labels.len(), weight, |row| {
         let p = probabilities[row];
+        if labels[row].is_nan() {
+            return f64::NAN;
+        }
         let of_truth = if labels[row] > 0.5 { p } else { 1.0 - p };
         -of_truth.clamp(LOG_LOSS_FLOOR, 1.0).ln()
     })
@@ -20,7 +23,7 @@ pub fn log_loss(labels: &[f64], probabilities: &[f64], weight: Option<&[f64]>) -
 /// Log loss of always answering the base rate: the entropy of the labels. 0 for one class only.
 #[must_use]
 pub fn prior_log_loss(labels: &[f64], weight: Option<&[f64]>) -> Option<f64> {
-    let rate = mean_over(labels.len(), weight, |row| labels[row])?;
+    let rate = weighted_mean(labels, weight)?;
     let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
     Some(term(rate) + term(1.0 - rate))
 }
@@ -43,11 +46,12 @@ pub fn accuracy(
     threshold: f64,
 ) -> Option<f64> {
     same_length(labels, probabilities, weight);
-    if probabilities.iter().any(|p| p.is_nan()) {
-        return None;
-    }
     mean_over(labels.len(), weight, |row| {
-        f64::from((probabilities[row] >= threshold) == (labels[row] > 0.5))
+        let p = probabilities[row];
+        if p.is_nan() || labels[row].is_nan() {
+            return f64::NAN;
+        }
+        f64::from((p >= threshold) == (labels[row] > 0.5))
     })
 }
 
@@ -94,7 +98,8 @@ pub fn calibration_bins(
         positive += tie.positive;
         // A hair of slack: three thirds must close three bins whatever the rounding.
         let due = (bins.len() + 1) as f64 * total / n_bins as f64;
-        if left == 0 || before + mass >= due * (1.0 - 1e-12) {
+        let closes = bins.len() + 1 < n_bins && before + mass >= due * (1.0 - 1e-12);
+        if left == 0 || closes {
             bins.push(CalibrationBin {
                 lowest,
                 highest: tie.score,

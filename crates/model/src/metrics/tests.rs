@@ -280,6 +280,53 @@ fn values_that_do_not_exist() {
 }
 
 #[test]
+fn nothing_known_is_not_a_score() {
+    let (labels, p) = ([0.0, 1.0, f64::NAN], [0.2, 0.9, 0.5]);
+    assert_eq!(log_loss(&labels, &p, None), None);
+    assert_eq!(accuracy(&labels, &p, None, 0.5), None);
+    assert_eq!(brier(&labels, &p, None), None);
+    assert_eq!(macro_auc(&[0.0, 1.0], &[0.5, 0.5, f64::NAN, 0.6], 2, None), None);
+    assert_eq!(multiclass_accuracy(&[0.0, 1.0], &[0.5, 0.5, f64::NAN, 0.6], 2, None), None);
+    // Rows of weight 0 count for nothing, whatever they hold.
+    let weight = Some(&[1.0, 1.0, 0.0][..]);
+    assert_eq!(accuracy(&labels, &p, weight, 0.5), Some(1.0));
+    assert!(log_loss(&labels, &p, weight).is_some());
+    assert_eq!(accuracy(&[0.0, 1.0, 1.0], &[0.2, 0.9, f64::NAN], weight, 0.5), Some(1.0));
+    let three = [0.8, 0.2, 0.1, 0.9, f64::NAN, 0.5];
+    assert_eq!(multiclass_accuracy(&[0.0, 1.0, 1.0], &three, 2, weight), Some(1.0));
+    assert_eq!(macro_auc(&[0.0, 1.0, 1.0], &three, 2, weight), Some(1.0));
+    assert!(normalized_gini(&[1.0, 2.0, -1.0], &[1.0, 2.0, 3.0], weight).is_some());
+}
+
+#[test]
+fn equal_values_have_no_variance_whatever_the_rounding() {
+    // The mean of three times 0.1 is not 0.1.
+    for n in 1..40 {
+        let (equal, weight) = (vec![0.1; n], vec![0.1; n]);
+        let other: Vec<f64> = (0..n).map(|row| row as f64).collect();
+        for weight in [None, Some(weight.as_slice())] {
+            assert_eq!(r2(&equal, &other, weight), None);
+            assert_eq!(spearman(&equal, &other, weight), None);
+            assert_eq!(spearman(&other, &equal, weight), None);
+            assert_eq!(normalized_gini(&equal, &other, weight), None);
+        }
+    }
+}
+
+#[test]
+fn a_hair_of_weight_does_not_make_a_bin_too_many() {
+    let (labels, p) = ([0.0, 1.0, 1.0], [0.1, 0.5, 0.9]);
+    let bins = calibration_bins(&labels, &p, Some(&[1.0, 1.0, 1e-14]), 2).unwrap();
+    assert_eq!((bins.len(), bins[1].highest), (2, 0.9));
+}
+
+#[test]
+#[should_panic(expected = "one value a row")]
+fn lengths_that_differ_are_a_mistake() {
+    let _ = prior_log_loss(&[1.0], Some(&[1.0, 1.0]));
+}
+
+#[test]
 fn signed_zeros_are_one_tie() {
     assert_eq!(auc(&[0.0, 1.0], &[0.0, -0.0], None), Some(0.5));
     assert_eq!(auc(&[1.0, 0.0, 1.0], &[0.0, -0.0, 0.0], None), Some(0.5));

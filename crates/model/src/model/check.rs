@@ -35,7 +35,7 @@ pub enum ModelError {
         /// The links that fit.
         expected: &'static str,
     },
-    /// A base value that is not finite, or outputs whose sum may not be.
+    /// A base value that is not finite, or leaves whose sums or differences may not be.
     #[error("margins may not stay finite: {detail}")]
     NotFinite {
         /// Where.
@@ -102,7 +102,8 @@ fn check_link(target: &TargetKind, link: Link) -> Result<(), ModelError> {
     if fits { Ok(()) } else { Err(ModelError::LinkOfTarget { link, target, expected }) }
 }
 
-/// No sum of leaves may overflow, so that every row's margin is finite.
+/// No sum of leaves may overflow, so that every row's margin is finite, and no difference of two such
+/// sums, so that every contribution is.
 fn check_margins(ensemble: &Ensemble) -> Result<(), ModelError> {
     if let Some(output) = ensemble.base.iter().position(|base| !base.is_finite()) {
         let detail = format!("base {output} is {}", ensemble.base[output]);
@@ -112,7 +113,7 @@ fn check_margins(ensemble: &Ensemble) -> Result<(), ModelError> {
         |values: &[f64]| values.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     let bound = largest(&ensemble.base)
         + ensemble.trees.iter().map(|tree| largest(&tree.leaf_values)).sum::<f64>();
-    if bound.is_finite() {
+    if (2.0 * bound).is_finite() {
         return Ok(());
     }
     Err(ModelError::NotFinite { detail: "the largest leaves of all trees overflow".to_owned() })

@@ -275,6 +275,18 @@ fn a_forest_of_one_tree_a_class_averages_each_class_over_its_own_trees() {
     assert_eq!(scores.best(), 1);
 }
 
+#[test]
+fn the_largest_numbers_stay_finite() {
+    let mut parts = small();
+    parts.target = TargetKind::Regression;
+    parts.ensemble.link = Link::Exp;
+    parts.ensemble.base = vec![800.0];
+    parts.calibration = Calibration::Linear { slope: 3.0, intercept: 1.0 };
+    let model = Model::new(parts).unwrap();
+    let mut scratch = Scratch::default();
+    assert_eq!(model.score(&[0.0; 5], &mut scratch).outputs, [f64::MAX]);
+}
+
 type Break = fn(&mut ModelParts);
 
 #[test]
@@ -289,6 +301,9 @@ fn every_part_that_does_not_fit_is_named() {
         ("overflow", |parts| {
             parts.ensemble.base[0] = f64::MAX;
             parts.ensemble.trees[0].leaf_values[0] = f64::MAX;
+        }),
+        ("overflow", |parts| {
+            parts.ensemble.trees[0].leaf_values[..2].copy_from_slice(&[1e308, -1e308]);
         }),
         ("calibration linear: does not fit", |parts| {
             parts.calibration = Calibration::Linear { slope: 1.0, intercept: 0.0 };

@@ -90,6 +90,11 @@ fn profiles_of_other_bins_are_not_compared() {
     let spoiled = a.to_json().replacen("0.5", "1.5", 1);
     assert!(matches!(Profile::from_json(&spoiled), Err(ProfileError::Shares { .. })));
     assert!(matches!(Profile::from_json("{}"), Err(ProfileError::Json(_))));
+    let mut turned = a.clone();
+    turned.features[0].bins = Bins::Quantiles(vec![1.0, 1.0]);
+    turned.features[0].shares = vec![0.5, 0.25, 0.25];
+    let error = Profile::from_json(&turned.to_json()).unwrap_err().to_string();
+    assert!(error.contains("visits_7d") && error.contains("ascending"), "{error}");
 }
 
 #[test]
@@ -99,4 +104,5 @@ fn unseen_and_missing_have_their_own_places() {
     let plan = profile(&rows).features[2].clone();
     assert_eq!(plan.shares, [0.0, 0.0, 0.5, 0.25]);
     assert_eq!(plan.missing, 0.25);
+    assert_eq!(plan.bins.bin_of(1.5), Some(3));
 }

@@ -135,6 +135,36 @@ fn the_file_round_trips_and_its_faults_are_named() {
     assert!(fails(&text.replace("true", &"!".repeat(5000))).contains("at most 4096"));
 }
 
+/// Parsers walk nested conditions by recursion; the length of a condition must bound that.
+#[test]
+fn deeply_nested_conditions_are_refused_or_run() {
+    let n = MAX_CONDITION_BYTES;
+    let nested = |open: &str, inner: &str, close: &str, n: usize| {
+        format!("{}{inner}{}", open.repeat(n), close.repeat(n))
+    };
+    let conditions = [
+        nested("(", "true", ")", n / 2 - 4),
+        nested("!", "true", "", n - 4),
+        nested("[", "1", "]", n / 2 - 8) + " == []",
+        nested("true && ", "true", "", n / 8 - 2),
+        nested("-", "1", "", n - 8) + " < 2",
+        nested("size([", "1", "]) ", n / 9) + "< 2",
+        nested("{1:", "1", "}", n / 4 - 8) + " == {}",
+        format!("features{} == 1", ".a".repeat(n / 2 - 8)),
+        format!("true ? {}true", "true ? true : ".repeat(n / 14 - 2)),
+    ];
+    let small_stack = std::thread::Builder::new().stack_size(2 << 20);
+    let run = move || {
+        for when in conditions {
+            if let Ok(set) = set(&[&when]) {
+                let _ = set.check(&schema(), &[]);
+                let _ = Case::new([0.0; 5]).assign(&set);
+            }
+        }
+    };
+    small_stack.spawn(run).unwrap().join().unwrap();
+}
+
 #[test]
 fn a_set_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
