@@ -5,6 +5,7 @@
 
 mod calibration;
 mod codec;
+mod engines;
 mod ensemble;
 mod explain;
 mod golden;
@@ -21,6 +22,7 @@ pub use calibration::{
     choose_multiclass as choose_multiclass_calibration, fit_isotonic, fit_linear, fit_platt,
 };
 pub use codec::DecodeError;
+pub use engines::{Engine, EngineScratch, Instructions, Scorer};
 pub use ensemble::{Combine, Ensemble, Link};
 pub use explain::{Direction, Explanation, FeatureValue, Reason};
 pub use golden::{
