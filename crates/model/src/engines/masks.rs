@@ -83,7 +83,7 @@ impl MaskForest {
         let n_numbers = encoding.n_number_bytes();
         let has_sets = encoding.n_byte_columns() > n_numbers;
         let n_table = n_numbers.div_ceil(LANES) + usize::from(has_sets);
-        let n_table = n_table.max(1).next_power_of_two();
+        let n_table = n_table.max(1 + usize::from(has_sets)).next_power_of_two();
         if n_table > MAX_TABLE {
             return None;
         }

@@ -12,8 +12,12 @@ use forests::{N_COLUMNS, chain, ensemble, row, wide};
 
 const ENGINES: [Engine; 4] = [Engine::Walker, Engine::Walk, Engine::Masks, Engine::Select];
 
-fn bits(values: &[f64]) -> Vec<u64> {
-    values.iter().map(|value| value.to_bits()).collect()
+/// The first place of other bits, and both values.
+fn difference(found: &[f64], expected: &[f64]) -> Option<(usize, f64, f64)> {
+    assert_eq!(found.len(), expected.len());
+    let pairs = found.iter().zip(expected).enumerate();
+    let mut pairs = pairs.map(|(at, (&found, &expected))| (at, found, expected));
+    pairs.find(|(_, found, expected)| found.to_bits() != expected.to_bits())
 }
 
 /// Margins of the rows by the reference walk.
@@ -50,10 +54,10 @@ fn agree(ensemble: &Ensemble, n_columns: usize, rows: &[Vec<f64>]) -> Result<(),
         for (row, found) in rows.iter().zip(found.chunks_mut(n_outputs)) {
             scorer.margins(row, &mut scratch, found);
         }
-        prop_assert_eq!(bits(&found), bits(&expected), "{} row by row", name);
+        prop_assert_eq!(difference(&found, &expected), None, "{} row by row", name);
         found.fill(f64::NAN);
         scorer.margins_of_rows(&table, 0..rows.len(), &mut scratch, &mut found);
-        prop_assert_eq!(bits(&found), bits(&expected), "{} as a table", name);
+        prop_assert_eq!(difference(&found, &expected), None, "{} as a table", name);
     }
     Ok(())
 }
@@ -85,7 +89,7 @@ proptest! {
                 let mut found = vec![f64::NAN; n * n_outputs];
                 scorer.margins_of_rows(&table, start..start + n, &mut scratch, &mut found);
                 let expected = &expected[start * n_outputs..(start + n) * n_outputs];
-                prop_assert_eq!(bits(&found), bits(expected), "{} of {} rows", name, n);
+                prop_assert_eq!(difference(&found, expected), None, "{} of {} rows", name, n);
             }
         }
     }
