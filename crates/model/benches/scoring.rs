@@ -1,5 +1,5 @@
 //! placeholder
-#![allow(warnings)]
+#![allow(warnings, unsafe_code)]
 #[path = "scoring/forest.rs"]
 mod forest;
 use forest::*;
@@ -24,20 +24,19 @@ fn main() {
         let mut want = vec![0.0; 2048];
         let wt = best(3, || for r in 0..2048 { e.margins(&rows[r], &mut want[r..r + 1]); });
         println!("== {} x {} leaves, depth {:.1} max {}, walker {:.0} ns", shape.n_trees, shape.n_leaves, d, dm, wt / 2048.0 * 1e9);
+        let mut e2 = e.clone(); e2.trees.extend(e.trees.clone()); e2.tree_output.extend(e.tree_output.clone());
         for inst in Instructions::available() {
             for engine in [Engine::Masks, Engine::Walk, Engine::Select] {
-                if engine == Engine::Select && shape.n_leaves > 256 { continue }
                 if k == 4 && engine == Engine::Masks { continue }
-                let t = cpu();
-                let Some(s) = Scorer::compile_for(&e, N_COLUMNS, inst, engine) else { println!("{engine:?} {} no", inst.name()); continue };
-                let ct = cpu() - t;
+                let mut r = [[0.0; 2]; 2];
+                for (i, e) in [&e, &e2].into_iter().enumerate() {
+                let Some(s) = Scorer::compile_for(&e, N_COLUMNS, inst, engine) else { continue };
                 let mut scratch = EngineScratch::default();
                 let mut out = vec![0.0; n];
-                let t1 = best(15, || for r in 0..2048 { s.margins(&rows[r], &mut scratch, &mut out[r..r + 1]); });
-                let t2 = best(7, || s.margins_of_rows(&table, 0..n, &mut scratch, &mut out));
-                let mut buf = vec![0.0; 64];
-                let t3 = best(15, || for r in 0..16 { s.margins_of_rows(&table, r * 64..r * 64 + 64, &mut scratch, &mut buf) });
-                println!("{engine:?} {} compile {:.2} ms, one {:.1} ns, 64 {:.1} ns, 20k {:.1} ns", inst.name(), ct * 1e3, t1 / 2048.0 * 1e9, t3 / 1024.0 * 1e9, t2 / n as f64 * 1e9);
+                r[0][i] = best(15, || for r in 0..2048 { s.margins(&rows[r], &mut scratch, &mut out[r..r + 1]); }) / 2048.0 * 1e9;
+                r[1][i] = best(25, || s.margins_of_rows(&table, 0..4096, &mut scratch, &mut out[..4096])) / 4096.0 * 1e9;
+                }
+                println!("{engine:?} {}, one: all {:.0} quantise {:.0} trees {:.0}; table: all {:.0} quantise {:.0} trees {:.0}", inst.name(), r[0][0], 2.0 * r[0][0] - r[0][1], r[0][1] - r[0][0], r[1][0], 2.0 * r[1][0] - r[1][1], r[1][1] - r[1][0]);
             }
         }
     }

@@ -3,6 +3,8 @@
 //! An engine is a [`Task`], generic over its [`Kernel`]; [`Instructions::run`] compiles it once a level
 //! and picks the level at run time. What a task calls must be inlined to be compiled for the level.
 
+#![allow(unsafe_code, reason = "operands of a choice are behind pointers, of either stride")]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -27,13 +29,41 @@ impl Lanes {
     pub(super) const ZERO: Self = Self([0; LANES]);
 }
 
+/// One vector for all rows (stride 0), or one for each 64 rows (stride 1).
+#[derive(Clone, Copy)]
+pub(super) struct Operand {
+    pub(super) first: *const Lanes,
+    pub(super) stride: usize,
+}
+
+impl Operand {
+    /// The vector of the rows `64 v ..`.
+    ///
+    /// # Safety
+    /// There is such a vector.
+    #[inline(always)]
+    unsafe fn vector(&self, v: usize) -> *const Lanes {
+        // SAFETY: as the caller promises.
+        unsafe { self.first.add(v * self.stride) }
+    }
+}
+
 /// Vector operations; what each returns is the same at every level.
 pub(super) trait Kernel: Copy {
     /// Number of `sorted` values below `value`; 0 for NaN.
     fn count_below(self, sorted: &[f64; 16], value: f64) -> usize;
 
-    /// For each lane `right` where `codes > threshold`, else `left`.
-    fn select(self, codes: &Lanes, threshold: i8, left: &Lanes, right: &Lanes) -> Lanes;
+    /// For each lane of `V` vectors the right operand where `codes > threshold`, else the left one.
+    ///
+    /// # Safety
+    /// `V` vectors can be read from each operand, and written to `out`.
+    unsafe fn select<const V: usize>(
+        self,
+        codes: &[Lanes; V],
+        threshold: i8,
+        operands: [Operand; 2],
+        out: *mut Lanes,
+    );
 
     /// Adds `values[index]` to the sum of each lane, the indices being bytes below `n_leaves`.
     fn add_values(self, values: &[f64; 256], n_leaves: usize, index: &[Lanes], sums: &mut [[f64; LANES]]);

@@ -35,8 +35,8 @@ const GROUP: usize = 32;
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub(super) struct Piece {
-    /// Column of each node in the table.
-    pub(super) columns: [u8; MAX_EXITS],
+    /// Column of each node in the table, as the bits of a `u8`.
+    pub(super) columns: [i8; MAX_EXITS],
     /// Right iff the code is greater.
     pub(super) thresholds: [i8; MAX_EXITS],
     /// Nodes on the path to each exit, as bits.
@@ -200,7 +200,7 @@ impl<K: Kernel> Row<'_, K> {
             }
             self.answers[piece.window as usize..].first_chunk().unwrap_or(&Lanes::ZERO.0)
         };
-        let windows = pieces.map(window);
+        let windows = [window(pieces[0]), window(pieces[1])];
         let [a, b] = self.kernel.exits::<N, WINDOW>(table, windows, pieces);
         [pieces[0].exits[a as usize % MAX_EXITS], pieces[1].exits[b as usize % MAX_EXITS]]
     }

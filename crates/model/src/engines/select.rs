@@ -5,8 +5,10 @@
 //! Nothing depends on the data, so nothing is mispredicted, and the cost is the number of nodes, not
 //! the depth. The root's choice is the leaf of each row.
 
+#![allow(unsafe_code, reason = "places that the compiled steps keep within the work")]
+
 use super::encoding::{ByteColumn, Question};
-use super::kernels::{Kernel, LANES, Lanes};
+use super::kernels::{self, Kernel, LANES, Lanes};
 use crate::{Child, Tree};
 
 /// Leaves that a byte can tell apart.
@@ -15,6 +17,8 @@ pub(super) const MAX_LEAVES: usize = 256;
 const MAX_WAITING: usize = 9;
 /// Vectors of a choice, at most.
 const MAX_VECTORS: usize = 4;
+/// Vectors of the work: leaf indices, then waiting choices.
+const WORK: usize = MAX_LEAVES + MAX_WAITING * MAX_VECTORS;
 
 /// What a node chooses from.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +58,7 @@ impl Work {
     pub(super) fn fit(&mut self) {
         if self.0.is_empty() {
             self.0.extend((0..=u8::MAX).map(|leaf| Lanes([leaf as i8; LANES])));
-            self.0.resize(MAX_LEAVES + MAX_WAITING * MAX_VECTORS, Lanes::ZERO);
+            self.0.resize(WORK, Lanes::ZERO);
         }
     }
 }
@@ -143,21 +147,22 @@ impl SelectForest {
         if steps.is_empty() {
             return [Lanes::ZERO; V];
         }
-        let lanes = &mut work.0[..];
-        for step in steps {
+        assert!(V <= MAX_VECTORS && work.0.len() == WORK, "work must fit");
+        let lanes = work.0.as_mut_ptr();
+        let operand = |of: Operand| kernels::Operand {
+            // SAFETY: `Operand::of` makes no place beyond the work.
+            first: unsafe { lanes.add(usize::from(of.place)) },
+            stride: usize::from(of.stride),
+        };
+        for &step in steps {
             let codes = &bytes[usize::from(step.column)];
-            let (left, right) = (usize::from(step.left.place), usize::from(step.right.place));
-            let (left_stride, right_stride) = (usize::from(step.left.stride), usize::from(step.right.stride));
-            let out = MAX_LEAVES + usize::from(step.out) * MAX_VECTORS;
-            for v in 0..V {
-                lanes[out + v] = kernel.select(
-                    &codes[v],
-                    step.threshold,
-                    &lanes[left + v * left_stride],
-                    &lanes[right + v * right_stride],
-                );
-            }
+            let operands = [operand(step.left), operand(step.right)];
+            // SAFETY: a choice waits below `MAX_WAITING`.
+            let out = unsafe { lanes.add(MAX_LEAVES + usize::from(step.out) * MAX_VECTORS) };
+            // SAFETY: a leaf is one vector with stride 0, a choice is `MAX_VECTORS` of them.
+            unsafe { kernel.select(codes, step.threshold, operands, out) };
         }
+        let lanes = &work.0;
         let mut index = [Lanes::ZERO; V];
         index.copy_from_slice(&lanes[MAX_LEAVES..MAX_LEAVES + V]);
         index

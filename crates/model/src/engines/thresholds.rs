@@ -1,6 +1,6 @@
 //! The sorted thresholds of one feature, searched as a tree of 16 by 16.
 
-use super::kernels::Kernel;
+use super::kernels::{Kernel, LANES};
 
 /// Thresholds of a chunk: one less than a byte has values, so that a rank fits into a byte.
 pub(super) const CHUNK: usize = 255;
@@ -68,12 +68,13 @@ impl Thresholds {
     pub(super) fn ranks_of_one_chunk<K: Kernel>(
         &self,
         kernel: K,
-        values: &[f64],
-        ranks: &mut [u8],
-    ) {
+        values: &[f64; LANES],
+    ) -> [u8; LANES] {
         let chunk = &self.chunks[0];
-        for (&value, rank) in values.iter().zip(ranks) {
+        let mut ranks = [0; LANES];
+        for (rank, &value) in ranks.iter_mut().zip(values) {
             *rank = chunk.rank(kernel, value);
         }
+        ranks
     }
 }

@@ -87,7 +87,10 @@ impl WalkForest {
             let mut at = [self.roots[0]; WALKS];
             at[..roots.len()].copy_from_slice(roots);
             self.walk(&mut at, [ranks; WALKS]);
-            let places = at.map(|at| self.places[at as usize]);
+            let mut places = [0; WALKS];
+            for (place, at) in places.iter_mut().zip(at) {
+                *place = self.places[at as usize];
+            }
             leaves.add_places(group * WALKS, &places[..roots.len()], sums);
         }
     }

@@ -36,6 +36,15 @@ fn kinds_of(value: f64) -> u8 {
     u8::from(value.is_nan()) * MISSING | u8::from(value.abs() <= LIGHTGBM_ZERO) * TINY
 }
 
+#[inline(always)]
+fn values_kinds(values: &[f64; LANES]) -> [u8; LANES] {
+    let mut kinds = [0; LANES];
+    for (kinds, &value) in kinds.iter_mut().zip(values) {
+        *kinds = kinds_of(value);
+    }
+    kinds
+}
+
 impl Variant {
     fn new(
         rule: MissingRule,
@@ -127,20 +136,23 @@ impl Number {
         if self.n_chunks() > 1 {
             return self.block_bytes_of_chunks(kernel, values, bytes);
         }
-        let mut ranks = [[0u8; LANES]; V];
-        let mut kinds = [[0u8; LANES]; V];
-        self.thresholds.ranks_of_one_chunk(kernel, values, ranks.as_flattened_mut());
-        for (&value, kinds) in values.iter().zip(kinds.as_flattened_mut()) {
-            *kinds = kinds_of(value);
-        }
-        for variant in &self.variants {
-            let substitute = variant.substitute.1;
-            let column = &mut bytes[variant.first_byte_column];
-            for ((ranks, kinds), codes) in ranks.iter().zip(&kinds).zip(column) {
-                for ((&rank, &kinds), code) in ranks.iter().zip(kinds).zip(&mut codes.0) {
-                    let chosen = if kinds & variant.kinds == 0 { rank } else { substitute };
+        let mut padded = [0.0; LANES];
+        for (v, values) in values.chunks(LANES).enumerate() {
+            let values = values.first_chunk().unwrap_or_else(|| {
+                padded[..values.len()].copy_from_slice(values);
+                &padded
+            });
+            let ranks = self.thresholds.ranks_of_one_chunk(kernel, values);
+            let kinds = values_kinds(values);
+            for &Variant { kinds: own, substitute: (_, substitute), first_byte_column, .. } in
+                &self.variants
+            {
+                let mut codes = Lanes::ZERO;
+                for ((code, &rank), &kinds) in codes.0.iter_mut().zip(&ranks).zip(&kinds) {
+                    let chosen = if kinds & own == 0 { rank } else { substitute };
                     *code = (chosen ^ LOWEST) as i8;
                 }
+                bytes[first_byte_column][v] = codes;
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Lanes, Task};
+use super::{Kernel, LANES, Lanes, Operand, Task};
 use crate::engines::masks::Piece;
 
 /// Made only by [`run`], which only [`super::Instructions`] calls, after detection.
@@ -29,9 +29,16 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    fn select(self, codes: &Lanes, threshold: i8, left: &Lanes, right: &Lanes) -> Lanes {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { select(codes, threshold, left, right) }
+    unsafe fn select<const V: usize>(
+        self,
+        codes: &[Lanes; V],
+        threshold: i8,
+        [left, right]: [Operand; 2],
+        out: *mut Lanes,
+    ) {
+        // SAFETY: a value of this type exists only where the features were detected; the rest is the
+        // caller's promise.
+        unsafe { select(codes, threshold, [left, right], out) }
     }
 
     #[inline(always)]
@@ -110,19 +117,32 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn select(codes: &Lanes, threshold: i8, left: &Lanes, right: &Lanes) -> Lanes {
+unsafe fn select<const V: usize>(
+    codes: &[Lanes; V],
+    threshold: i8,
+    [left, right]: [Operand; 2],
+    out: *mut Lanes,
+) {
     let threshold = _mm256_set1_epi8(threshold);
-    let mut out = Lanes::ZERO;
-    let (codes, _) = codes.0.as_chunks::<32>();
-    let (left, _) = left.0.as_chunks::<32>();
-    let (right, _) = right.0.as_chunks::<32>();
-    let (halves, _) = out.0.as_chunks_mut::<32>();
-    for half in 0..2 {
-        let right_lanes = _mm256_cmpgt_epi8(load(&codes[half]), threshold);
-        let chosen = _mm256_blendv_epi8(load(&left[half]), load(&right[half]), right_lanes);
-        store(&mut halves[half], chosen);
+    for (v, codes) in codes.iter().enumerate() {
+        // SAFETY: the caller promises `V` vectors.
+        let left = unsafe { &*left.vector(v) };
+        // SAFETY: the caller promises `V` vectors.
+        let right = unsafe { &*right.vector(v) };
+        let (left, right) = (left.0.as_chunks::<32>().0, right.0.as_chunks::<32>().0);
+        let codes = codes.0.as_chunks::<32>().0;
+        let choose = |half: usize| {
+            let goes_right = _mm256_cmpgt_epi8(load(&codes[half]), threshold);
+            _mm256_blendv_epi8(load(&left[half]), load(&right[half]), goes_right)
+        };
+        let (low, high) = (choose(0), choose(1));
+        // SAFETY: the caller promises `V` vectors.
+        let out = unsafe { out.add(v).cast::<__m256i>() };
+        // SAFETY: the first half of a vector.
+        unsafe { _mm256_store_si256(out, low) };
+        // SAFETY: the second half of a vector.
+        unsafe { _mm256_store_si256(out.add(1), high) };
     }
-    out
 }
 
 #[inline]
@@ -132,9 +152,8 @@ fn add_values(values: &[f64; 256], index: &[Lanes], sums: &mut [[f64; LANES]]) {
         let (fours, _) = index.0.as_chunks::<4>();
         let (sums, _) = sums.as_chunks_mut::<4>();
         for (four, sum) in fours.iter().zip(sums) {
-            let at = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(i32::from_le_bytes(
-                four.map(|byte| byte as u8),
-            )));
+            // SAFETY: the reference covers the 4 bytes that are read.
+            let at = _mm256_cvtepu8_epi64(unsafe { _mm_loadu_si32(four.as_ptr().cast()) });
             // SAFETY: an index is a byte, and there is a value for every byte.
             let found = unsafe { _mm256_i64gather_pd::<8>(values.as_ptr(), at) };
             let after = _mm256_add_pd(load_f64(sum), found);
@@ -151,10 +170,11 @@ fn exit<const N: usize, const WINDOW: bool>(
     window: &[i8; LANES],
     piece: &Piece,
 ) -> u32 {
-    let columns = load(&piece.columns.map(|column| column as i8));
-    let vectors: [&[i8; LANES]; N] = std::array::from_fn(|vector| {
-        if WINDOW && vector == N - 1 { window } else { &table[vector].0 }
-    });
+    let columns = load(&piece.columns);
+    let mut vectors = [window; N];
+    for vector in 0..N - usize::from(WINDOW) {
+        vectors[vector] = &table[vector].0;
+    }
     let codes = look_up(vectors, columns);
     let right = _mm256_cmpgt_epi8(codes, load(&piece.thresholds));
     let right = _mm256_set1_epi32(_mm256_movemask_epi8(right));
@@ -174,9 +194,12 @@ fn look_up_lanes<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
     let mut out = Lanes::ZERO;
     let (index, _) = index.0.as_chunks::<32>();
     let (halves, _) = out.0.as_chunks_mut::<32>();
+    let mut vectors = [&table[0].0; N];
+    for (vector, lanes) in vectors.iter_mut().zip(table) {
+        *vector = &lanes.0;
+    }
     for (index, half) in index.iter().zip(halves) {
-        let vectors: [&[i8; LANES]; N] = std::array::from_fn(|vector| &table[vector].0);
-        let found = look_up(vectors, load(index));
+            let found = look_up(vectors, load(index));
         store(half, found);
     }
     out

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Lanes, Task};
+use super::{Kernel, LANES, Lanes, Operand, Task};
 use crate::engines::masks::Piece;
 
 /// Made only by [`run`], which only [`super::Instructions`] calls, after detection.
@@ -29,9 +29,16 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn select(self, codes: &Lanes, threshold: i8, left: &Lanes, right: &Lanes) -> Lanes {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { select(codes, threshold, left, right) }
+    unsafe fn select<const V: usize>(
+        self,
+        codes: &[Lanes; V],
+        threshold: i8,
+        [left, right]: [Operand; 2],
+        out: *mut Lanes,
+    ) {
+        // SAFETY: a value of this type exists only where the features were detected; the rest is the
+        // caller's promise.
+        unsafe { select(codes, threshold, [left, right], out) }
     }
 
     #[inline(always)]
@@ -111,12 +118,23 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn select(codes: &Lanes, threshold: i8, left: &Lanes, right: &Lanes) -> Lanes {
-    let right_lanes = _mm512_cmpgt_epi8_mask(load(&codes.0), _mm512_set1_epi8(threshold));
-    let chosen = _mm512_mask_blend_epi8(right_lanes, load(&left.0), load(&right.0));
-    let mut out = Lanes::ZERO;
-    store(&mut out, chosen);
-    out
+unsafe fn select<const V: usize>(
+    codes: &[Lanes; V],
+    threshold: i8,
+    [left, right]: [Operand; 2],
+    out: *mut Lanes,
+) {
+    let threshold = _mm512_set1_epi8(threshold);
+    for (v, codes) in codes.iter().enumerate() {
+        let goes_right = _mm512_cmpgt_epi8_mask(load(&codes.0), threshold);
+        // SAFETY: the caller promises `V` vectors.
+        let left = unsafe { &*left.vector(v) };
+        // SAFETY: the caller promises `V` vectors.
+        let right = unsafe { &*right.vector(v) };
+        let chosen = _mm512_mask_blend_epi8(goes_right, load(&left.0), load(&right.0));
+        // SAFETY: the caller promises `V` vectors.
+        unsafe { _mm512_store_si512(out.add(v).cast(), chosen) };
+    }
 }
 
 /// Up to 64 leaves live in registers and are looked up by permutation; more are gathered.
@@ -172,7 +190,8 @@ fn for_each_eight(
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn widen(eight: &[i8; 8]) -> __m512i {
-    _mm512_cvtepu8_epi64(_mm_cvtsi64_si128(i64::from_le_bytes(eight.map(|byte| byte as u8))))
+    // SAFETY: the reference covers the 8 bytes that are read.
+    _mm512_cvtepu8_epi64(unsafe { _mm_loadl_epi64(eight.as_ptr().cast()) })
 }
 
 #[inline]
@@ -183,8 +202,7 @@ fn exits<const N: usize, const WINDOW: bool>(
     pieces: [&Piece; 2],
 ) -> [u32; 2] {
     let columns = join(&pieces[0].columns, &pieces[1].columns);
-    let thresholds = pieces.map(|piece| piece.thresholds.map(|code| code as u8));
-    let thresholds = join(&thresholds[0], &thresholds[1]);
+    let thresholds = join(&pieces[0].thresholds, &pieces[1].thresholds);
     let codes = if WINDOW {
         let last = |window: &[i8; LANES]| load(window);
         let (first, second) = (last(windows[0]), last(windows[1]));
@@ -215,7 +233,7 @@ fn exits<const N: usize, const WINDOW: bool>(
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn join(a: &[u8; 32], b: &[u8; 32]) -> __m512i {
+fn join(a: &[i8; 32], b: &[i8; 32]) -> __m512i {
     // SAFETY: the reference covers the 32 bytes that are read.
     let a = unsafe { _mm256_loadu_si256(a.as_ptr().cast()) };
     // SAFETY: the reference covers the 32 bytes that are read.

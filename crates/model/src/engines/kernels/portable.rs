@@ -1,6 +1,8 @@
 //! Plain loops, written so that compilers turn them into whatever vectors the target always has.
 
-use super::{Kernel, LANES, Lanes};
+#![allow(unsafe_code, reason = "operands of a choice are behind pointers")]
+
+use super::{Kernel, LANES, Lanes, Operand};
 use crate::engines::masks::Piece;
 
 #[derive(Clone, Copy)]
@@ -13,13 +15,25 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    fn select(self, codes: &Lanes, threshold: i8, left: &Lanes, right: &Lanes) -> Lanes {
-        let mut out = *left;
-        for ((out, &code), &right) in out.0.iter_mut().zip(&codes.0).zip(&right.0) {
-            let right_lane = -i8::from(code > threshold);
-            *out ^= (*out ^ right) & right_lane;
+    unsafe fn select<const V: usize>(
+        self,
+        codes: &[Lanes; V],
+        threshold: i8,
+        [left, right]: [Operand; 2],
+        out: *mut Lanes,
+    ) {
+        for (v, codes) in codes.iter().enumerate() {
+            // SAFETY: the caller promises `V` vectors.
+            let mut chosen = unsafe { *left.vector(v) };
+            // SAFETY: the caller promises `V` vectors.
+            let right = unsafe { *right.vector(v) };
+            for ((chosen, &code), &right) in chosen.0.iter_mut().zip(&codes.0).zip(&right.0) {
+                let goes_right = -i8::from(code > threshold);
+                *chosen ^= (*chosen ^ right) & goes_right;
+            }
+            // SAFETY: the caller promises `V` vectors.
+            unsafe { *out.add(v) = chosen };
         }
-        out
     }
 
     #[inline(always)]
@@ -39,7 +53,12 @@ impl Kernel for Portable {
 
     #[inline(always)]
     fn look_up<const N: usize>(self, table: &[Lanes; N], index: &Lanes) -> Lanes {
-        Lanes(index.0.map(|at| table[usize::from(at as u8) / LANES % N].0[at as u8 as usize % LANES]))
+        let mut out = Lanes::ZERO;
+        for (out, &at) in out.0.iter_mut().zip(&index.0) {
+            let at = usize::from(at as u8);
+            *out = table[at / LANES % N].0[at % LANES];
+        }
+        out
     }
 
     #[inline(always)]
@@ -53,7 +72,8 @@ impl Kernel for Portable {
             let mut right = 0u32;
             let nodes = piece.columns.iter().zip(&piece.thresholds).enumerate();
             for (node, (&column, &threshold)) in nodes {
-                let (vector, lane) = (usize::from(column) / LANES, usize::from(column) % LANES);
+                let column = usize::from(column as u8);
+                let (vector, lane) = (column / LANES, column % LANES);
                 let is_own = WINDOW && vector == N - 1;
                 let code = if is_own { window[lane] } else { table[vector].0[lane] };
                 right |= u32::from(code > threshold) << node;

@@ -99,10 +99,10 @@ impl<'a> Cutter<'a> {
             let question = questions[node as usize];
             piece.thresholds[n_nodes] = question.byte;
             piece.columns[n_nodes] = if usize::from(question.byte_column) < self.n_numbers {
-                question.byte_column as u8
+                question.byte_column as u8 as i8
             } else {
                 self.set_nodes.push(question.byte_column);
-                (self.first_window_column + self.set_nodes.len() - 1 - window) as u8
+                (self.first_window_column + self.set_nodes.len() - 1 - window) as u8 as i8
             };
             let bit = 1 << n_nodes;
             let node = &tree.nodes[node as usize];
