@@ -1,10 +1,12 @@
 //! One row: all questions of a tree at once, then the leaf whose path agrees with all answers.
 //!
-//! A tree of at most 31 nodes is one piece. The answers of its nodes are one mask; each leaf knows the
-//! nodes on its path and the answers that it wants of them, and one comparison of 32 lanes finds the
-//! only leaf that is content. It needs no walk, does not depend on the depth or balance of the tree,
-//! and has no branch that depends on the row. A larger tree is cut into pieces, the most visited nodes
-//! first, and an exit of a piece may lead to another piece.
+//! A tree of at most 31 nodes is one piece. The answers of its nodes are one mask, a bit for each node
+//! at which the row goes right. Each leaf knows the nodes that have it on their left: if one of them was
+//! answered with right, the row is not in this leaf, and of the leaves for which none was, the first
+//! from the left is the row's (the bit vectors of QuickScorer, Lucchese and others 2015, transposed:
+//! leaves are lanes and nodes are bits, so that one test of 32 lanes does it all). It needs no walk, does
+//! not depend on the depth or balance of the tree, and has no branch that depends on the row. A larger
+//! tree is cut into pieces, the most visited nodes first, and an exit of a piece may lead to another.
 //!
 //! Codes of numbers are looked up in one table for all pieces. Sets of categories are seldom shared and
 //! would outgrow it: the answers of all set nodes stand behind each other in the order of the pieces,
@@ -39,37 +41,43 @@ pub(super) struct Piece {
     pub(super) columns: [i8; MAX_EXITS],
     /// Right iff the code is greater.
     pub(super) thresholds: [i8; MAX_EXITS],
-    /// Nodes on the path to each exit, as bits.
-    pub(super) path: [u32; MAX_EXITS],
-    /// Those of them at which the path goes right; no answer is like it where there is no exit.
-    pub(super) want: [u32; MAX_EXITS],
-    /// A piece, or a place of a value.
-    exits: [u32; MAX_EXITS],
-    /// Where its window on the answers of set nodes begins.
-    window: u32,
+    /// Nodes that have the exit on their left, as bits; exits from left to right.
+    pub(super) left_of: [u32; MAX_EXITS],
 }
 
-impl Piece {
-    const EMPTY: Self = Self {
-        columns: [0; MAX_EXITS],
-        thresholds: [i8::MAX; MAX_EXITS],
-        path: [0; MAX_EXITS],
-        want: [u32::MAX; MAX_EXITS],
-        exits: [0; MAX_EXITS],
-        window: 0,
-    };
+/// Where the exits of a piece lead.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
+struct Exits {
+    /// A piece, or a place of a value.
+    to: [u32; MAX_EXITS],
 }
 
 /// All trees in pieces; piece `t` is the top of tree `t`.
 #[derive(Debug, Clone)]
 pub(super) struct MaskForest {
     pieces: Vec<Piece>,
+    exits: Vec<Exits>,
+    /// Where each piece's window on the answers of set nodes begins.
+    windows: Vec<u32>,
     n_trees: usize,
     /// Vectors of the table: 1, 2 or 4.
     n_table: usize,
     sets: SetAnswers,
     /// Pieces that a row visits, on average over the training rows.
     visits: f64,
+}
+
+impl Piece {
+    const EMPTY: Self = Self {
+        columns: [0; MAX_EXITS],
+        thresholds: [i8::MAX; MAX_EXITS],
+        left_of: [u32::MAX; MAX_EXITS],
+    };
+}
+
+impl Exits {
+    const EMPTY: Self = Self { to: [0; MAX_EXITS] };
 }
 
 impl MaskForest {
@@ -96,7 +104,8 @@ impl MaskForest {
             cutter.cut(index, tree, questions);
         }
         let sets = SetAnswers::new(&cutter.set_nodes, encoding)?;
-        Some(Self { pieces: cutter.pieces, n_trees, n_table, sets, visits: cutter.visits })
+        let Cutter { pieces, exits, windows, visits, .. } = cutter;
+        Some(Self { pieces, exits, windows, n_trees, n_table, sets, visits })
     }
 
     /// Pieces that a row visits, on average over the training rows.
@@ -118,48 +127,54 @@ impl MaskForest {
         let mut table = [Lanes::ZERO; MAX_TABLE];
         encoding.row_number_bytes(kernel, row, &mut table);
         self.sets.answer(encoding, row, answers);
-        let row = Row { kernel, leaves, answers };
+        let row = Row { kernel, forest: self, leaves, answers };
         let has_sets = self.sets.n_nodes() > 0;
         match (self.n_table, has_sets) {
-            (1, _) => self.add::<K, 1, false>(&row, table.first_chunk(), sums),
-            (2, false) => self.add::<K, 2, false>(&row, table.first_chunk(), sums),
-            (2, true) => self.add::<K, 2, true>(&row, table.first_chunk(), sums),
-            (_, false) => self.add::<K, 4, false>(&row, table.first_chunk(), sums),
-            (_, true) => self.add::<K, 4, true>(&row, table.first_chunk(), sums),
+            (1, _) => row.add::<1, false>(table.first_chunk(), sums),
+            (2, false) => row.add::<2, false>(table.first_chunk(), sums),
+            (2, true) => row.add::<2, true>(table.first_chunk(), sums),
+            (_, false) => row.add::<4, false>(table.first_chunk(), sums),
+            (_, true) => row.add::<4, true>(table.first_chunk(), sums),
         }
     }
+}
 
+/// A row on its way through the trees.
+struct Row<'a, K> {
+    kernel: K,
+    forest: &'a MaskForest,
+    leaves: &'a Leaves,
+    answers: &'a [i8],
+}
+
+impl<K: Kernel> Row<'_, K> {
     #[inline(always)]
-    fn add<K: Kernel, const N: usize, const WINDOW: bool>(
+    fn add<const N: usize, const WINDOW: bool>(
         &self,
-        row: &Row<'_, K>,
         table: Option<&[Lanes; N]>,
         sums: &mut [f64],
     ) {
         let Some(table) = table else { return };
-        let has_links = self.pieces.len() > self.n_trees;
+        let n_trees = self.forest.n_trees;
+        let has_links = self.forest.pieces.len() > n_trees;
         let mut exits = [0; GROUP];
-        for (group, tops) in self.pieces[..self.n_trees].chunks(GROUP).enumerate() {
-            for (pair, exits) in tops.chunks(2).zip(exits.chunks_exact_mut(2)) {
-                let found = row.exits::<N, WINDOW>(table, [&pair[0], &pair[pair.len() - 1]]);
-                exits.copy_from_slice(&found);
+        for first in (0..n_trees).step_by(GROUP) {
+            let exits = &mut exits[..GROUP.min(n_trees - first)];
+            for (pair, exits) in exits.chunks_mut(2).enumerate() {
+                let tops = [first + 2 * pair, first + 2 * pair + exits.len() - 1];
+                let found = self.exits::<N, WINDOW>(table, tops);
+                exits.copy_from_slice(&found[..exits.len()]);
             }
-            let exits = &mut exits[..tops.len()];
             if has_links {
-                self.follow::<K, N, WINDOW>(row, table, exits);
+                self.follow::<N, WINDOW>(table, exits);
             }
-            row.leaves.add_places(group * GROUP, exits, sums);
+            self.leaves.add_places(first, exits, sums);
         }
     }
 
     /// Goes on from exits that lead to pieces until all are places.
     #[inline(always)]
-    fn follow<K: Kernel, const N: usize, const WINDOW: bool>(
-        &self,
-        row: &Row<'_, K>,
-        table: &[Lanes; N],
-        exits: &mut [u32],
-    ) {
+    fn follow<const N: usize, const WINDOW: bool>(&self, table: &[Lanes; N], exits: &mut [u32]) {
         let mut open = [0usize; GROUP + 1];
         loop {
             let mut n_open = 0;
@@ -172,36 +187,29 @@ impl MaskForest {
             }
             for pair in open[..n_open].chunks(2) {
                 let (i, j) = (pair[0], pair[pair.len() - 1]);
-                let piece = |exit: u32| &self.pieces[(exit & !TO_PIECE) as usize];
-                let found = row.exits::<N, WINDOW>(table, [piece(exits[i]), piece(exits[j])]);
+                let piece = |exit: u32| (exit & !TO_PIECE) as usize;
+                let found = self.exits::<N, WINDOW>(table, [piece(exits[i]), piece(exits[j])]);
                 [exits[i], exits[j]] = found;
             }
         }
     }
-}
 
-/// What all pieces share while a row is scored.
-struct Row<'a, K> {
-    kernel: K,
-    leaves: &'a Leaves,
-    answers: &'a [i8],
-}
-
-impl<K: Kernel> Row<'_, K> {
+    /// Where two pieces lead.
     #[inline(always)]
     fn exits<const N: usize, const WINDOW: bool>(
         &self,
         table: &[Lanes; N],
-        pieces: [&Piece; 2],
+        [a, b]: [usize; 2],
     ) -> [u32; 2] {
-        let window = |piece: &Piece| {
+        let MaskForest { pieces, exits, windows, .. } = self.forest;
+        let window = |piece: usize| {
             if !WINDOW {
                 return &Lanes::ZERO.0;
             }
-            self.answers[piece.window as usize..].first_chunk().unwrap_or(&Lanes::ZERO.0)
+            self.answers[windows[piece] as usize..].first_chunk().unwrap_or(&Lanes::ZERO.0)
         };
-        let windows = [window(pieces[0]), window(pieces[1])];
-        let [a, b] = self.kernel.exits::<N, WINDOW>(table, windows, pieces);
-        [pieces[0].exits[a as usize % MAX_EXITS], pieces[1].exits[b as usize % MAX_EXITS]]
+        let both = [&pieces[a], &pieces[b]];
+        let [at_a, at_b] = self.kernel.exits::<N, WINDOW>(table, [window(a), window(b)], both);
+        [exits[a].to[at_a as usize % MAX_EXITS], exits[b].to[at_b as usize % MAX_EXITS]]
     }
 }

@@ -178,11 +178,10 @@ fn exit<const N: usize, const WINDOW: bool>(
     let codes = look_up(vectors, columns);
     let right = _mm256_cmpgt_epi8(codes, load(&piece.thresholds));
     let right = _mm256_set1_epi32(_mm256_movemask_epi8(right));
-    let (path, _) = piece.path.as_chunks::<8>();
-    let (want, _) = piece.want.as_chunks::<8>();
+    let (left_of, _) = piece.left_of.as_chunks::<8>();
     let taken = |quarter: usize| {
-        let asked = _mm256_and_si256(right, load_u32(&path[quarter]));
-        let taken = _mm256_cmpeq_epi32(asked, load_u32(&want[quarter]));
+        let left = _mm256_and_si256(right, load_u32(&left_of[quarter]));
+        let taken = _mm256_cmpeq_epi32(left, _mm256_setzero_si256());
         _mm256_movemask_ps(_mm256_castsi256_ps(taken)) as u32
     };
     (taken(0) | taken(1) << 8 | taken(2) << 16 | taken(3) << 24).trailing_zeros()

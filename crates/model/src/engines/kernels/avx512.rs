@@ -245,13 +245,10 @@ fn join(a: &[i8; 32], b: &[i8; 32]) -> __m512i {
 #[target_feature(enable = "avx512f,bmi1")]
 fn exit(right: u32, piece: &Piece) -> u32 {
     let right = _mm512_set1_epi32(right as i32);
-    let (path, _) = piece.path.as_chunks::<16>();
-    let (want, _) = piece.want.as_chunks::<16>();
-    let taken = |half: usize| {
-        let asked = _mm512_and_si512(right, load_u32(&path[half]));
-        _mm512_cmpeq_epi32_mask(asked, load_u32(&want[half]))
-    };
-    (u32::from(taken(0)) | u32::from(taken(1)) << 16).trailing_zeros()
+    let (left_of, _) = piece.left_of.as_chunks::<16>();
+    let low = _mm512_testn_epi32_mask(right, load_u32(&left_of[0]));
+    let high = _mm512_testn_epi32_mask(right, load_u32(&left_of[1]));
+    (u32::from(low) | u32::from(high) << 16).trailing_zeros()
 }
 
 #[inline]

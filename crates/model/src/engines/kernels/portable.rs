@@ -78,8 +78,7 @@ impl Kernel for Portable {
                 let code = if is_own { window[lane] } else { table[vector].0[lane] };
                 right |= u32::from(code > threshold) << node;
             }
-            let paths = piece.path.iter().zip(&piece.want);
-            paths.take_while(|&(path, want)| right & path != *want).count() as u32
+            piece.left_of.iter().take_while(|&left_of| right & left_of != 0).count() as u32
         };
         [exit(pieces[0], windows[0]), exit(pieces[1], windows[1])]
     }

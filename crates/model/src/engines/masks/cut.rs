@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::{MAX_NODES, Piece, TO_PIECE};
+use super::{Exits, MAX_NODES, Piece, TO_PIECE};
 use crate::engines::encoding::Question;
 use crate::engines::leaves::Leaves;
 use crate::{Child, Tree};
@@ -13,6 +13,8 @@ pub(super) struct Cutter<'a> {
     n_numbers: usize,
     first_window_column: usize,
     pub(super) pieces: Vec<Piece>,
+    pub(super) exits: Vec<Exits>,
+    pub(super) windows: Vec<u32>,
     /// Byte column of each set node, in the order of the windows.
     pub(super) set_nodes: Vec<u16>,
     pub(super) visits: f64,
@@ -23,9 +25,6 @@ pub(super) struct Cutter<'a> {
 struct Candidate {
     cover: f64,
     node: u32,
-    /// Nodes of the piece above it, and those at which the way to it goes right, as bits.
-    path: u32,
-    right: u32,
 }
 
 impl Eq for Candidate {}
@@ -49,80 +48,110 @@ impl<'a> Cutter<'a> {
         n_numbers: usize,
         first_window_column: usize,
     ) -> Self {
-        let pieces = vec![Piece::EMPTY; n_trees];
-        Self { leaves, n_numbers, first_window_column, pieces, set_nodes: Vec::new(), visits: 0.0 }
+        Self {
+            leaves,
+            n_numbers,
+            first_window_column,
+            pieces: vec![Piece::EMPTY; n_trees],
+            exits: vec![Exits::EMPTY; n_trees],
+            windows: vec![0; n_trees],
+            set_nodes: Vec::new(),
+            visits: 0.0,
+        }
     }
 
     /// Cuts tree `index`.
     pub(super) fn cut(&mut self, index: usize, tree: &Tree, questions: &[Question]) {
         self.visits += 1.0;
         if tree.nodes.is_empty() {
-            let piece = &mut self.pieces[index];
-            piece.want[0] = 0;
-            piece.exits[0] = self.leaves.place(index, 0);
+            self.pieces[index].left_of[0] = 0;
+            self.exits[index].to[0] = self.leaves.place(index, 0);
             return;
         }
         let mut roots = vec![(index, 0u32)];
         while let Some((piece, root)) = roots.pop() {
-            for (exit, node) in self.fill(piece, index, tree, questions, root) {
+            let nodes = choose(tree, root);
+            self.ask(piece, &nodes, questions);
+            for (exit, node) in self.lead_out(piece, index, tree, &nodes) {
                 let cover = tree.nodes[node as usize].cover / tree.nodes[0].cover;
                 self.visits += if cover.is_finite() { cover } else { 1.0 };
                 let next = self.pieces.len();
-                self.pieces[piece].exits[exit] = TO_PIECE | next as u32;
+                self.exits[piece].to[exit] = TO_PIECE | next as u32;
                 self.pieces.push(Piece::EMPTY);
+                self.exits.push(Exits::EMPTY);
+                self.windows.push(0);
                 roots.push((next, node));
             }
         }
     }
 
-    /// Fills a piece from its root down; the exits at which other nodes hang.
-    fn fill(
+    /// Sets the questions of a piece of these nodes.
+    fn ask(&mut self, piece: usize, nodes: &[u32], questions: &[Question]) {
+        let window = self.set_nodes.len();
+        self.windows[piece] = window as u32;
+        let piece = &mut self.pieces[piece];
+        for (at, &node) in nodes.iter().enumerate() {
+            let question = questions[node as usize];
+            let column = if usize::from(question.byte_column) < self.n_numbers {
+                question.byte_column.into()
+            } else {
+                self.set_nodes.push(question.byte_column);
+                self.first_window_column + self.set_nodes.len() - 1 - window
+            };
+            piece.columns[at] = column as u8 as i8;
+            piece.thresholds[at] = question.byte;
+        }
+    }
+
+    /// Sets the exits of a piece from left to right; those at which other nodes hang.
+    fn lead_out(
         &mut self,
         piece: usize,
         index: usize,
         tree: &Tree,
-        questions: &[Question],
-        root: u32,
+        nodes: &[u32],
     ) -> Vec<(usize, u32)> {
-        let piece = &mut self.pieces[piece];
-        let window = self.set_nodes.len();
-        piece.window = window as u32;
-        let candidate = |node: u32, path, right| {
-            let cover = tree.nodes[node as usize].cover;
-            Candidate { cover, node, path, right }
-        };
-        let mut open = BinaryHeap::from([candidate(root, 0, 0)]);
-        let (mut n_nodes, mut n_exits) = (0, 0);
-        while n_nodes < MAX_NODES
-            && let Some(Candidate { node, path, right, .. }) = open.pop()
-        {
-            let question = questions[node as usize];
-            piece.thresholds[n_nodes] = question.byte;
-            piece.columns[n_nodes] = if usize::from(question.byte_column) < self.n_numbers {
-                question.byte_column as u8 as i8
-            } else {
-                self.set_nodes.push(question.byte_column);
-                (self.first_window_column + self.set_nodes.len() - 1 - window) as u8 as i8
-            };
-            let bit = 1 << n_nodes;
-            let node = &tree.nodes[node as usize];
-            for (child, right) in [(node.left, right), (node.right, right | bit)] {
-                match child {
-                    Child::Node(node) => open.push(candidate(node, path | bit, right)),
-                    Child::Leaf(leaf) => {
-                        (piece.path[n_exits], piece.want[n_exits]) = (path | bit, right);
-                        piece.exits[n_exits] = self.leaves.place(index, leaf);
-                        n_exits += 1;
-                    }
-                }
+        let left_of = &mut self.pieces[piece].left_of;
+        let to = &mut self.exits[piece].to;
+        let mut n_exits = 0;
+        let mut below = Vec::new();
+        let mut open = vec![(Child::Node(nodes[0]), 0u32)];
+        while let Some((child, left_nodes)) = open.pop() {
+            let own = |node| nodes.iter().position(|&own| own == node);
+            if let Child::Node(node) = child
+                && let Some(at) = own(node)
+            {
+                let node = &tree.nodes[node as usize];
+                open.push((node.right, left_nodes));
+                open.push((node.left, left_nodes | 1 << at));
+                continue;
             }
-            n_nodes += 1;
+            left_of[n_exits] = left_nodes;
+            match child {
+                Child::Leaf(leaf) => to[n_exits] = self.leaves.place(index, leaf),
+                Child::Node(node) => below.push((n_exits, node)),
+            }
+            n_exits += 1;
         }
-        let rest = open.into_sorted_vec().into_iter().zip(n_exits..);
-        rest.map(|(candidate, exit)| {
-            (piece.path[exit], piece.want[exit]) = (candidate.path, candidate.right);
-            (exit, candidate.node)
-        })
-        .collect()
+        below
     }
+}
+
+/// The nodes of a piece: the most visited ones that hang together from the root down.
+fn choose(tree: &Tree, root: u32) -> Vec<u32> {
+    let candidate = |node: u32| Candidate { cover: tree.nodes[node as usize].cover, node };
+    let mut nodes = Vec::with_capacity(MAX_NODES);
+    let mut open = BinaryHeap::from([candidate(root)]);
+    while nodes.len() < MAX_NODES
+        && let Some(Candidate { node, .. }) = open.pop()
+    {
+        nodes.push(node);
+        let node = &tree.nodes[node as usize];
+        for child in [node.left, node.right] {
+            if let Child::Node(child) = child {
+                open.push(candidate(child));
+            }
+        }
+    }
+    nodes
 }
