@@ -29,7 +29,7 @@ impl Lanes {
     pub(super) const ZERO: Self = Self([0; LANES]);
 }
 
-/// One vector for all rows (stride 0), or one for each 64 rows (stride 1).
+/// One vector for all rows (stride 0), or one for each 64 rows (stride 64 bytes).
 #[derive(Clone, Copy)]
 pub(super) struct Operand {
     pub(super) first: *const Lanes,
@@ -37,14 +37,16 @@ pub(super) struct Operand {
 }
 
 impl Operand {
-    /// The vector of the rows `64 v ..`.
+    /// The vector for the first rows; afterwards that for the next.
     ///
     /// # Safety
     /// There is such a vector.
     #[inline(always)]
-    unsafe fn vector(&self, v: usize) -> *const Lanes {
+    unsafe fn take<'a>(&mut self) -> &'a Lanes {
+        let vector = self.first;
+        self.first = vector.wrapping_byte_add(self.stride);
         // SAFETY: as the caller promises.
-        unsafe { self.first.add(v * self.stride) }
+        unsafe { &*vector }
     }
 }
 

@@ -65,10 +65,13 @@ impl Leaves {
     /// Adds the values at `places`, one for each tree from `first_tree` on, in that order.
     #[inline(always)]
     pub(super) fn add_places(&self, first_tree: usize, places: &[u32], sums: &mut [f64]) {
-        if let [sum] = sums {
+        if let [only] = sums {
+            // A sum that went through memory would wait for each store.
+            let mut sum = *only;
             for &place in places {
-                *sum += self.values[place as usize];
+                sum += self.values[place as usize];
             }
+            *only = sum;
             return;
         }
         for (tree, &place) in self.trees[first_tree..].iter().zip(places) {

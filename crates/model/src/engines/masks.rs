@@ -159,12 +159,12 @@ impl<K: Kernel> Row<'_, K> {
         let has_links = self.forest.pieces.len() > n_trees;
         let mut exits = [0; GROUP];
         for first in (0..n_trees).step_by(GROUP) {
-            let exits = &mut exits[..GROUP.min(n_trees - first)];
-            for (pair, exits) in exits.chunks_mut(2).enumerate() {
-                let tops = [first + 2 * pair, first + 2 * pair + exits.len() - 1];
-                let found = self.exits::<N, WINDOW>(table, tops);
-                exits.copy_from_slice(&found[..exits.len()]);
+            // The last tree of an odd number is its own partner.
+            let (pairs, _) = exits.as_chunks_mut::<2>();
+            for (exits, top) in pairs.iter_mut().zip((first..n_trees).step_by(2)) {
+                *exits = self.exits::<N, WINDOW>(table, [top, (top + 1).min(n_trees - 1)]);
             }
+            let exits = &mut exits[..GROUP.min(n_trees - first)];
             if has_links {
                 self.follow::<N, WINDOW>(table, exits);
             }

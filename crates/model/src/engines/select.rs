@@ -20,12 +20,12 @@ const MAX_VECTORS: usize = 4;
 /// Vectors of the work: leaf indices, then waiting choices.
 const WORK: usize = MAX_LEAVES + MAX_WAITING * MAX_VECTORS;
 
-/// What a node chooses from.
+/// What a node chooses from, in bytes of the work.
 #[derive(Debug, Clone, Copy)]
 struct Operand {
     /// Place of the first vector.
     place: u16,
-    /// 0: a leaf, the same for all rows. 1: a choice, one vector for each 64 rows.
+    /// A leaf: 0, the same for all rows. A choice: a vector, one for each 64 rows.
     stride: u16,
 }
 
@@ -35,9 +35,9 @@ struct Step {
     left: Operand,
     right: Operand,
     column: u16,
+    /// Where the choice waits, in bytes of the work.
+    out: u16,
     threshold: i8,
-    /// Where the choice waits.
-    out: u8,
 }
 
 /// The nodes of all trees that have few enough leaves, children before parents.
@@ -117,7 +117,7 @@ impl SelectForest {
                     right: Operand::of(node.right, right_out),
                     column: question.byte_column,
                     threshold: question.byte,
-                    out,
+                    out: Operand::waiting(out).place,
                 });
                 continue;
             }
@@ -150,15 +150,15 @@ impl SelectForest {
         assert!(V <= MAX_VECTORS && work.0.len() == WORK, "work must fit");
         let lanes = work.0.as_mut_ptr();
         let operand = |of: Operand| kernels::Operand {
-            // SAFETY: `Operand::of` makes no place beyond the work.
-            first: unsafe { lanes.add(usize::from(of.place)) },
+            // SAFETY: `Operand` makes no place beyond the work.
+            first: unsafe { lanes.byte_add(usize::from(of.place)) },
             stride: usize::from(of.stride),
         };
         for &step in steps {
             let codes = &bytes[usize::from(step.column)];
             let operands = [operand(step.left), operand(step.right)];
-            // SAFETY: a choice waits below `MAX_WAITING`.
-            let out = unsafe { lanes.add(MAX_LEAVES + usize::from(step.out) * MAX_VECTORS) };
+            // SAFETY: `Operand` makes no place beyond the work.
+            let out = unsafe { lanes.byte_add(usize::from(step.out)) };
             // SAFETY: a leaf is one vector with stride 0, a choice is `MAX_VECTORS` of them.
             unsafe { kernel.select(codes, step.threshold, operands, out) };
         }
@@ -172,9 +172,14 @@ impl SelectForest {
 impl Operand {
     fn of(child: Child, out: u8) -> Self {
         match child {
-            Child::Leaf(leaf) => Self { place: leaf as u16, stride: 0 },
-            Child::Node(_) => Self { place: MAX_LEAVES as u16 + u16::from(out) * MAX_VECTORS as u16, stride: 1 },
+            Child::Leaf(leaf) => Self { place: leaf as u16 * LANES as u16, stride: 0 },
+            Child::Node(_) => Self::waiting(out),
         }
+    }
+
+    fn waiting(out: u8) -> Self {
+        let place = MAX_LEAVES + usize::from(out) * MAX_VECTORS;
+        Self { place: (place * LANES) as u16, stride: LANES as u16 }
     }
 }
 

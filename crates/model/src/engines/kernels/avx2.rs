@@ -120,15 +120,15 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 unsafe fn select<const V: usize>(
     codes: &[Lanes; V],
     threshold: i8,
-    [left, right]: [Operand; 2],
+    [mut left, mut right]: [Operand; 2],
     out: *mut Lanes,
 ) {
     let threshold = _mm256_set1_epi8(threshold);
     for (v, codes) in codes.iter().enumerate() {
         // SAFETY: the caller promises `V` vectors.
-        let left = unsafe { &*left.vector(v) };
+        let left = unsafe { left.take() };
         // SAFETY: the caller promises `V` vectors.
-        let right = unsafe { &*right.vector(v) };
+        let right = unsafe { right.take() };
         let (left, right) = (left.0.as_chunks::<32>().0, right.0.as_chunks::<32>().0);
         let codes = codes.0.as_chunks::<32>().0;
         let choose = |half: usize| {

@@ -121,16 +121,16 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 unsafe fn select<const V: usize>(
     codes: &[Lanes; V],
     threshold: i8,
-    [left, right]: [Operand; 2],
+    [mut left, mut right]: [Operand; 2],
     out: *mut Lanes,
 ) {
     let threshold = _mm512_set1_epi8(threshold);
     for (v, codes) in codes.iter().enumerate() {
         let goes_right = _mm512_cmpgt_epi8_mask(load(&codes.0), threshold);
         // SAFETY: the caller promises `V` vectors.
-        let left = unsafe { &*left.vector(v) };
+        let left = unsafe { left.take() };
         // SAFETY: the caller promises `V` vectors.
-        let right = unsafe { &*right.vector(v) };
+        let right = unsafe { right.take() };
         let chosen = _mm512_mask_blend_epi8(goes_right, load(&left.0), load(&right.0));
         // SAFETY: the caller promises `V` vectors.
         unsafe { _mm512_store_si512(out.add(v).cast(), chosen) };

@@ -19,14 +19,14 @@ impl Kernel for Portable {
         self,
         codes: &[Lanes; V],
         threshold: i8,
-        [left, right]: [Operand; 2],
+        [mut left, mut right]: [Operand; 2],
         out: *mut Lanes,
     ) {
         for (v, codes) in codes.iter().enumerate() {
             // SAFETY: the caller promises `V` vectors.
-            let mut chosen = unsafe { *left.vector(v) };
+            let mut chosen = unsafe { *left.take() };
             // SAFETY: the caller promises `V` vectors.
-            let right = unsafe { *right.vector(v) };
+            let right = unsafe { *right.take() };
             for ((chosen, &code), &right) in chosen.0.iter_mut().zip(&codes.0).zip(&right.0) {
                 let goes_right = -i8::from(code > threshold);
                 *chosen ^= (*chosen ^ right) & goes_right;
