@@ -4,10 +4,10 @@ use segue_dataset::Matrix;
 use segue_model::{CategorySet, Child, Combine, Ensemble, Link, MissingRule, Node, Split, Tree};
 
 /// SplitMix64 (Steele and others 2014).
-pub struct Chance(pub u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -15,11 +15,11 @@ impl Chance {
         bits ^ (bits >> 31)
     }
 
-    pub fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.share() * n as f64) as usize
     }
 
@@ -28,13 +28,13 @@ impl Chance {
     }
 }
 
-pub const N_COLUMNS: usize = 28;
+pub(crate) const N_COLUMNS: usize = 28;
 const N_CATEGORIES: usize = 12;
 /// Columns from here on are categories.
 const FIRST_CATEGORY: usize = 24;
 
 /// 10 normals, 8 counts, 6 skewed durations, 4 categories; 3 % missing.
-pub fn table(n_rows: usize, seed: u64) -> Matrix {
+pub(crate) fn table(n_rows: usize, seed: u64) -> Matrix {
     let mut chance = Chance(seed);
     let mut value = |column: usize| {
         if chance.share() < 0.03 {
@@ -69,16 +69,16 @@ struct Open {
 
 /// What an ensemble looks like.
 #[derive(Clone, Copy)]
-pub struct Shape {
-    pub n_trees: usize,
-    pub n_leaves: usize,
-    pub n_rows: usize,
-    pub with_categories: bool,
+pub(crate) struct Shape {
+    pub(crate) n_trees: usize,
+    pub(crate) n_leaves: usize,
+    pub(crate) n_rows: usize,
+    pub(crate) with_categories: bool,
 }
 
 /// Grows trees leaf by leaf, each the best of a few random cuts, on what the earlier trees leave.
 /// Thresholds are among 254 quantiles of a column, as histogram learners have them.
-pub fn ensemble(shape: Shape, seed: u64) -> Ensemble {
+pub(crate) fn ensemble(shape: Shape, seed: u64) -> Ensemble {
     let mut chance = Chance(seed);
     let data = table(shape.n_rows, seed ^ 1);
     let mut row = vec![0.0; N_COLUMNS];
@@ -150,9 +150,8 @@ fn grow(
             gain,
             cover: leaf.rows.len() as f64,
         });
-        let goes_left = |&row: &u32| {
-            nodes[index].next(data.column(column)[row as usize]) == Child::Leaf(0)
-        };
+        let goes_left =
+            |&row: &u32| nodes[index].next(data.column(column)[row as usize]) == Child::Leaf(0);
         let (left, right): (Vec<u32>, Vec<u32>) = leaf.rows.iter().partition(|row| goes_left(row));
         for (rows, is_left) in [(left, true), (right, false)] {
             let best = best_cut(shape, &rows, data, cuts, residual, chance);
@@ -224,7 +223,7 @@ fn best_cut(
 }
 
 /// Mean over leaves of the number of nodes above them, and the largest.
-pub fn depths(ensemble: &Ensemble) -> (f64, usize) {
+pub(crate) fn depths(ensemble: &Ensemble) -> (f64, usize) {
     let (mut sum, mut n, mut largest) = (0usize, 0usize, 0);
     for tree in &ensemble.trees {
         let mut depth = vec![0; tree.nodes.len()];

@@ -68,7 +68,12 @@ impl Encoding {
     /// # Panics
     /// If the row has not all features, or `bytes` not all byte columns.
     #[inline(always)]
-    pub(super) fn row_in_block<K: Kernel>(&self, kernel: K, row: &[f64], bytes: &mut [ByteColumn<1>]) {
+    pub(super) fn row_in_block<K: Kernel>(
+        &self,
+        kernel: K,
+        row: &[f64],
+        bytes: &mut [ByteColumn<1>],
+    ) {
         for number in &self.numbers {
             number.block_bytes(kernel, &row[number.feature()..][..1], bytes);
         }

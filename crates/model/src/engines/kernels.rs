@@ -68,7 +68,13 @@ pub(super) trait Kernel: Copy {
     );
 
     /// Adds `values[index]` to the sum of each lane, the indices being bytes below `n_leaves`.
-    fn add_values(self, values: &[f64; 256], n_leaves: usize, index: &[Lanes], sums: &mut [[f64; LANES]]);
+    fn add_values(
+        self,
+        values: &[f64; 256],
+        n_leaves: usize,
+        index: &[Lanes],
+        sums: &mut [[f64; LANES]],
+    );
 
     /// For each lane the entry of the table at `index`, a byte below `N * 64`.
     fn look_up<const N: usize>(self, table: &[Lanes; N], index: &Lanes) -> Lanes;

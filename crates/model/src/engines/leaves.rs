@@ -101,7 +101,13 @@ impl Leaves {
 
     /// Adds the values of one tree at a leaf for each row.
     #[inline(always)]
-    pub(super) fn add_index<K: Kernel, const V: usize>(&self, kernel: K, tree: usize, index: &[Lanes; V], sums: &mut [[[f64; LANES]; V]]) {
+    pub(super) fn add_index<K: Kernel, const V: usize>(
+        &self,
+        kernel: K,
+        tree: usize,
+        index: &[Lanes; V],
+        sums: &mut [[[f64; LANES]; V]],
+    ) {
         let tree = &self.trees[tree];
         for output in 0..tree.n_outputs {
             let first = (tree.first + output * tree.n_leaves) as usize;

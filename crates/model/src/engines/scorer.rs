@@ -212,11 +212,7 @@ impl Scorer {
 
 impl Codes {
     /// With the layouts that the costs ask for.
-    fn cheapest(
-        ensemble: &Ensemble,
-        n_columns: usize,
-        instructions: Instructions,
-    ) -> Option<Self> {
+    fn cheapest(ensemble: &Ensemble, n_columns: usize, instructions: Instructions) -> Option<Self> {
         let costs = Costs::of(instructions);
         let (encoding, questions) = encode(ensemble, n_columns)?;
         let leaves = Leaves::new(ensemble)?;
@@ -236,11 +232,8 @@ impl Codes {
             .filter(|masks| costs.masks(masks.visits()) < walk_cost);
         let row_cost = masks.as_ref().map_or(walk_cost, |masks| costs.masks(masks.visits()));
         let needs_walk = masks.is_none() || !select.takes_all();
-        let walk = if needs_walk {
-            Some(WalkForest::new(ensemble, &questions, &leaves)?)
-        } else {
-            None
-        };
+        let walk =
+            if needs_walk { Some(WalkForest::new(ensemble, &questions, &leaves)?) } else { None };
         let min_block_rows = ((block_cost / row_cost.max(1.0)).ceil() as usize).clamp(2, LANES);
         Some(Self { encoding, leaves, masks, walk, select, min_block_rows })
     }
@@ -275,7 +268,9 @@ impl Codes {
         }
         match engine {
             Engine::Walker | Engine::Select => {}
-            Engine::Walk => codes.walk = Some(WalkForest::new(ensemble, &questions, &codes.leaves)?),
+            Engine::Walk => {
+                codes.walk = Some(WalkForest::new(ensemble, &questions, &codes.leaves)?)
+            }
             Engine::Masks => {
                 let masks = MaskForest::new(ensemble, &questions, &codes.leaves, &codes.encoding)?;
                 codes.masks = Some(masks);

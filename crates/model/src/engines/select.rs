@@ -192,8 +192,7 @@ fn waiting(tree: &Tree) -> Vec<u8> {
             Child::Leaf(_) => 0,
         };
         let (left, right) = (of(node.left), of(node.right));
-        waiting[index] =
-            if left == right && left > 0 { left + 1 } else { left.max(right).max(1) };
+        waiting[index] = if left == right && left > 0 { left + 1 } else { left.max(right).max(1) };
     }
     waiting
 }

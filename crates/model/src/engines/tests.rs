@@ -95,6 +95,36 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, rng_seed: RngSeed::Fixed(19), ..ProptestConfig::default() })]
+
+    #[test]
+    fn models_from_bytes_score_as_their_trees_do(
+        model in crate::model::tests::model(),
+        rows in prop::collection::vec(crate::model::tests::row(), 1..1100),
+    ) {
+        let model = crate::Model::decode(&model.encode()).unwrap();
+        agree(model.ensemble(), model.schema().len(), &rows[..rows.len().min(70)])?;
+        let table = Matrix::from_rows(model.schema().len(), &rows.concat());
+        let n_outputs = model.n_outputs();
+        let expected = reference(model.ensemble(), &rows);
+        let outputs = model.score_rows(&table);
+        let mut scratch = crate::Scratch::default();
+        let mut range = vec![0.0; outputs.len()];
+        let middle = rows.len() / 3;
+        let (first, second) = range.split_at_mut(middle * n_outputs);
+        model.score_range(&table, middle..rows.len(), &mut scratch, second);
+        model.score_range(&table, 0..middle, &mut scratch, first);
+        prop_assert_eq!(difference(&range, &outputs), None, "in two ranges");
+        for (index, row) in rows.iter().enumerate() {
+            let of_row = index * n_outputs..(index + 1) * n_outputs;
+            let scores = model.score(row, &mut scratch);
+            prop_assert_eq!(difference(scores.margins, &expected[of_row.clone()]), None);
+            prop_assert_eq!(difference(scores.outputs, &outputs[of_row]), None);
+        }
+    }
+}
+
 #[test]
 fn a_chain_is_as_deep_as_its_leaves_are_many() {
     for n_nodes in [30, 31, 32, 63, 254, 255, 256, 700] {
@@ -137,7 +167,7 @@ fn sets_of_many_codes_and_many_sets() {
         let node = |code: u32| Node {
             feature: 1,
             split: Split::In(CategorySet::from_codes([code % n_codes, n_codes - 1])),
-            missing: if code % 2 == 0 { MissingRule::Left } else { MissingRule::AsZero },
+            missing: if code.is_multiple_of(2) { MissingRule::Left } else { MissingRule::AsZero },
             left: Child::Leaf(0),
             right: Child::Leaf(1),
             gain: 1.0,
@@ -157,7 +187,8 @@ fn sets_of_many_codes_and_many_sets() {
             combine: Combine::Sum,
             link: Link::Identity,
         };
-        let specials = [f64::NAN, -1.0, -0.0, 0.5, f64::INFINITY, 1e300, 4294967295.0, 4294967296.0];
+        let specials =
+            [f64::NAN, -1.0, -0.0, 0.5, f64::INFINITY, 1e300, 4294967295.0, 4294967296.0];
         let codes = (0..n_codes + 70).map(f64::from).chain(specials);
         let rows: Vec<Vec<f64>> = codes.map(|code| vec![0.0, code]).collect();
         agree(&ensemble, 2, &rows).unwrap();

@@ -55,11 +55,8 @@ impl Thresholds {
     /// Number of thresholds below `value`, as the chunk and the rank within it; 0 for NaN.
     #[inline(always)]
     pub(super) fn rank<K: Kernel>(&self, kernel: K, value: f64) -> (usize, u8) {
-        let chunk = if self.last.is_empty() {
-            0
-        } else {
-            self.last.partition_point(|&last| value > last)
-        };
+        let chunk =
+            if self.last.is_empty() { 0 } else { self.last.partition_point(|&last| value > last) };
         (chunk, self.chunks[chunk].rank(kernel, value))
     }
 

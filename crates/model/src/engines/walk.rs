@@ -33,7 +33,11 @@ pub(super) struct WalkForest {
 
 impl WalkForest {
     /// `None` if there are more nodes than places.
-    pub(super) fn new(ensemble: &Ensemble, questions: &[Question], leaves: &Leaves) -> Option<Self> {
+    pub(super) fn new(
+        ensemble: &Ensemble,
+        questions: &[Question],
+        leaves: &Leaves,
+    ) -> Option<Self> {
         let n_nodes: usize = ensemble.trees.iter().map(|tree| 2 * tree.nodes.len() + 1).sum();
         u32::try_from(n_nodes).ok()?;
         let mut forest = Self {

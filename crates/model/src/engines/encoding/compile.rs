@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Encoding;
 use super::categories::{Category, Lookup};
 use super::numbers::Number;
-use super::Encoding;
 use crate::engines::thresholds::CHUNK;
 use crate::{CategorySet, Ensemble, MissingRule, Node, Split};
 

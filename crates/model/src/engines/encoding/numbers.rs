@@ -33,7 +33,7 @@ const TINY: u8 = 2;
 #[inline(always)]
 fn kinds_of(value: f64) -> u8 {
     // NaN is not at most anything, so a value has at most one kind.
-    u8::from(value.is_nan()) * MISSING | u8::from(value.abs() <= LIGHTGBM_ZERO) * TINY
+    (u8::from(value.is_nan()) * MISSING) | (u8::from(value.abs() <= LIGHTGBM_ZERO) * TINY)
 }
 
 #[inline(always)]
@@ -56,9 +56,7 @@ impl Variant {
         let (kinds, substitute) = match rule {
             MissingRule::Left => (MISSING, (0, 0)),
             MissingRule::Right => (MISSING, above_all),
-            MissingRule::AsZero => {
-                (MISSING, thresholds.rank(PORTABLE, 0.0))
-            }
+            MissingRule::AsZero => (MISSING, thresholds.rank(PORTABLE, 0.0)),
             MissingRule::ZeroLeft => (MISSING | TINY, (0, 0)),
             MissingRule::ZeroRight => (MISSING | TINY, above_all),
         };

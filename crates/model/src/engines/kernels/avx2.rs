@@ -136,12 +136,11 @@ unsafe fn select<const V: usize>(
             _mm256_blendv_epi8(load(&left[half]), load(&right[half]), goes_right)
         };
         let (low, high) = (choose(0), choose(1));
-        // SAFETY: the caller promises `V` vectors.
-        let out = unsafe { out.add(v).cast::<__m256i>() };
-        // SAFETY: the first half of a vector.
+        let out = out.wrapping_add(v).cast::<__m256i>();
+        // SAFETY: the first half of one of the `V` vectors that the caller promises.
         unsafe { _mm256_store_si256(out, low) };
-        // SAFETY: the second half of a vector.
-        unsafe { _mm256_store_si256(out.add(1), high) };
+        // SAFETY: the second half.
+        unsafe { _mm256_store_si256(out.wrapping_add(1), high) };
     }
 }
 
@@ -198,7 +197,7 @@ fn look_up_lanes<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
         *vector = &lanes.0;
     }
     for (index, half) in index.iter().zip(halves) {
-            let found = look_up(vectors, load(index));
+        let found = look_up(vectors, load(index));
         store(half, found);
     }
     out

@@ -133,7 +133,7 @@ unsafe fn select<const V: usize>(
         let right = unsafe { right.take() };
         let chosen = _mm512_mask_blend_epi8(goes_right, load(&left.0), load(&right.0));
         // SAFETY: the caller promises `V` vectors.
-        unsafe { _mm512_store_si512(out.add(v).cast(), chosen) };
+        unsafe { _mm512_store_si512(out.wrapping_add(v).cast(), chosen) };
     }
 }
 
@@ -144,16 +144,13 @@ fn add_values(values: &[f64; 256], n_leaves: usize, index: &[Lanes], sums: &mut 
     let (tables, _) = values.as_chunks::<8>();
     if n_leaves <= 16 {
         let (a, b) = (load_f64(&tables[0]), load_f64(&tables[1]));
-        for_each_eight(index, sums, |at, sum| {
-            _mm512_add_pd(sum, _mm512_permutex2var_pd(a, at, b))
-        });
+        for_each_eight(index, sums, |at, sum| _mm512_add_pd(sum, _mm512_permutex2var_pd(a, at, b)));
     } else if n_leaves <= 32 {
         let (a, b) = (load_f64(&tables[0]), load_f64(&tables[1]));
         let (c, d) = (load_f64(&tables[2]), load_f64(&tables[3]));
         for_each_eight(index, sums, |at, sum| {
             let upper = _mm512_test_epi64_mask(at, _mm512_set1_epi64(16));
-            let (low, high) =
-                (_mm512_permutex2var_pd(a, at, b), _mm512_permutex2var_pd(c, at, d));
+            let (low, high) = (_mm512_permutex2var_pd(a, at, b), _mm512_permutex2var_pd(c, at, d));
             _mm512_add_pd(sum, _mm512_mask_blend_pd(upper, low, high))
         });
     } else {
@@ -263,9 +260,8 @@ fn look_up_lanes<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn look_up<const N: usize>(table: &[Lanes; N], index: __m512i) -> __m512i {
-    let pair = |low: usize| {
-        _mm512_permutex2var_epi8(load(&table[low].0), index, load(&table[low + 1].0))
-    };
+    let pair =
+        |low: usize| _mm512_permutex2var_epi8(load(&table[low].0), index, load(&table[low + 1].0));
     match N {
         1 => _mm512_permutexvar_epi8(index, load(&table[0].0)),
         2 => pair(0),

@@ -32,7 +32,7 @@ impl Kernel for Portable {
                 *chosen ^= (*chosen ^ right) & goes_right;
             }
             // SAFETY: the caller promises `V` vectors.
-            unsafe { *out.add(v) = chosen };
+            unsafe { *out.wrapping_add(v) = chosen };
         }
     }
 

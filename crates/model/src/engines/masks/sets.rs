@@ -51,7 +51,8 @@ impl SetAnswers {
         }
         answers.resize(self.n_nodes + LANES, NOT_ASKED);
         let answers = &mut answers[..self.n_nodes];
-        for (index, (group, table)) in encoding.categories().iter().zip(&self.by_group).enumerate() {
+        for (index, (group, table)) in encoding.categories().iter().zip(&self.by_group).enumerate()
+        {
             let of_group = &table[group.entry_of(row) * self.n_nodes..][..self.n_nodes];
             if index == 0 {
                 answers.copy_from_slice(of_group);

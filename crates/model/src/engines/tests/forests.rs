@@ -91,7 +91,8 @@ fn grow(cuts: &[Cut], width: usize, lean: u32, seed: u64) -> Tree {
     let mut open: Vec<Option<(usize, bool)>> = vec![None];
     let mut state = seed;
     let mut draw = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u32
     };
     for cut in cuts {
@@ -213,6 +214,7 @@ pub(super) fn wide(n_thresholds: usize) -> (Ensemble, Vec<Vec<f64>>) {
     let step = (n_thresholds / 500).max(1);
     let around = |at: usize| [at as f64 - 0.5, at as f64];
     let last = n_thresholds as f64;
-    let values = (0..n_thresholds).step_by(step).flat_map(around).chain([last - 1.0, last, f64::NAN]);
+    let values =
+        (0..n_thresholds).step_by(step).flat_map(around).chain([last - 1.0, last, f64::NAN]);
     (one_tree(nodes), values.map(|value| vec![value]).collect())
 }
