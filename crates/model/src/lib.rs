@@ -5,6 +5,7 @@
 
 mod calibration;
 mod codec;
+mod engines;
 mod ensemble;
 pub mod exchange;
 mod explain;
@@ -22,6 +23,7 @@ pub use calibration::{
     choose_multiclass as choose_multiclass_calibration, fit_isotonic, fit_linear, fit_platt,
 };
 pub use codec::DecodeError;
+pub use engines::{Engine, EngineScratch, Instructions, Scorer};
 pub use ensemble::{Combine, Ensemble, Link};
 pub use explain::{Direction, Explanation, Explanations, FeatureValue, Interactions, Reason};
 pub use golden::{

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use segue_dataset::{Schema, TargetKind};
 
 use crate::explain::Explainer;
-use crate::{Calibration, Ensemble};
+use crate::{Calibration, Ensemble, Scorer};
 
 pub use check::ModelError;
 pub use score::{Scores, Scratch};
@@ -36,11 +36,20 @@ pub struct ModelParts {
 }
 
 /// A model whose parts have been checked against each other; never edited afterwards.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Model {
     parts: ModelParts,
     /// Worked out once, because every explanation needs it.
     pub(crate) explainer: Explainer,
+    /// Compiled once, because every row needs it.
+    scorer: Scorer,
+}
+
+impl PartialEq for Model {
+    /// Models of equal parts are equal; the rest follows from them.
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
 }
 
 impl Model {
@@ -56,8 +65,10 @@ impl Model {
                 parts.schema.features().iter().map(|feature| feature.name.clone()).collect();
         }
         check::check(&parts)?;
-        let explainer = Explainer::of(&parts.ensemble, parts.schema.len());
-        Ok(Self { parts, explainer })
+        let n_columns = parts.schema.len();
+        let explainer = Explainer::of(&parts.ensemble, n_columns);
+        let scorer = Scorer::compile(&parts.ensemble, n_columns);
+        Ok(Self { parts, explainer, scorer })
     }
 
     /// The parts.
@@ -94,6 +105,12 @@ impl Model {
     #[must_use]
     pub fn ensemble(&self) -> &Ensemble {
         &self.parts.ensemble
+    }
+
+    /// The trees, ready for scoring.
+    #[must_use]
+    pub fn scorer(&self) -> &Scorer {
+        &self.scorer
     }
 
     /// The calibration.

@@ -14,6 +14,9 @@ pub enum Child {
 pub struct CategorySet(Vec<u64>);
 
 impl CategorySet {
+    /// The set of no codes.
+    pub(crate) const EMPTY: Self = Self(Vec::new());
+
     /// The set of the given codes.
     pub fn from_codes(codes: impl IntoIterator<Item = u32>) -> Self {
         let mut words = Vec::new();
@@ -47,6 +50,12 @@ impl CategorySet {
         }
         let code = value as u32;
         f64::from(code) == value && self.0[(code / 64) as usize] >> (code % 64) & 1 == 1
+    }
+
+    /// The largest code of the set.
+    pub(crate) fn last_code(&self) -> Option<u32> {
+        let word = self.0.iter().rposition(|&bits| bits != 0)?;
+        Some(word as u32 * 64 + self.0[word].ilog2())
     }
 
     /// The codes of the set, ascending.

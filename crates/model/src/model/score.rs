@@ -1,12 +1,21 @@
 //! From a row to an answer.
 
+use std::ops::Range;
+
 use segue_dataset::{Matrix, TargetKind};
 
 use super::Model;
+use crate::EngineScratch;
 
-/// Room for one row's scoring, reused from row to row so that scoring does not allocate.
+/// Rows whose margins are worked out together; several blocks of the engines.
+const BLOCK_ROWS: usize = 1024;
+
+/// Room for scoring, reused from row to row so that scoring does not allocate.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
+    engine: EngineScratch,
+    /// Margins of a block of rows.
+    block: Vec<f64>,
     margins: Vec<f64>,
     raw: Vec<f64>,
     outputs: Vec<f64>,
@@ -52,10 +61,17 @@ impl Model {
     /// If the row is not as wide as the schema.
     pub fn score<'a>(&self, row: &[f64], scratch: &'a mut Scratch) -> Scores<'a> {
         assert_eq!(row.len(), self.schema().len(), "row must have one value a column");
-        let Scratch { margins, raw, outputs } = scratch;
+        let Scratch { engine, margins, raw, outputs, .. } = scratch;
         margins.resize(self.n_outputs(), 0.0);
-        self.ensemble().margins(row, margins);
-        raw.clone_from(margins);
+        self.scorer.margins(row, engine, margins);
+        self.answer(margins, raw, outputs);
+        Scores { margins, raw, outputs }
+    }
+
+    /// From margins to predictions and answers.
+    fn answer(&self, margins: &[f64], raw: &mut Vec<f64>, outputs: &mut Vec<f64>) {
+        raw.clear();
+        raw.extend_from_slice(margins);
         self.ensemble().link(raw);
         if *self.target() != TargetKind::Regression {
             // A mean of probabilities may leave [0, 1] by one rounding.
@@ -63,7 +79,6 @@ impl Model {
         }
         outputs.clone_from(raw);
         self.calibration().apply(outputs);
-        Scores { margins, raw, outputs }
     }
 
     /// Outputs of all rows, row-major, shape `(n_rows, n_outputs)`.
@@ -72,7 +87,26 @@ impl Model {
     /// If the matrix is not as wide as the schema.
     #[must_use]
     pub fn score_rows(&self, features: &Matrix) -> Vec<f64> {
-        self.rows_by(features, |scores| scores.outputs)
+        let mut out = vec![0.0; features.n_rows() * self.n_outputs()];
+        self.score_range(features, 0..features.n_rows(), &mut Scratch::default(), &mut out);
+        out
+    }
+
+    /// Outputs of the rows `rows` into `out`, row-major, shape `(rows.len(), n_outputs)`.
+    ///
+    /// No row's outputs depend on the rows around it: threads may share a table in ranges of any size,
+    /// best of a few hundred rows or more.
+    ///
+    /// # Panics
+    /// If the matrix is not as wide as the schema, or `rows` or the length of `out` is out of range.
+    pub fn score_range(
+        &self,
+        features: &Matrix,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+    ) {
+        self.range_by(features, rows, scratch, out, |scores| scores.outputs);
     }
 
     /// Predictions before calibration of all rows, row-major, shape `(n_rows, n_outputs)`:
@@ -82,17 +116,33 @@ impl Model {
     /// If the matrix is not as wide as the schema.
     #[must_use]
     pub fn raw_rows(&self, features: &Matrix) -> Vec<f64> {
-        self.rows_by(features, |scores| scores.raw)
+        let mut out = vec![0.0; features.n_rows() * self.n_outputs()];
+        let (rows, scratch) = (0..features.n_rows(), &mut Scratch::default());
+        self.range_by(features, rows, scratch, &mut out, |scores| scores.raw);
+        out
     }
 
-    fn rows_by(&self, features: &Matrix, pick: fn(Scores<'_>) -> &[f64]) -> Vec<f64> {
-        let mut scratch = Scratch::default();
-        let mut row = vec![0.0; features.n_columns()];
-        let mut out = Vec::with_capacity(features.n_rows() * self.n_outputs());
-        for index in 0..features.n_rows() {
-            features.copy_row(index, &mut row);
-            out.extend_from_slice(pick(self.score(&row, &mut scratch)));
+    fn range_by(
+        &self,
+        features: &Matrix,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        pick: fn(Scores<'_>) -> &[f64],
+    ) {
+        let n_outputs = self.n_outputs();
+        assert_eq!(out.len(), rows.len() * n_outputs, "out must have n_outputs values a row");
+        let Scratch { engine, block, raw, outputs, .. } = scratch;
+        let starts = rows.clone().step_by(BLOCK_ROWS);
+        for (start, out) in starts.zip(out.chunks_mut(BLOCK_ROWS * n_outputs)) {
+            block.resize(out.len(), 0.0);
+            let block_rows = start..rows.end.min(start + BLOCK_ROWS);
+            self.scorer.margins_of_rows(features, block_rows, engine, block);
+            let margins = block.chunks_exact(n_outputs);
+            for (margins, out) in margins.zip(out.chunks_exact_mut(n_outputs)) {
+                self.answer(margins, raw, outputs);
+                out.copy_from_slice(pick(Scores { margins, raw, outputs }));
+            }
         }
-        out
     }
 }

@@ -1,0 +1,33 @@
+//! Engines that score rows: all equal the reference walk bit for bit, and differ in speed only.
+//!
+//! At load a model is compiled once: its questions become small integer codes (`encoding`), and each
+//! engine that the model may use gets a layout of the trees.
+//!
+//! | engine | for | how |
+//! |---|---|---|
+//! | `masks` | one row or a few | all nodes of a tree in one comparison, the leaf by its path |
+//! | `select` | blocks of 64 or 256 rows | every node chooses for all rows, from the bottom up |
+//! | `walk` | large trees, machines without vectors | sixteen walks over codes side by side |
+//! | `walker` | models whose questions do not fit into codes | the reference |
+//!
+//! Which is used follows from the model's shape and the number of rows by a table of costs (`costs`).
+//! Margins do not depend on it: leaf values are `f64` and are added in tree order from 0.0 on, each
+//! output in its own lane.
+//!
+//! What was tried and lost: see the notes of each engine.
+
+mod costs;
+mod encoding;
+mod instructions;
+mod kernels;
+mod leaves;
+mod masks;
+mod scorer;
+mod select;
+#[cfg(test)]
+mod tests;
+mod thresholds;
+mod walk;
+
+pub use instructions::Instructions;
+pub use scorer::{Engine, EngineScratch, Scorer};

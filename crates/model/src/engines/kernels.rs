@@ -1,0 +1,110 @@
+//! The few vector operations that every engine is made of, once for each level of instructions.
+//!
+//! An engine is a [`Task`], generic over its [`Kernel`]; [`Instructions::run`] compiles it once a level
+//! and picks the level at run time. What a task calls must be inlined to be compiled for the level.
+
+#![allow(unsafe_code, reason = "operands of a choice are behind pointers, of either stride")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use super::instructions::{Instructions, Level};
+use super::masks::Piece;
+
+/// For compiling, where speed does not matter.
+pub(super) const PORTABLE: portable::Portable = portable::Portable;
+
+/// Rows of one vector of codes.
+pub(super) const LANES: usize = 64;
+
+/// One byte for each of 64 rows, or 64 bytes of one row.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Lanes(pub(super) [i8; LANES]);
+
+impl Lanes {
+    pub(super) const ZERO: Self = Self([0; LANES]);
+}
+
+/// One vector for all rows (stride 0), or one for each 64 rows (stride 64 bytes).
+#[derive(Clone, Copy)]
+pub(super) struct Operand {
+    pub(super) first: *const Lanes,
+    pub(super) stride: usize,
+}
+
+impl Operand {
+    /// The vector for the first rows; afterwards that for the next.
+    ///
+    /// # Safety
+    /// There is such a vector.
+    #[inline(always)]
+    unsafe fn take<'a>(&mut self) -> &'a Lanes {
+        let vector = self.first;
+        self.first = vector.wrapping_byte_add(self.stride);
+        // SAFETY: as the caller promises.
+        unsafe { &*vector }
+    }
+}
+
+/// Vector operations; what each returns is the same at every level.
+pub(super) trait Kernel: Copy {
+    /// Number of `sorted` values below `value`; 0 for NaN.
+    fn count_below(self, sorted: &[f64; 16], value: f64) -> usize;
+
+    /// For each lane of `V` vectors the right operand where `codes > threshold`, else the left one.
+    ///
+    /// # Safety
+    /// `V` vectors can be read from each operand, and written to `out`.
+    unsafe fn select<const V: usize>(
+        self,
+        codes: &[Lanes; V],
+        threshold: i8,
+        operands: [Operand; 2],
+        out: *mut Lanes,
+    );
+
+    /// Adds `values[index]` to the sum of each lane, the indices being bytes below `n_leaves`.
+    fn add_values(
+        self,
+        values: &[f64; 256],
+        n_leaves: usize,
+        index: &[Lanes],
+        sums: &mut [[f64; LANES]],
+    );
+
+    /// For each lane the entry of the table at `index`, a byte below `N * 64`.
+    fn look_up<const N: usize>(self, table: &[Lanes; N], index: &Lanes) -> Lanes;
+
+    /// The exits of two pieces for a row, each below 32; with `WINDOW`, the last vector of the table is
+    /// each piece's own window.
+    fn exits<const N: usize, const WINDOW: bool>(
+        self,
+        table: &[Lanes; N],
+        windows: [&[i8; LANES]; 2],
+        pieces: [&Piece; 2],
+    ) -> [u32; 2];
+}
+
+/// Work that is compiled for each level.
+pub(super) trait Task {
+    type Output;
+    /// The work; `#[inline(always)]`, as is what it calls.
+    fn run<K: Kernel>(self, kernel: K) -> Self::Output;
+}
+
+impl Instructions {
+    /// Runs a task on this level.
+    pub(super) fn run<T: Task>(self, task: T) -> T::Output {
+        match self.level() {
+            Level::Portable => task.run(portable::Portable),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2::run(task),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512::run(task),
+        }
+    }
+}
