@@ -1,7 +1,11 @@
 //! Strings as small numbers: each distinct text is stored once.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// A text of a [`Symbols`] table. Meaningless with another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,12 +32,16 @@ impl Symbol {
 #[derive(Debug, Clone)]
 pub struct Symbols {
     texts: Vec<Arc<str>>,
-    index: HashMap<Arc<str>, Symbol>,
+    /// Found by the hash of their text, which the table does not hold a second time. Seeded anew in
+    /// each process: texts come from outside.
+    index: HashTable<Symbol>,
+    hasher: RandomState,
 }
 
 impl Default for Symbols {
     fn default() -> Self {
-        let mut symbols = Self { texts: Vec::new(), index: HashMap::new() };
+        let (index, hasher) = (HashTable::new(), RandomState::default());
+        let mut symbols = Self { texts: Vec::new(), index, hasher };
         symbols.intern("");
         symbols
     }
@@ -51,21 +59,26 @@ impl Symbols {
     /// # Panics
     /// Beyond 2^32 distinct texts.
     pub fn intern(&mut self, text: &str) -> Symbol {
-        if let Some(&symbol) = self.index.get(text) {
-            return symbol;
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        let same = |symbol: &Symbol| &*texts[symbol.index()] == text;
+        let rehash = |symbol: &Symbol| hasher.hash_one(&*texts[symbol.index()]);
+        match self.index.entry(hasher.hash_one(text), same, rehash) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(free) => {
+                assert!(texts.len() < u32::MAX as usize, "more than 2^32 distinct texts");
+                let symbol = Symbol(texts.len() as u32);
+                free.insert(symbol);
+                self.texts.push(text.into());
+                symbol
+            }
         }
-        assert!(self.texts.len() < u32::MAX as usize, "more than 2^32 distinct texts");
-        let symbol = Symbol(self.texts.len() as u32);
-        let text: Arc<str> = text.into();
-        self.texts.push(Arc::clone(&text));
-        self.index.insert(text, symbol);
-        symbol
     }
 
     /// The symbol of a text that is already in the table.
     #[must_use]
     pub fn get(&self, text: &str) -> Option<Symbol> {
-        self.index.get(text).copied()
+        let same = |symbol: &Symbol| &*self.texts[symbol.index()] == text;
+        self.index.find(self.hasher.hash_one(text), same).copied()
     }
 
     /// The text of a symbol.

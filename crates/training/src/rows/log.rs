@@ -227,7 +227,7 @@ fn digest_of(log: &EventLog) -> String {
             put(&history.event_ts()[at].to_le_bytes());
             put(&history.known_ts()[at].to_le_bytes());
             put(log.symbols.text(history.name()[at]).as_bytes());
-            put(log.symbols.text(history.session()[at]).as_bytes());
+            put(log.symbols.text(history.session(at)).as_bytes());
             let mut properties: Vec<_> = history
                 .properties(at)
                 .iter()

@@ -111,7 +111,7 @@ fn request(log: &EventLog, index: usize, at_us: i64) -> ScoreRequest {
             event_time: Some(timestamp(history.event_ts()[at])),
             known_time: Some(timestamp(history.known_ts()[at])),
             sequence: 0,
-            session_id: log.symbols.text(history.session()[at]).to_owned(),
+            session_id: log.symbols.text(history.session(at)).to_owned(),
             properties: history
                 .properties(at)
                 .iter()
