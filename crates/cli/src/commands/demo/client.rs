@@ -20,6 +20,7 @@ use segue_training::score::FileScorer;
 use serde_json::json;
 
 use super::{Asked, JOBS};
+use crate::commands::n_threads;
 use crate::console::{Console, table};
 
 /// What is asked of the server, and what the training side says to it.
@@ -41,6 +42,7 @@ pub(super) fn questions(
         section: &events.source,
         folder: data,
         rejects: None,
+        n_threads: n_threads(None),
         progress: &|done, _| segue_training::watch::Watch::done(console, done),
     })?;
     let scorers = JOBS
