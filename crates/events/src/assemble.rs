@@ -190,7 +190,7 @@ impl LogBuilder {
     }
 
     fn build(mut self, groups: Groups, n_threads: usize) -> EventLog {
-        let mut profiles = groups.by_name(&self.store.ids);
+        let profiles = groups.by_name(&self.store.ids);
         let n_anonymous = profiles.owners().filter(|owner| !owner.is_user).count() as u64;
         let users: Vec<Symbol> = profiles
             .owners()

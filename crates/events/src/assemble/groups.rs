@@ -83,22 +83,20 @@ impl Profiles {
     /// One history a profile; `users` are the symbols of their names. The threads take stretches of
     /// profiles with about as many rows each.
     pub(super) fn histories(
-        &mut self,
+        &self,
         store: &Store,
         users: &[Symbol],
         n_threads: usize,
     ) -> Vec<History> {
         let share = self.rows.len().div_ceil(n_threads.max(1)).max(1);
-        let (mut rows, mut first) = (self.rows.as_mut_slice(), 0);
-        let mut start = 0;
+        let (mut first, mut start) = (0, 0);
         std::thread::scope(|scope| {
             let mut workers = Vec::new();
             while first < users.len() {
                 let full = self.ends[first..].partition_point(|&end| end - start < share);
                 let last = (first + full + 1).min(users.len());
                 let (users, ends) = (&users[first..last], &self.ends[first..last]);
-                let own = rows.split_off_mut(..ends[ends.len() - 1] - start).unwrap_or_default();
-                let work = move || stretch(store, users, ends, start, own);
+                let work = move || stretch(store, users, ends, start, &self.rows);
                 start = ends[ends.len() - 1];
                 first = last;
                 workers.push(scope.spawn(work));
@@ -112,18 +110,18 @@ impl Profiles {
     }
 }
 
-/// The histories of neighbouring profiles, whose rows are `rows` and begin at `start`.
+/// The histories of neighbouring profiles, whose rows begin at `start`.
 fn stretch(
     store: &Store,
     users: &[Symbol],
     ends: &[usize],
     mut start: usize,
-    mut rows: &mut [u32],
+    rows: &[u32],
 ) -> Vec<History> {
     let mut histories = Vec::with_capacity(users.len());
+    let mut times = Vec::new();
     for (&user, &end) in users.iter().zip(ends) {
-        let own = rows.split_off_mut(..end - start).unwrap_or_default();
-        histories.push(store.history(user, own));
+        histories.push(store.history(user, &rows[start..end], &mut times));
         start = end;
     }
     histories

@@ -264,16 +264,18 @@ impl Store {
     /// events which compare equal are equal. Who an event names and when it became known come last:
     /// a request may leave out the one, and identity may change the other.
     pub(super) fn compare(&self, a: usize, b: usize) -> Ordering {
-        let time = |row: usize| (self.event_ts[row], self.seq.get(row));
-        time(a).cmp(&time(b)).then_with(|| self.compare_ties(a, b))
+        self.event_ts[a].cmp(&self.event_ts[b]).then_with(|| self.compare_ties(a, b))
     }
 
+    /// The order of two events of one time.
     fn compare_ties(&self, a: usize, b: usize) -> Ordering {
         let by_text = |column: &Uniform<Symbol>, symbols: &Symbols| {
             text_order(symbols, column.get(a), column.get(b))
         };
-        self.event_id(a)
-            .cmp(self.event_id(b))
+        self.seq
+            .get(a)
+            .cmp(&self.seq.get(b))
+            .then_with(|| self.event_id(a).cmp(self.event_id(b)))
             .then_with(|| self.kind.get(a).cmp(&self.kind.get(b)))
             .then_with(|| by_text(&self.name, &self.symbols))
             .then_with(|| by_text(&self.session, &self.symbols))
@@ -298,20 +300,31 @@ impl Store {
         pairs.fold(Ordering::Equal, Ordering::then).then(x.len().cmp(&y.len()))
     }
 
-    /// The history of a user whose events are these rows, in any order.
-    pub(super) fn history(&self, user: Symbol, rows: &mut [u32]) -> History {
-        // Rows most often come in the order of time already, which a stable sort finds in one look.
-        rows.sort_by(|&a, &b| self.compare(a as usize, b as usize));
+    /// The history of a user whose events are these rows, in any order; `times` is working memory.
+    pub(super) fn history(
+        &self,
+        user: Symbol,
+        rows: &[u32],
+        times: &mut Vec<(Micros, u32)>,
+    ) -> History {
+        times.clear();
+        times.extend(rows.iter().map(|&row| (self.event_ts[row as usize], row)));
+        // Rows most often come in the order of time already.
+        if !times.is_sorted_by(|(a, _), (b, _)| a < b) {
+            times.sort_by(|&(ts_a, a), &(ts_b, b)| {
+                ts_a.cmp(&ts_b).then_with(|| self.compare_ties(a as usize, b as usize))
+            });
+        }
         let n_properties = rows.iter().map(|&row| self.packed(row as usize).len()).sum();
         let mut history = History::with_capacity(user, rows.len(), n_properties);
         let mut properties = Vec::new();
-        for &row in &*rows {
+        for &(event_ts, row) in &*times {
             let row = row as usize;
             properties.clear();
             properties.extend(self.packed(row).iter().map(|packed| packed.unpack()));
             history.push(HistoryEvent {
-                event_ts: self.event_ts(row),
-                known_ts: self.known_ts(row),
+                event_ts,
+                known_ts: event_ts.wrapping_add(self.known_after_us.get(row)),
                 kind: self.kind.get(row),
                 name: self.name.get(row),
                 session: self.session.get(row),
