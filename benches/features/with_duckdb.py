@@ -48,7 +48,7 @@ def main(folder: str, out: str, threads: str) -> None:
             ), sums AS (
                 SELECT s."user", s.t, {select}
                 FROM read_parquet('{folder}/spine.parquet') s
-                JOIN e ON e."user" = s."user" AND e.time < s.t
+                LEFT JOIN e ON e."user" = s."user" AND e.time < s.t
                 GROUP BY s."user", s.t
             )
             SELECT * EXCLUDE (in_sessions_us, last),

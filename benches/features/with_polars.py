@@ -47,11 +47,16 @@ def main(folder: str, out: str) -> None:
     ]
     sessions = pl.col("sessions_28d")
     seconds = pl.col("in_sessions").dt.total_microseconds() / 1e6
-    (
+    found = (
         spine.join(events, on="user")
         .filter(pl.col("time") < pl.col("t"))
         .group_by("user", "t")
         .agg(sums)
+    )
+    counts = pl.selectors.unsigned_integer()
+    (
+        spine.join(found, on=["user", "t"], how="left")
+        .with_columns(counts.fill_null(0))
         .with_columns(
             session_mean_length_28d=pl.when(sessions > 0).then(seconds / sessions),
             time_since_last=(pl.col("t") - pl.col("last")).dt.total_microseconds() / 1e6,
