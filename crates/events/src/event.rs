@@ -74,21 +74,11 @@ impl Value {
 /// What tells an event from its duplicate and breaks ties in time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EventId {
-    /// The source's own id: events that share it are one event.
+    /// The source has none: the event is ordered by its content and is nobody's duplicate (two equal
+    /// orders in a minute may both be real).
+    Absent,
+    /// The source's own id: events that share it are one event. Empty is as absent.
     Given(String),
-    /// The source has none: a hash of the content, which orders but never removes
-    /// (two equal orders in a minute may both be real).
-    Content(String),
-}
-
-impl EventId {
-    /// The id's text, which orders events of equal time.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Given(id) | Self::Content(id) => id,
-        }
-    }
 }
 
 /// One event. Times are microseconds UTC.

@@ -31,14 +31,20 @@ pub struct HistoryEvent<'a> {
 }
 
 /// A user's events. Columns have equal length and are sorted by the total order.
+///
+/// Most logs know an event when it happens, name no sessions and leave most properties out, and a
+/// log holds millions of events: such columns take no room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     user: Symbol,
     event_ts: Vec<Micros>,
+    /// Empty while every event is known when it happens.
     known_ts: Vec<Micros>,
     kind: Vec<EventKind>,
     name: Vec<Symbol>,
+    /// Empty while no event names a session.
     session: Vec<Symbol>,
+    /// Empty while no event has a property.
     property_end: Vec<u32>,
     properties: Vec<(Symbol, Scalar)>,
 }
@@ -65,11 +71,11 @@ impl History {
         Self {
             user,
             event_ts: Vec::with_capacity(n_events),
-            known_ts: Vec::with_capacity(n_events),
+            known_ts: Vec::new(),
             kind: Vec::with_capacity(n_events),
             name: Vec::with_capacity(n_events),
-            session: Vec::with_capacity(n_events),
-            property_end: Vec::with_capacity(n_events),
+            session: Vec::new(),
+            property_end: Vec::new(),
             properties: Vec::with_capacity(n_properties),
         }
     }
@@ -85,13 +91,23 @@ impl History {
             "events must come in order: {last} then {}",
             event.event_ts
         );
+        let n_before = self.event_ts.len();
+        if event.known_ts != event.event_ts || !self.known_ts.is_empty() {
+            self.known_ts.extend_from_slice(&self.event_ts[self.known_ts.len()..]);
+            self.known_ts.push(event.known_ts);
+        }
+        if event.session != Symbol::EMPTY || !self.session.is_empty() {
+            self.session.resize(n_before, Symbol::EMPTY);
+            self.session.push(event.session);
+        }
+        if !event.properties.is_empty() || !self.property_end.is_empty() {
+            self.property_end.resize(n_before, self.properties.len() as u32);
+            self.properties.extend_from_slice(event.properties);
+            self.property_end.push(self.properties.len() as u32);
+        }
         self.event_ts.push(event.event_ts);
-        self.known_ts.push(event.known_ts);
         self.kind.push(event.kind);
         self.name.push(event.name);
-        self.session.push(event.session);
-        self.properties.extend_from_slice(event.properties);
-        self.property_end.push(self.properties.len() as u32);
     }
 
     /// The user.
@@ -121,7 +137,7 @@ impl History {
     /// When each event became known.
     #[must_use]
     pub fn known_ts(&self) -> &[Micros] {
-        &self.known_ts
+        if self.known_ts.is_empty() { &self.event_ts } else { &self.known_ts }
     }
 
     /// Kind of each event.
@@ -136,18 +152,24 @@ impl History {
         &self.name
     }
 
-    /// Supplied session of each event, [`Symbol::EMPTY`] for none.
+    /// Supplied session of event `index`, [`Symbol::EMPTY`] for none.
+    ///
+    /// # Panics
+    /// May, if `index` is out of range.
     #[must_use]
-    pub fn session(&self) -> &[Symbol] {
-        &self.session
+    pub fn session(&self, index: usize) -> Symbol {
+        if self.session.is_empty() { Symbol::EMPTY } else { self.session[index] }
     }
 
     /// Properties of event `index`.
     ///
     /// # Panics
-    /// If `index` is out of range.
+    /// May, if `index` is out of range.
     #[must_use]
     pub fn properties(&self, index: usize) -> &[(Symbol, Scalar)] {
+        if self.property_end.is_empty() {
+            return &[];
+        }
         let start = if index == 0 { 0 } else { self.property_end[index - 1] as usize };
         &self.properties[start..self.property_end[index] as usize]
     }
@@ -155,7 +177,7 @@ impl History {
     /// One property of event `index`.
     ///
     /// # Panics
-    /// If `index` is out of range.
+    /// May, if `index` is out of range.
     #[must_use]
     pub fn property(&self, index: usize, key: Symbol) -> Option<Scalar> {
         self.properties(index).iter().find(|(name, _)| *name == key).map(|&(_, value)| value)

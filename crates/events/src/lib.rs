@@ -6,7 +6,6 @@
 
 mod assemble;
 mod blocked;
-mod content;
 mod event;
 mod history;
 mod record;
@@ -28,6 +27,8 @@ pub use record::{Cell, MAX_ARRAY_ITEMS, Record};
 pub use reject::{Reject, RejectReason};
 pub use roles::{RoleError, RoleMap};
 pub use skew::DEFAULT_SKEW_DEADBAND_US;
-pub use source::{MapNotes, Mapper, MapperOptions, MappingError, PlainMapping, SourceFormat};
+pub use source::{
+    MapNotes, Mapper, MapperOptions, MappingError, PlainMapping, SourceFormat, Table,
+};
 pub use symbols::{Symbol, Symbols};
 pub use time::TimeUnit;

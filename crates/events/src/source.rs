@@ -9,6 +9,7 @@ mod mixpanel;
 mod plain;
 mod posthog;
 mod segment;
+mod table;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,11 +18,12 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 pub use plain::PlainMapping;
+pub use table::Table;
 
 use crate::record::Record;
 use crate::skew::DEFAULT_SKEW_DEADBAND_US;
 use crate::time::{TimeReader, TimeUnit, shortened, zone_named};
-use crate::{Event, Micros, Reject, RejectReason};
+use crate::{Event, EventId, Micros, Reject, RejectReason};
 
 /// Whose export a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -157,6 +159,13 @@ struct Tally {
     without_event_id: AtomicU64,
 }
 
+impl Tally {
+    fn add(&self, without_known_time: u64, without_event_id: u64) {
+        self.without_known_time.fetch_add(without_known_time, Ordering::Relaxed);
+        self.without_event_id.fetch_add(without_event_id, Ordering::Relaxed);
+    }
+}
+
 /// A checked mapping. Usable from several threads at once.
 #[derive(Debug)]
 pub struct Mapper {
@@ -223,15 +232,14 @@ impl Mapper {
     /// # Errors
     /// With the reason, the field and what was found there.
     pub fn map(&self, record: &dyn Record) -> Result<Event, Reject> {
-        let mut event = match self.format {
+        let event = match self.format {
             SourceFormat::Segment => segment::map(self, record),
             SourceFormat::Amplitude => amplitude::map(self, record),
             SourceFormat::Mixpanel => mixpanel::map(self, record),
             SourceFormat::PostHog => posthog::map(self, record),
             SourceFormat::Plain => plain::map(self, record),
         }?;
-        if event.event_id.as_str().is_empty() {
-            event.event_id = crate::EventId::of_content(&event);
+        if event.event_id == EventId::Absent {
             count(&self.tally.without_event_id);
         }
         Ok(event)
@@ -261,6 +269,11 @@ impl Mapper {
             skew_corrected: self.tally.skew_corrected.load(Ordering::Relaxed),
             without_event_id: self.tally.without_event_id.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether a property's flat key is one to leave out.
+    fn is_excluded(&self, key: &str) -> bool {
+        self.excluded.as_ref().is_some_and(|globs| globs.is_match(key))
     }
 
     /// The time of receipt, or the time of the event where the source has none.

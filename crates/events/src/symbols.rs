@@ -1,7 +1,10 @@
 //! Strings as small numbers: each distinct text is stored once.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// A text of a [`Symbols`] table. Meaningless with another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,13 +30,20 @@ impl Symbol {
 /// result may depend on their order: compare the texts.
 #[derive(Debug, Clone)]
 pub struct Symbols {
-    texts: Vec<Arc<str>>,
-    index: HashMap<Arc<str>, Symbol>,
+    /// All texts one after another: looking one up should touch little memory.
+    texts: String,
+    /// By symbol: where its text ends.
+    ends: Vec<usize>,
+    /// Found by the hash of their text, which the table does not hold a second time. Seeded anew in
+    /// each process: texts come from outside.
+    index: HashTable<Symbol>,
+    hasher: RandomState,
 }
 
 impl Default for Symbols {
     fn default() -> Self {
-        let mut symbols = Self { texts: Vec::new(), index: HashMap::new() };
+        let (index, hasher) = (HashTable::new(), RandomState::default());
+        let mut symbols = Self { texts: String::new(), ends: Vec::new(), index, hasher };
         symbols.intern("");
         symbols
     }
@@ -51,21 +61,27 @@ impl Symbols {
     /// # Panics
     /// Beyond 2^32 distinct texts.
     pub fn intern(&mut self, text: &str) -> Symbol {
-        if let Some(&symbol) = self.index.get(text) {
-            return symbol;
+        let (texts, ends, hasher) = (&self.texts, &self.ends, &self.hasher);
+        let of = |symbol: &Symbol| text_at(texts, ends, *symbol);
+        let rehash = |symbol: &Symbol| hasher.hash_one(of(symbol));
+        match self.index.entry(hasher.hash_one(text), |symbol| of(symbol) == text, rehash) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(free) => {
+                assert!(ends.len() < u32::MAX as usize, "more than 2^32 distinct texts");
+                let symbol = Symbol(ends.len() as u32);
+                free.insert(symbol);
+                self.texts.push_str(text);
+                self.ends.push(self.texts.len());
+                symbol
+            }
         }
-        assert!(self.texts.len() < u32::MAX as usize, "more than 2^32 distinct texts");
-        let symbol = Symbol(self.texts.len() as u32);
-        let text: Arc<str> = text.into();
-        self.texts.push(Arc::clone(&text));
-        self.index.insert(text, symbol);
-        symbol
     }
 
     /// The symbol of a text that is already in the table.
     #[must_use]
     pub fn get(&self, text: &str) -> Option<Symbol> {
-        self.index.get(text).copied()
+        let is_same = |symbol: &Symbol| self.text(*symbol) == text;
+        self.index.find(self.hasher.hash_one(text), is_same).copied()
     }
 
     /// The text of a symbol.
@@ -74,27 +90,24 @@ impl Symbols {
     /// If the symbol is of another, larger table.
     #[must_use]
     pub fn text(&self, symbol: Symbol) -> &str {
-        &self.texts[symbol.index()]
-    }
-
-    /// The text of a symbol, shared.
-    ///
-    /// # Panics
-    /// If the symbol is of another, larger table.
-    #[must_use]
-    pub fn shared(&self, symbol: Symbol) -> Arc<str> {
-        Arc::clone(&self.texts[symbol.index()])
+        text_at(&self.texts, &self.ends, symbol)
     }
 
     /// Every text with its symbol, by first appearance.
     pub fn iter(&self) -> impl Iterator<Item = (Symbol, &str)> {
-        (0u32..).zip(&self.texts).map(|(index, text)| (Symbol(index), &**text))
+        (0..self.ends.len() as u32).map(|index| (Symbol(index), self.text(Symbol(index))))
     }
 
     /// Number of texts, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
-        self.texts.len()
+        self.ends.len()
     }
+}
+
+#[inline]
+fn text_at<'a>(texts: &'a str, ends: &[usize], symbol: Symbol) -> &'a str {
+    let start = if symbol.index() == 0 { 0 } else { ends[symbol.index() - 1] };
+    &texts[start..ends[symbol.index()]]
 }

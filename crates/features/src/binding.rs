@@ -203,7 +203,7 @@ impl<'a> Binding<'a> {
             {
                 continue;
             }
-            let here = (history.event_ts()[event], history.session()[event]);
+            let here = (history.event_ts()[event], history.session(event));
             let goes_on = match after {
                 Some(after) => same_session(here, after, timeout_us),
                 None => t.saturating_sub(here.0) < timeout_us,
@@ -235,7 +235,7 @@ impl<'a> Binding<'a> {
         spans: &[(usize, usize, Micros)],
     ) {
         let at = history.event_ts()[event];
-        let session = history.session()[event];
+        let session = history.session(event);
         for (property, probes) in &self.plan.selectors[selector].groups {
             let value = property.and_then(|property| self.value(history, event, property));
             if property.is_some() && value.is_none() {

@@ -124,7 +124,8 @@ pub fn profile(
     watch.stage("reading events", 0);
     let read = |section: &EventsSection| {
         let progress = |done: u64, _total: u64| watch.done(done);
-        read_events(EventFiles { section, folder, rejects: None, progress: &progress })
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        read_events(EventFiles { section, folder, rejects: None, n_threads, progress: &progress })
     };
     let (mut log, mut summary) = read(&sniffed.section)?;
     if log.histories.is_empty() && log.counts.anonymous_dropped > 0 {

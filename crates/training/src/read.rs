@@ -1,12 +1,15 @@
 //! Files in: events to an [`EventLog`](segue_events::EventLog), feature tables to columns.
 
+mod columns;
 mod derive;
 mod error;
 mod events;
 mod files;
 mod frame;
 mod json_lines;
+mod parquet;
 mod rejects;
+mod turns;
 
 pub use error::ReadError;
 pub use events::{EventFiles, ReadSummary, read_events};
@@ -16,6 +19,10 @@ pub use rejects::Rejects;
 
 pub(crate) use files::open as open_file;
 pub(crate) use frame::{nearest_first, no_column};
+pub(crate) use parquet::ParquetFile;
 
-/// Told how far reading has come: bytes done, bytes in all.
+/// Told how far reading has come: bytes done, bytes in all. Called from several threads.
 pub type ReadProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+#[cfg(test)]
+mod tests;

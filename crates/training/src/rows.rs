@@ -14,6 +14,6 @@ pub use prepared::{DataFacts, Prepared, Slice};
 pub use table::rows_of_table;
 
 pub(crate) use instant::parse_instant;
-pub(crate) use log::{divide, label_rows};
+pub(crate) use log::{digest_of, divide, label_rows};
 pub(crate) use spine::spine_of;
 pub(crate) use table::labels_of;

@@ -10,6 +10,7 @@ mod preflight;
 use std::path::{Path, PathBuf};
 
 use segue_dataset::{Dataset, SchemaError, TargetKind};
+use segue_events::EventLog;
 use segue_features::FeatureSet;
 use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
@@ -17,8 +18,8 @@ use segue_registry::Draft;
 use crate::evaluation::{Evaluation, EvaluationError};
 use crate::fit::{FitError, FittedModel, Naming, fit_model};
 use crate::job::{EventsJob, Job, JobError, LearnerSection, Origin};
-use crate::read::{EventFiles, ReadSummary, read_events};
-use crate::rows::{Prepared, RowsError, rows_of_log, rows_of_table};
+use crate::read::{EventFiles, ReadError, ReadSummary, read_events};
+use crate::rows::{Prepared, RowsError, digest_of, rows_of_log, rows_of_table};
 use crate::watch::Watch;
 
 pub use evaluate::evaluate_version;
@@ -123,35 +124,45 @@ pub fn prepare(
     options: &TrainOptions,
     watch: &dyn Watch,
 ) -> Result<(Prepared, Option<ReadSummary>), RowsError> {
+    prepare_rows(job, fixed, options, watch, false)
+}
+
+fn prepare_rows(
+    job: &Job,
+    fixed: Option<&FeatureSet>,
+    options: &TrainOptions,
+    watch: &dyn Watch,
+    wants_digest: bool,
+) -> Result<(Prepared, Option<ReadSummary>), RowsError> {
     match &job.origin {
         Origin::Table(section) => {
             watch.stage("reading table", 0);
             Ok((rows_of_table(job, section, &job.folder.join(&section.file))?, None))
         }
         Origin::Events(events) => {
-            let (prepared, summary) = prepare_events(job, events, fixed, options, watch)?;
+            let (log, summary) = read(events, job, options, watch)?;
+            let n_threads = options.n_threads;
+            let mut prepared = rows_of_log(job, events, &log, &summary, fixed, n_threads, watch)?;
+            prepared.facts.digest = wants_digest.then(|| digest_of(&log));
             Ok((prepared, Some(summary)))
         }
     }
 }
 
-fn prepare_events(
-    job: &Job,
+fn read(
     events: &EventsJob,
-    fixed: Option<&FeatureSet>,
+    job: &Job,
     options: &TrainOptions,
     watch: &dyn Watch,
-) -> Result<(Prepared, ReadSummary), RowsError> {
+) -> Result<(EventLog, ReadSummary), ReadError> {
     watch.stage("reading events", 0);
-    let progress = |done: u64, _total: u64| watch.done(done);
-    let (log, summary) = read_events(EventFiles {
+    read_events(EventFiles {
         section: &events.source,
         folder: &job.folder,
         rejects: options.rejects.as_deref(),
-        progress: &progress,
-    })?;
-    let prepared = rows_of_log(job, events, &log, &summary, fixed, options.n_threads, watch)?;
-    Ok((prepared, summary))
+        n_threads: options.n_threads,
+        progress: &|done, _total| watch.done(done),
+    })
 }
 
 /// Runs a job up to a draft that is ready to publish. Writes nothing but the rejects file.
@@ -159,7 +170,7 @@ fn prepare_events(
 /// # Errors
 /// [`TrainError`] with what to change.
 pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Trained, TrainError> {
-    let (prepared, read) = prepare(job, None, options, watch)?;
+    let (prepared, read) = prepare_rows(job, None, options, watch, true)?;
     let preflight = Preflight::of(&prepared);
     preflight.check(&job.preflight).map_err(TrainError::Preflight)?;
     let parts = Parts::of(&prepared);

@@ -7,7 +7,7 @@ use segue_training::score::{EventScoring, FileScorer, ScoreTarget, score_events,
 use segue_training::watch::Watch;
 use serde_json::json;
 
-use super::{open_registry, resolve};
+use super::{n_threads, open_registry, resolve};
 use crate::args::Score;
 use crate::console::Console;
 
@@ -55,6 +55,7 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
                 section: &section,
                 folder: &folder,
                 rejects: args.rejects.as_deref(),
+                n_threads: n_threads(None),
                 progress: &progress,
             })?;
             for (reason, n, example) in &read.rejects {

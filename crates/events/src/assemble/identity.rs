@@ -89,6 +89,9 @@ impl Links {
     /// The profile that an id's event at `event_ts` belongs to, and from when that is known;
     /// `None` if no link was needed.
     pub(super) fn resolve(&self, id: Id, event_ts: Micros, ids: &Symbols) -> (Id, Option<Micros>) {
+        if self.runs.is_empty() {
+            return (id, None);
+        }
         let mut path = vec![id];
         let mut known: Option<Micros> = None;
         while let Some(link) = self.at(path[path.len() - 1], event_ts) {
@@ -121,20 +124,20 @@ impl Links {
 
 fn collect(store: &Store) -> Vec<Link> {
     let mut links = Vec::new();
-    for row in store.rows().iter().filter(|row| row.user != NOBODY) {
-        let link = |is_user, symbol| Link {
-            from: Id { is_user, symbol },
-            event_ts: row.event_ts,
-            known_ts: row.known_ts,
-            to: row.user,
+    for row in (0..store.len()).filter(|&row| store.user(row) != NOBODY) {
+        let to = store.user(row);
+        let (event_ts, known_ts) = (store.event_ts(row), store.known_ts(row));
+        let mut link = |is_user, symbol| {
+            links.push(Link { from: Id { is_user, symbol }, event_ts, known_ts, to });
         };
-        if row.anonymous != NOBODY {
-            links.push(link(false, row.anonymous));
+        let [anonymous, previous] = store.other_ids(row);
+        if anonymous != NOBODY {
+            link(false, anonymous);
         }
-        if row.previous != NOBODY {
-            links.push(link(false, row.previous));
-            if row.previous != row.user {
-                links.push(link(true, row.previous));
+        if previous != NOBODY {
+            link(false, previous);
+            if previous != to {
+                link(true, previous);
             }
         }
     }

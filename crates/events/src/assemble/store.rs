@@ -1,27 +1,13 @@
-//! Events in a compact form while a log is being built.
+//! Events in a compact form while a log is being built: one column a field, texts as symbols.
 
 use std::cmp::Ordering;
 
 use super::NOBODY;
 use super::identity::Id;
-use crate::{Event, EventId, EventKind, Micros, Scalar, Symbol, Symbols, Value};
-
-/// One event. Ids are symbols of [`Store::ids`], other texts of [`Store::symbols`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    pub(super) event_ts: Micros,
-    pub(super) known_ts: Micros,
-    seq: i64,
-    id_end: usize,
-    property_end: usize,
-    pub(super) user: Symbol,
-    pub(super) anonymous: Symbol,
-    pub(super) previous: Symbol,
-    pub(super) name: Symbol,
-    pub(super) session: Symbol,
-    pub(super) kind: EventKind,
-    pub(super) is_given: bool,
-}
+use super::uniform::Uniform;
+use crate::{
+    Event, EventId, EventKind, History, HistoryEvent, Micros, Scalar, Symbol, Symbols, Value,
+};
 
 /// A property in 12 bytes: texts and flags hide in the bit patterns of numbers that are never
 /// stored, those that are not finite.
@@ -47,7 +33,7 @@ impl Packed {
         }
     }
 
-    pub(super) fn unpack(self) -> (Symbol, Scalar) {
+    fn unpack(self) -> (Symbol, Scalar) {
         let value = match self.high {
             TEXT => Scalar::Text(Symbol::at(self.low)),
             FLAG => Scalar::Flag(self.low != 0),
@@ -55,17 +41,54 @@ impl Packed {
         };
         (self.key, value)
     }
+
+    /// The same property by the numbers of another table.
+    fn renumbered(self, symbols: &[Symbol]) -> Self {
+        let (key, value) = self.unpack();
+        let value = match value {
+            Scalar::Text(text) => Scalar::Text(symbols[text.index()]),
+            other => other,
+        };
+        Self::new(symbols[key.index()], value)
+    }
+}
+
+/// One event by symbols: ids of [`Store::ids`], other texts of [`Store::symbols`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) event_ts: Micros,
+    pub(crate) known_ts: Micros,
+    pub(crate) seq: i64,
+    pub(crate) user: Symbol,
+    pub(crate) anonymous: Symbol,
+    pub(crate) previous: Symbol,
+    pub(crate) kind: EventKind,
+    pub(crate) name: Symbol,
+    pub(crate) session: Symbol,
+    /// The source's own id; empty if it has none.
+    pub(crate) event_id: &'a [u8],
 }
 
 /// All events of a log.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     /// Texts that the log keeps.
-    pub(super) symbols: Symbols,
+    pub(crate) symbols: Symbols,
     /// Users and anonymous ids; only those of profiles reach the log.
-    pub(super) ids: Symbols,
-    rows: Vec<Row>,
+    pub(crate) ids: Symbols,
+    event_ts: Vec<Micros>,
+    /// From happening to being known; most often 0. Differences that do not fit wrap, and wrap back.
+    known_after_us: Uniform<i64>,
+    seq: Uniform<i64>,
+    user: Uniform<Symbol>,
+    anonymous: Uniform<Symbol>,
+    previous: Uniform<Symbol>,
+    kind: Uniform<EventKind>,
+    name: Uniform<Symbol>,
+    session: Uniform<Symbol>,
+    id_end: Uniform<usize>,
     event_ids: Vec<u8>,
+    property_end: Uniform<usize>,
     properties: Vec<Packed>,
 }
 
@@ -74,8 +97,18 @@ impl Store {
         Self {
             symbols,
             ids: Symbols::new(),
-            rows: Vec::new(),
+            event_ts: Vec::new(),
+            known_after_us: Uniform::new(0),
+            seq: Uniform::new(0),
+            user: Uniform::new(NOBODY),
+            anonymous: Uniform::new(NOBODY),
+            previous: Uniform::new(NOBODY),
+            kind: Uniform::new(EventKind::Track),
+            name: Uniform::new(Symbol::EMPTY),
+            session: Uniform::new(Symbol::EMPTY),
+            id_end: Uniform::new(0),
             event_ids: Vec::new(),
+            property_end: Uniform::new(0),
             properties: Vec::new(),
         }
     }
@@ -83,22 +116,39 @@ impl Store {
     /// Takes in an event with its usable `[user, anonymous, previous]` ids.
     pub(super) fn push(&mut self, event: &Event, ids: [Option<&str>; 3]) {
         let [user, anonymous, previous] = ids.map(|id| id.map_or(NOBODY, |id| self.ids.intern(id)));
-        self.event_ids.extend_from_slice(event.event_id.as_str().as_bytes());
-        self.push_properties(&event.properties);
-        self.rows.push(Row {
+        let row = Row {
             event_ts: event.event_ts,
             known_ts: event.known_ts,
             seq: event.seq,
-            id_end: self.event_ids.len(),
-            property_end: self.properties.len(),
             user,
             anonymous,
             previous,
+            kind: event.kind,
             name: self.symbols.intern(&event.name),
             session: self.symbols.intern(event.session_id.as_deref().unwrap_or_default()),
-            kind: event.kind,
-            is_given: matches!(&event.event_id, EventId::Given(id) if !id.is_empty()),
-        });
+            event_id: match &event.event_id {
+                EventId::Given(id) => id.as_bytes(),
+                EventId::Absent => &[],
+            },
+        };
+        self.push_properties(&event.properties);
+        self.push_row(row);
+    }
+
+    /// Takes in an event whose properties were pushed just before.
+    pub(crate) fn push_row(&mut self, row: Row<'_>) {
+        self.event_ids.extend_from_slice(row.event_id);
+        self.event_ts.push(row.event_ts);
+        self.known_after_us.push(row.known_ts.wrapping_sub(row.event_ts));
+        self.seq.push(row.seq);
+        self.user.push(row.user);
+        self.anonymous.push(row.anonymous);
+        self.previous.push(row.previous);
+        self.kind.push(row.kind);
+        self.name.push(row.name);
+        self.session.push(row.session);
+        self.id_end.push(self.event_ids.len());
+        self.property_end.push(self.properties.len());
     }
 
     /// Sorted by key, keys unique, finite: as the mappings leave them, and so also for events that
@@ -116,59 +166,124 @@ impl Store {
                 Value::Text(text) => Scalar::Text(self.symbols.intern(text)),
                 Value::Flag(flag) => Scalar::Flag(*flag),
             };
-            self.properties.push(Packed::new(key, value));
+            self.push_property(key, value);
         }
     }
 
+    /// A property of the event that is pushed next; keys in the order of their texts.
+    pub(crate) fn push_property(&mut self, key: Symbol, value: Scalar) {
+        self.properties.push(Packed::new(key, value));
+    }
+
+    /// Takes over every event of another store.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let renumber = |from: &Symbols, to: &mut Symbols| -> Vec<Symbol> {
+            from.iter().map(|(_, text)| to.intern(text)).collect()
+        };
+        let symbols = renumber(&other.symbols, &mut self.symbols);
+        let ids = renumber(&other.ids, &mut self.ids);
+        let id = |symbol: Symbol| ids[symbol.index()];
+        let text = |symbol: Symbol| symbols[symbol.index()];
+        let (n_id_bytes, n_properties) = (self.event_ids.len(), self.properties.len());
+        self.event_ts.reserve_exact(other.event_ts.len());
+        self.event_ts.extend(other.event_ts);
+        self.known_after_us.append(other.known_after_us, |us| us);
+        self.seq.append(other.seq, |seq| seq);
+        self.user.append(other.user, id);
+        self.anonymous.append(other.anonymous, id);
+        self.previous.append(other.previous, id);
+        self.kind.append(other.kind, |kind| kind);
+        self.name.append(other.name, text);
+        self.session.append(other.session, text);
+        self.id_end.append(other.id_end, |end| end + n_id_bytes);
+        self.event_ids.extend(other.event_ids);
+        self.property_end.append(other.property_end, |end| end + n_properties);
+        let properties = other.properties.into_iter();
+        self.properties.extend(properties.map(|packed| packed.renumbered(&symbols)));
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.event_ts.len()
     }
 
-    pub(super) fn row(&self, row: usize) -> &Row {
-        &self.rows[row]
+    pub(super) fn event_ts(&self, row: usize) -> Micros {
+        self.event_ts[row]
     }
 
-    pub(super) fn rows(&self) -> &[Row] {
-        &self.rows
+    pub(super) fn known_ts(&self, row: usize) -> Micros {
+        self.event_ts[row].wrapping_add(self.known_after_us.get(row))
     }
 
-    /// Bytes of the event id.
-    pub(super) fn id(&self, row: usize) -> &[u8] {
-        let start = if row == 0 { 0 } else { self.rows[row - 1].id_end };
-        &self.event_ids[start..self.rows[row].id_end]
+    /// The user that the event names, or [`NOBODY`].
+    pub(super) fn user(&self, row: usize) -> Symbol {
+        self.user.get(row)
     }
 
-    pub(super) fn packed(&self, row: usize) -> &[Packed] {
-        let start = if row == 0 { 0 } else { self.rows[row - 1].property_end };
-        &self.properties[start..self.rows[row].property_end]
+    /// The anonymous and the previous id that the event names, each possibly [`NOBODY`].
+    pub(super) fn other_ids(&self, row: usize) -> [Symbol; 2] {
+        [self.anonymous.get(row), self.previous.get(row)]
+    }
+
+    /// Whether no event can link two ids, because none names a second one.
+    pub(super) fn has_no_links(&self) -> bool {
+        [&self.anonymous, &self.previous].iter().all(|ids| ids.only() == Some(NOBODY))
+            || self.user.only() == Some(NOBODY)
+    }
+
+    /// Whether no event has an id of its own.
+    pub(super) fn has_no_event_ids(&self) -> bool {
+        self.event_ids.is_empty()
+    }
+
+    /// Bytes of the event id, empty if the source has none.
+    pub(super) fn event_id(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.id_end.get(row - 1) };
+        &self.event_ids[start..self.id_end.get(row)]
+    }
+
+    fn packed(&self, row: usize) -> &[Packed] {
+        let start = if row == 0 { 0 } else { self.property_end.get(row - 1) };
+        &self.properties[start..self.property_end.get(row)]
     }
 
     /// The id that the event itself names: its user, else its anonymous id.
     pub(super) fn own_id(&self, row: usize) -> Id {
-        let row = &self.rows[row];
-        let is_user = row.user != NOBODY || row.anonymous == NOBODY;
-        Id { is_user, symbol: if is_user { row.user } else { row.anonymous } }
+        let (user, anonymous) = (self.user.get(row), self.anonymous.get(row));
+        let is_user = user != NOBODY || anonymous == NOBODY;
+        Id { is_user, symbol: if is_user { user } else { anonymous } }
     }
 
     /// The event is not visible before `ts`.
     pub(super) fn known_not_before(&mut self, row: usize, ts: Micros) {
-        self.rows[row].known_ts = self.rows[row].known_ts.max(ts);
+        if ts > self.known_ts(row) {
+            self.known_after_us.set(row, ts.wrapping_sub(self.event_ts[row]));
+        }
     }
 
     /// The total order `(event_ts, seq, event_id bytes)`, carried on over the content, so that
-    /// events which compare equal are equal.
+    /// events which compare equal are equal. Who an event names and when it became known come last:
+    /// a request may leave out the one, and identity may change the other.
     pub(super) fn compare(&self, a: usize, b: usize) -> Ordering {
-        let (x, y) = (&self.rows[a], &self.rows[b]);
-        (x.event_ts, x.seq)
-            .cmp(&(y.event_ts, y.seq))
-            .then_with(|| self.id(a).cmp(self.id(b)))
-            .then_with(|| (x.is_given, x.known_ts, x.kind).cmp(&(y.is_given, y.known_ts, y.kind)))
-            .then_with(|| text_order(&self.symbols, x.name, y.name))
-            .then_with(|| text_order(&self.symbols, x.session, y.session))
-            .then_with(|| text_order(&self.ids, x.user, y.user))
-            .then_with(|| text_order(&self.ids, x.anonymous, y.anonymous))
-            .then_with(|| text_order(&self.ids, x.previous, y.previous))
+        self.event_ts[a].cmp(&self.event_ts[b]).then_with(|| self.compare_ties(a, b))
+    }
+
+    /// The order of two events of one time.
+    fn compare_ties(&self, a: usize, b: usize) -> Ordering {
+        let by_text = |column: &Uniform<Symbol>, symbols: &Symbols| {
+            text_order(symbols, column.get(a), column.get(b))
+        };
+        self.seq
+            .get(a)
+            .cmp(&self.seq.get(b))
+            .then_with(|| self.event_id(a).cmp(self.event_id(b)))
+            .then_with(|| self.kind.get(a).cmp(&self.kind.get(b)))
+            .then_with(|| by_text(&self.name, &self.symbols))
+            .then_with(|| by_text(&self.session, &self.symbols))
             .then_with(|| self.compare_properties(a, b))
+            .then_with(|| self.known_ts(a).cmp(&self.known_ts(b)))
+            .then_with(|| by_text(&self.user, &self.ids))
+            .then_with(|| by_text(&self.anonymous, &self.ids))
+            .then_with(|| by_text(&self.previous, &self.ids))
     }
 
     fn compare_properties(&self, a: usize, b: usize) -> Ordering {
@@ -183,6 +298,40 @@ impl Store {
             })
         });
         pairs.fold(Ordering::Equal, Ordering::then).then(x.len().cmp(&y.len()))
+    }
+
+    /// The history of a user whose events are these rows, in any order; `times` is working memory.
+    pub(super) fn history(
+        &self,
+        user: Symbol,
+        rows: &[u32],
+        times: &mut Vec<(Micros, u32)>,
+    ) -> History {
+        times.clear();
+        times.extend(rows.iter().map(|&row| (self.event_ts[row as usize], row)));
+        // Rows most often come in the order of time already.
+        if !times.is_sorted_by(|(a, _), (b, _)| a < b) {
+            times.sort_by(|&(ts_a, a), &(ts_b, b)| {
+                ts_a.cmp(&ts_b).then_with(|| self.compare_ties(a as usize, b as usize))
+            });
+        }
+        let n_properties = rows.iter().map(|&row| self.packed(row as usize).len()).sum();
+        let mut history = History::with_capacity(user, rows.len(), n_properties);
+        let mut properties = Vec::new();
+        for &(event_ts, row) in &*times {
+            let row = row as usize;
+            properties.clear();
+            properties.extend(self.packed(row).iter().map(|packed| packed.unpack()));
+            history.push(HistoryEvent {
+                event_ts,
+                known_ts: event_ts.wrapping_add(self.known_after_us.get(row)),
+                kind: self.kind.get(row),
+                name: self.name.get(row),
+                session: self.session.get(row),
+                properties: &properties,
+            });
+        }
+        history
     }
 }
 

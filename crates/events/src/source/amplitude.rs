@@ -16,7 +16,7 @@
 //! after the fact, so it would know of a user before the user was known.
 
 use super::Mapper;
-use super::fields::{Fields, Properties, given, missing, no_id};
+use super::fields::{Fields, Properties, given, missing};
 use crate::record::Record;
 use crate::time::TimeReader;
 use crate::{Event, EventId, EventKind, Micros, Reject, RejectReason, Value};
@@ -80,7 +80,7 @@ fn event_id(fields: &Fields<'_>, device_id: Option<&str>) -> EventId {
     match (fields.text("$insert_id"), fields.text("uuid")) {
         (Some(id), _) => given(&[&id, device_id.unwrap_or_default()]),
         (None, Some(uuid)) => given(&[&uuid]),
-        (None, None) => no_id(),
+        (None, None) => EventId::Absent,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Fields<'a> {
 impl Fields<'_> {
     /// A text, trimmed; numbers are written out (`17850.0` as `17850`), null and empty are `None`.
     pub(super) fn text(&self, key: &str) -> Option<String> {
-        text_of(&self.record.cell(key)?)
+        text_of(&self.record.cell(key)?).map(Cow::into_owned)
     }
 
     /// The first of several keys that holds text.
@@ -57,23 +57,10 @@ impl Fields<'_> {
 
     /// A sequence number; 0 if there is none.
     pub(super) fn sequence(&self, key: &str) -> Result<i64, Reject> {
-        let found = match self.record.cell(key) {
-            None | Some(Cell::Null) => return Ok(0),
-            Some(Cell::Integer(value)) => return Ok(value),
-            Some(Cell::Number(value)) if value.fract() == 0.0 && value.abs() < 9e15 => {
-                return Ok(value as i64);
-            }
-            Some(Cell::Text(text)) => match text.trim() {
-                "" => return Ok(0),
-                text => match text.parse() {
-                    Ok(value) => return Ok(value),
-                    Err(_) => shortened(text),
-                },
-            },
-            Some(other) => format!("{other:?}"),
-        };
-        let detail = format!("found `{found}`, expected a whole number or nothing");
-        Err(Reject::new(RejectReason::InvalidSequence, key, detail))
+        sequence_of(self.record.cell(key)).map_err(|found| {
+            let detail = format!("found `{found}`, expected a whole number or nothing");
+            Reject::new(RejectReason::InvalidSequence, key, detail)
+        })
     }
 
     /// Every property below `prefix`, each passed to `add` with its key relative to it. A field
@@ -108,7 +95,7 @@ impl Fields<'_> {
 }
 
 /// A cell as the text of an id or a name.
-pub(super) fn text_of(cell: &Cell<'_>) -> Option<String> {
+pub(super) fn text_of<'c>(cell: &'c Cell<'_>) -> Option<Cow<'c, str>> {
     let text: Cow<'_, str> = match cell {
         Cell::Null => return None,
         Cell::Text(text) => Cow::Borrowed(text.trim()),
@@ -119,17 +106,26 @@ pub(super) fn text_of(cell: &Cell<'_>) -> Option<String> {
         Cell::Number(value) if value.is_finite() => Cow::Owned(value.to_string()),
         Cell::Number(_) => return None,
     };
-    (!text.is_empty()).then(|| text.into_owned())
+    (!text.is_empty()).then_some(text)
 }
 
-/// An id made of several fields, none of which can run into the next; empty if `parts` is.
+/// A cell as a sequence number, 0 if nothing is there; `Err` is what is there instead.
+pub(super) fn sequence_of(cell: Option<Cell<'_>>) -> Result<i64, String> {
+    match cell {
+        None | Some(Cell::Null) => Ok(0),
+        Some(Cell::Integer(value)) => Ok(value),
+        Some(Cell::Number(value)) if value.fract() == 0.0 && value.abs() < 9e15 => Ok(value as i64),
+        Some(Cell::Text(text)) => match text.trim() {
+            "" => Ok(0),
+            text => text.parse().map_err(|_| shortened(text)),
+        },
+        Some(other) => Err(format!("{other:?}")),
+    }
+}
+
+/// An id made of several fields, none of which can run into the next.
 pub(super) fn given(parts: &[&str]) -> EventId {
     EventId::Given(parts.join("\u{1f}"))
-}
-
-/// No id: [`Mapper::map`] puts the content's hash in its place.
-pub(super) fn no_id() -> EventId {
-    EventId::Content(String::new())
 }
 
 /// A required field that is not there.
@@ -162,7 +158,7 @@ impl<'a> Properties<'a> {
             Cell::Text(text) => Value::Text(text.into_owned()),
         };
         let key = format!("{prefix}{key}");
-        if !self.mapper.excluded.as_ref().is_some_and(|globs| globs.is_match(&key)) {
+        if !self.mapper.is_excluded(&key) {
             self.items.push((key, value));
         }
     }

@@ -17,10 +17,10 @@
 //! mapped so: the identity edges decide from when it belongs to the user.
 
 use super::Mapper;
-use super::fields::{Fields, Properties, given, missing, no_id};
+use super::fields::{Fields, Properties, given, missing};
 use crate::record::Record;
 use crate::time::{TimeReader, TimeUnit};
-use crate::{Event, EventKind, Micros, Reject, RejectReason, Value};
+use crate::{Event, EventId, EventKind, Micros, Reject, RejectReason, Value};
 
 /// Properties that have become something else, or say nothing about the user.
 const USED: &[&str] = &[
@@ -67,7 +67,7 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
                 let distinct = fields.text("properties.distinct_id").unwrap_or_default();
                 given(&[&name, &time, &distinct, &id])
             }
-            None => no_id(),
+            None => EventId::Absent,
         },
         user_id: ids.user,
         anonymous_id: ids.anonymous,

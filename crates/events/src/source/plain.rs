@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Properties, given, missing, no_id};
+use super::fields::{Fields, Properties, given, missing};
 use super::{Mapper, MappingError};
 use crate::record::Record;
 use crate::time::TimeUnit;
-use crate::{Event, EventKind, Micros, Reject, RejectReason, Value};
+use crate::{Event, EventId, EventKind, Micros, Reject, RejectReason, Value};
 
 /// Which column is what. Names are those of the file; nested fields are reached by dots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl PlainMapping {
     }
 
     /// Columns that are a part of the event and no property.
-    fn used(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn used(&self) -> impl Iterator<Item = &str> {
         self.named().filter(|(key, _)| *key != "event_name").map(|(_, column)| column)
     }
 }
@@ -127,7 +127,7 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
         None => None,
     };
     Ok(Event {
-        event_id: text(&plain.event_id).map_or_else(no_id, |id| given(&[&id])),
+        event_id: text(&plain.event_id).map_or(EventId::Absent, |id| given(&[&id])),
         user_id,
         anonymous_id,
         kind: EventKind::Track,

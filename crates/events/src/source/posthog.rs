@@ -19,10 +19,10 @@
 use serde_json::Value as Json;
 
 use super::Mapper;
-use super::fields::{Fields, Properties, given, missing, no_id};
+use super::fields::{Fields, Properties, given, missing};
 use crate::record::{Cell, Record};
 use crate::time::TimeReader;
-use crate::{Event, EventKind, Reject, RejectReason, Value};
+use crate::{Event, EventId, EventKind, Reject, RejectReason, Value};
 
 /// Properties that have become something else.
 const USED: &[&str] = &[
@@ -53,7 +53,7 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
         .ok_or_else(|| missing(RejectReason::MissingTime, "timestamp", "the time of the event"))?;
     let known_ts = fields.first_time(&["created_at", "inserted_at"], &reader)?;
     Ok(Event {
-        event_id: fields.text("uuid").map_or_else(no_id, |id| given(&[&id])),
+        event_id: fields.text("uuid").map_or(EventId::Absent, |id| given(&[&id])),
         user_id,
         anonymous_id,
         previous_id: if kind == EventKind::Alias { fields.text("properties.alias") } else { None },

@@ -11,10 +11,10 @@
 //! | properties | `properties.*` as they are; `traits.*` and `context.traits.*` under `traits.`; the rest of `context` under `context.`; a group's `groupId` as `group.id` and its traits under `group.traits.` |
 
 use super::Mapper;
-use super::fields::{Fields, Properties, given, missing, no_id};
+use super::fields::{Fields, Properties, given, missing};
 use crate::record::Record;
 use crate::time::{TimeReader, shortened};
-use crate::{Event, EventKind, Micros, Reject, RejectReason};
+use crate::{Event, EventId, EventKind, Micros, Reject, RejectReason};
 
 pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject> {
     let fields = Fields { record, mapper };
@@ -33,7 +33,7 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
     fields.check_ids([&user_id, &anonymous_id], "userId", "userId or anonymousId")?;
     let times = times(&fields)?;
     Ok(Event {
-        event_id: fields.text("messageId").map_or_else(no_id, |id| given(&[&id])),
+        event_id: fields.text("messageId").map_or(EventId::Absent, |id| given(&[&id])),
         user_id,
         anonymous_id,
         kind,

@@ -60,7 +60,7 @@ pub(crate) fn plain(history: &History, symbols: &Symbols) -> Vec<Plain> {
             known: history.known_ts()[event],
             kind: history.kind()[event],
             name: text(history.name()[event]),
-            session: text(history.session()[event]),
+            session: text(history.session(event)),
             properties: history
                 .properties(event)
                 .iter()

@@ -136,8 +136,11 @@ fn read_event(event: &pb::Event, path: &str, findings: &mut Findings) -> Option<
         return None;
     }
     let event_ts = event_ts?;
-    let mut read = Event {
-        event_id: EventId::Given(event.event_id.clone()),
+    Some(Event {
+        event_id: match event.event_id.as_str() {
+            "" => EventId::Absent,
+            id => EventId::Given(id.to_owned()),
+        },
         user_id: None,
         anonymous_id: None,
         kind: kind?,
@@ -149,11 +152,7 @@ fn read_event(event: &pb::Event, path: &str, findings: &mut Findings) -> Option<
         session_id: (!event.session_id.is_empty()).then(|| event.session_id.clone()),
         previous_id: None,
         properties: values(&event.properties),
-    };
-    if event.event_id.is_empty() {
-        read.event_id = EventId::of_content(&read);
-    }
-    Some(read)
+    })
 }
 
 fn kind_of(kind: i32) -> Option<EventKind> {

@@ -8,7 +8,7 @@ use segue_events::{Cell, Record};
 use serde_json::{Map, Value as Json};
 
 use super::InitError;
-use crate::read::{FileKind, Frame, ReadError, open_file};
+use crate::read::{FileKind, ParquetFile, ReadError, open_file};
 
 /// Records that are looked at.
 const MAX_RECORDS: usize = 2_000;
@@ -106,7 +106,7 @@ fn csv(path: &Path, packed: bool) -> Result<Vec<Map<String, Json>>, InitError> {
 }
 
 fn parquet(path: &Path) -> Result<Vec<Map<String, Json>>, InitError> {
-    let frame = Frame::read_parquet_slice(path, 0, MAX_RECORDS)?;
+    let frame = ParquetFile::open(path)?.read(0, MAX_RECORDS)?;
     let record = |row: usize| {
         let columns = frame.names().iter().zip(frame.columns());
         columns.map(|(name, column)| (name.clone(), json_of(column.cell(row)))).collect()

@@ -35,6 +35,11 @@ impl Derive {
         Ok(Self { programs: programs.collect::<Result<_, _>>()? })
     }
 
+    /// Whether nothing is derived.
+    pub(super) fn is_empty(&self) -> bool {
+        self.programs.is_empty()
+    }
+
     /// Adds each derived property whose inputs are all there; a result that is not finite is left out.
     pub(super) fn apply(&self, event: &mut Event) {
         for (name, program, inputs) in &self.programs {

@@ -1,5 +1,6 @@
 //! All files of a job into one [`EventLog`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +10,19 @@ use segue_events::{
     Record, Reject, RejectReason, SourceFormat,
 };
 
+use super::columns::SoughtColumns;
 use super::derive::Derive;
-use super::frame::{FrameRow, no_column};
+use super::frame::{FrameColumn, FrameRow};
+use super::parquet::ParquetFile;
+use super::turns::{Stopped, Turns, in_turns};
 use super::{FileKind, Frame, ReadError, ReadProgress, Rejects, expand_globs, files, json_lines};
 use crate::job::EventsSection;
 
-/// Rows of a Parquet file that are in memory at a time.
-const SLICE_ROWS: usize = 250_000;
+/// Rows of a Parquet file that a thread has in memory at a time, before they become events.
+const STRETCH_ROWS: usize = 1 << 17;
+
+/// Rejected rows that a thread keeps before it waits for its turn to hand them in.
+const REJECTS_KEPT: usize = 4_096;
 
 /// What to read and where to report.
 #[derive(Clone, Copy)]
@@ -26,6 +33,8 @@ pub struct EventFiles<'a> {
     pub folder: &'a Path,
     /// File that takes each rejected row.
     pub rejects: Option<&'a Path>,
+    /// Threads; nothing that is read depends on it.
+    pub n_threads: usize,
     /// Told how far reading has come.
     pub progress: ReadProgress<'a>,
 }
@@ -41,6 +50,8 @@ pub struct ReadSummary {
     pub rejects: Vec<(RejectReason, u64, String)>,
     /// What mapping put right.
     pub notes: MapNotes,
+    /// Columns that would have become properties if a property could hold what they do, and what that is.
+    pub unread: BTreeMap<String, String>,
 }
 
 /// Reads, maps, cleans and orders all events of a job.
@@ -49,18 +60,24 @@ pub struct ReadSummary {
 /// A file that cannot be read at all, a mapping whose column is not there, or no usable record.
 pub fn read_events(files: EventFiles<'_>) -> Result<(EventLog, ReadSummary), ReadError> {
     let paths = expand_globs(&files.section.files, files.folder)?;
-    let kinds = paths.iter().map(|path| FileKind::of(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut reading = Reading::new(&files, &paths)?;
-    for (path, (kind, packed)) in paths.iter().zip(kinds) {
-        match kind {
-            FileKind::JsonLines => reading.json_lines(path, packed)?,
-            FileKind::Csv => reading.csv(path)?,
-            FileKind::Parquet => reading.parquet(path)?,
-        }
-    }
-    let n_records = reading.n_records;
-    let n_rejected = reading.rejects.n();
-    let rejects = reading.rejects.finish()?;
+    let parts = parts_of(&paths)?;
+    let reading = Reading::new(&files, &paths)?;
+    let shared = Shared {
+        rejects: Rejects::new(files.rejects)?,
+        n_records: 0,
+        unread: BTreeMap::new(),
+        sought: SoughtColumns::default(),
+    };
+    let (builders, shared) = in_turns(
+        parts.len(),
+        files.n_threads,
+        shared,
+        || LogBuilder::new(reading.options),
+        |index, builder, turns| reading.part(index, &parts[index], builder, turns),
+    )?;
+    shared.sought.check()?;
+    let (n_records, n_rejected) = (shared.n_records, shared.rejects.n());
+    let rejects = shared.rejects.finish()?;
     if n_rejected == n_records
         && let Some((reason, n_reason, example)) =
             rejects.iter().max_by_key(|(_, n, _)| *n).cloned()
@@ -69,16 +86,62 @@ pub fn read_events(files: EventFiles<'_>) -> Result<(EventLog, ReadSummary), Rea
         return Err(ReadError::NothingUsable { n_read: n_records, reason, n_reason, example });
     }
     let notes = reading.mapper.notes();
-    let log = reading.builder.finish();
-    Ok((log, ReadSummary { files: paths, n_records, rejects, notes }))
+    let mut builders = builders.into_iter();
+    let mut whole = builders.next().unwrap_or_else(|| LogBuilder::new(reading.options));
+    builders.for_each(|builder| whole.absorb(builder));
+    let log = whole.finish_on(files.n_threads);
+    let unread = shared.unread;
+    Ok((log, ReadSummary { files: paths, n_records, rejects, notes, unread }))
 }
 
-struct Reading<'a> {
-    mapper: Mapper,
-    derive: Derive,
-    builder: LogBuilder,
+/// What one thread reads in one go.
+enum Part {
+    JsonLines { path: PathBuf, is_packed: bool },
+    Csv { path: PathBuf },
+    Parquet { file: ParquetFile, start: usize, n_rows: usize, n_bytes: u64 },
+}
+
+fn parts_of(paths: &[PathBuf]) -> Result<Vec<Part>, ReadError> {
+    let kinds = paths.iter().map(|path| FileKind::of(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut parts = Vec::new();
+    for (path, (kind, is_packed)) in paths.iter().zip(kinds) {
+        match kind {
+            FileKind::JsonLines => parts.push(Part::JsonLines { path: path.clone(), is_packed }),
+            FileKind::Csv => parts.push(Part::Csv { path: path.clone() }),
+            FileKind::Parquet => {
+                let file = ParquetFile::open(path)?;
+                let mut stretches = file.stretches(STRETCH_ROWS);
+                if stretches.is_empty() {
+                    // Its columns are still to be checked.
+                    stretches.push((0, 0));
+                }
+                let n_bytes = files::size_bytes(path) / stretches.len() as u64;
+                parts.extend(stretches.into_iter().map(|(start, n_rows)| Part::Parquet {
+                    file: file.clone(),
+                    start,
+                    n_rows,
+                    n_bytes,
+                }));
+            }
+        }
+    }
+    Ok(parts)
+}
+
+/// What all parts add to, each in its turn.
+struct Shared {
     rejects: Rejects,
     n_records: u64,
+    unread: BTreeMap<String, String>,
+    sought: SoughtColumns,
+}
+
+/// What reading needs to know, shared by all threads.
+struct Reading<'a> {
+    section: &'a EventsSection,
+    mapper: Mapper,
+    derive: Derive,
+    options: AssembleOptions,
     n_bytes: Arc<AtomicU64>,
     n_bytes_total: u64,
     progress: ReadProgress<'a>,
@@ -87,90 +150,180 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(files: &EventFiles<'a>, paths: &[PathBuf]) -> Result<Self, ReadError> {
         let section = files.section;
-        let mapper = mapper_of(section)?;
-        let options = AssembleOptions {
-            lateness_us: section.lateness.us,
-            anonymous: if section.keep_anonymous {
-                AnonymousPolicy::Keep
-            } else {
-                AnonymousPolicy::Drop
-            },
-            ..AssembleOptions::default()
-        };
+        let anonymous =
+            if section.keep_anonymous { AnonymousPolicy::Keep } else { AnonymousPolicy::Drop };
         Ok(Self {
-            mapper,
+            section,
+            mapper: mapper_of(section)?,
             derive: Derive::compile(&section.derive)?,
-            builder: LogBuilder::new(options),
-            rejects: Rejects::new(files.rejects)?,
-            n_records: 0,
+            options: AssembleOptions {
+                lateness_us: section.lateness.us,
+                anonymous,
+                ..AssembleOptions::default()
+            },
             n_bytes: Arc::default(),
             n_bytes_total: paths.iter().map(|path| files::size_bytes(path)).sum(),
             progress: files.progress,
         })
     }
 
-    fn json_lines(&mut self, path: &Path, packed: bool) -> Result<(), ReadError> {
-        let reader = files::open(path, packed, &self.n_bytes)?;
-        let mut checked = false;
-        json_lines::for_each_line(path, reader, &mut |line, object, text| match object {
-            Ok(object) => {
-                if !checked {
-                    self.check_keys(path, line, &object)?;
-                    checked = true;
-                }
-                self.take(path, line, &object, || text.to_owned())
+    fn part(
+        &self,
+        index: usize,
+        part: &Part,
+        builder: &mut LogBuilder,
+        turns: &Turns<Shared, ReadError>,
+    ) -> Result<(), Stopped> {
+        let mut taking = Taking::new(self, index, builder, turns);
+        let taken = match part {
+            Part::JsonLines { path, is_packed } => taking.json_lines(path, *is_packed),
+            Part::Csv { path } => Frame::read(path).map_err(End::Failed).and_then(|frame| {
+                self.n_bytes.fetch_add(files::size_bytes(path), Ordering::Relaxed);
+                taking.frame(&frame)
+            }),
+            Part::Parquet { file, start, n_rows, n_bytes } => {
+                file.read(*start, *n_rows).map_err(End::Failed).and_then(|frame| {
+                    self.n_bytes.fetch_add(*n_bytes, Ordering::Relaxed);
+                    taking.frame(&frame)
+                })
             }
-            Err(reject) => {
-                self.n_records += 1;
-                self.rejects.add(path, line, &reject, text)
+        };
+        match taken {
+            Ok(()) => taking.hand_in(true),
+            Err(End::Failed(error)) => turns.hand_in(index, true, |_| Err(error)),
+            Err(End::Stopped) => Err(Stopped),
+        }
+    }
+}
+
+/// Why a part is not read to its end.
+enum End {
+    /// Its own error.
+    Failed(ReadError),
+    /// Another part's.
+    Stopped,
+}
+
+struct Rejected {
+    path: PathBuf,
+    line: u64,
+    reject: Reject,
+    raw: String,
+}
+
+/// One part while it is read.
+struct Taking<'a> {
+    reading: &'a Reading<'a>,
+    part: usize,
+    builder: &'a mut LogBuilder,
+    turns: &'a Turns<Shared, ReadError>,
+    rejected: Vec<Rejected>,
+    n_records: u64,
+    unread: BTreeMap<String, String>,
+    sought: SoughtColumns,
+}
+
+impl<'a> Taking<'a> {
+    fn new(
+        reading: &'a Reading<'a>,
+        part: usize,
+        builder: &'a mut LogBuilder,
+        turns: &'a Turns<Shared, ReadError>,
+    ) -> Self {
+        Self {
+            reading,
+            part,
+            builder,
+            turns,
+            rejected: Vec::new(),
+            n_records: 0,
+            unread: BTreeMap::new(),
+            sought: SoughtColumns::default(),
+        }
+    }
+
+    /// Adds to what is shared, when it is this part's turn.
+    fn hand_in(&mut self, is_last: bool) -> Result<(), Stopped> {
+        let rejected = std::mem::take(&mut self.rejected);
+        let n_records = std::mem::take(&mut self.n_records);
+        let unread = std::mem::take(&mut self.unread);
+        let sought = std::mem::take(&mut self.sought);
+        let reading = self.reading;
+        self.turns.hand_in(self.part, is_last, |shared| {
+            shared.n_records += n_records;
+            shared.unread.extend(unread);
+            if is_last {
+                shared.sought.join(sought);
             }
+            (reading.progress)(reading.n_bytes.load(Ordering::Relaxed), reading.n_bytes_total);
+            rejected.iter().try_for_each(|Rejected { path, line, reject, raw }| {
+                shared.rejects.add(path, *line, reject, raw)
+            })
         })
     }
 
-    /// A JSON object may leave a key out, so a column counts as absent only if the first record lacks
-    /// it and nothing in the record is near.
-    fn check_keys(
-        &self,
-        path: &Path,
-        line: u64,
-        record: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<(), ReadError> {
-        for column in self.mapper.columns() {
-            if record.cell(column).is_none() && !record.contains_key(column) {
-                let names: Vec<String> = record.keys().cloned().collect();
-                return Err(no_column(path, line, column, "events.columns", &names));
+    fn json_lines(&mut self, path: &Path, is_packed: bool) -> Result<(), End> {
+        let reading = self.reading;
+        let reader = files::open(path, is_packed, &reading.n_bytes).map_err(End::Failed)?;
+        let mut sought = SoughtColumns::new(&reading.mapper, reading.section.columns.as_ref());
+        let mut stopped = false;
+        let read = json_lines::for_each_line(path, reader, &mut |line, object, text| {
+            if stopped {
+                return Ok(());
+            }
+            match object {
+                Ok(object) => {
+                    sought.see(path, line, &object)?;
+                    stopped = self.take(path, line, &object, || text.to_owned()).is_err();
+                }
+                Err(reject) => {
+                    self.n_records += 1;
+                    stopped = self.reject(path, line, reject, text.to_owned()).is_err();
+                }
+            }
+            Ok(())
+        });
+        self.sought = sought;
+        match read {
+            _ if stopped => Err(End::Stopped),
+            Ok(()) => Ok(()),
+            Err(error) => Err(End::Failed(error)),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<(), End> {
+        let reading = self.reading;
+        for name in reading.mapper.columns() {
+            let column = frame.column(name, "events.columns").map_err(End::Failed)?;
+            if let FrameColumn::Unusable(found) = column {
+                return Err(End::Failed(ReadError::ColumnKind {
+                    path: frame.path().to_owned(),
+                    column: name.to_owned(),
+                    found: found.clone(),
+                    expected: "text, numbers, true/false or times".to_owned(),
+                }));
             }
         }
-        Ok(())
-    }
-
-    fn csv(&mut self, path: &Path) -> Result<(), ReadError> {
-        let frame = Frame::read(path)?;
-        // line 1 is the header
-        self.frame(&frame, 2)?;
-        self.n_bytes.fetch_add(files::size_bytes(path), Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn parquet(&mut self, path: &Path) -> Result<(), ReadError> {
-        let n_rows = Frame::parquet_n_rows(path)?;
-        let n_slices = n_rows.div_ceil(SLICE_ROWS).max(1);
-        for slice in 0..n_slices {
-            let frame = Frame::read_parquet_slice(path, slice * SLICE_ROWS, SLICE_ROWS)?;
-            self.frame(&frame, 1)?;
-            self.n_bytes.fetch_add(files::size_bytes(path) / n_slices as u64, Ordering::Relaxed);
+        let is_listed =
+            reading.section.columns.as_ref().is_some_and(|plain| plain.properties.is_some());
+        if !is_listed {
+            for (name, column) in frame.names().iter().zip(frame.columns()) {
+                if let FrameColumn::Unusable(found) = column {
+                    self.unread.insert(name.clone(), found.clone());
+                }
+            }
         }
-        Ok(())
-    }
-
-    fn frame(&mut self, frame: &Frame, first_line: u64) -> Result<(), ReadError> {
-        for column in self.mapper.columns() {
-            frame.column(column, "events.columns")?;
-        }
-        for row in 0..frame.n_rows() {
+        let singly = if reading.derive.is_empty() {
+            let singly = reading.mapper.map_table(frame, self.builder);
+            self.n_records += (frame.n_rows() - singly.len()) as u64;
+            singly
+        } else {
+            (0..frame.n_rows()).collect()
+        };
+        for row in singly {
             let record = FrameRow { frame, row };
-            let line = (frame.first_row() + row) as u64 + first_line;
-            self.take(frame.path(), line, &record, || describe(&record))?;
+            let taken = self.take(frame.path(), frame.line_of(row), &record, || describe(&record));
+            taken.map_err(|Stopped| End::Stopped)?;
         }
         Ok(())
     }
@@ -181,18 +334,19 @@ impl<'a> Reading<'a> {
         line: u64,
         record: &dyn Record,
         raw: impl Fn() -> String,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), Stopped> {
         self.n_records += 1;
         if self.n_records.is_multiple_of(4096) {
-            (self.progress)(self.n_bytes.load(Ordering::Relaxed), self.n_bytes_total);
+            let n_bytes = self.reading.n_bytes.load(Ordering::Relaxed);
+            (self.reading.progress)(n_bytes, self.reading.n_bytes_total);
         }
-        match self.mapper.map(record) {
+        match self.reading.mapper.map(record) {
             Ok(mut event) => {
-                self.derive.apply(&mut event);
+                self.reading.derive.apply(&mut event);
                 self.builder.push(event);
                 Ok(())
             }
-            Err(reject) => self.reject(path, line, &reject, &raw()),
+            Err(reject) => self.reject(path, line, reject, raw()),
         }
     }
 
@@ -200,10 +354,11 @@ impl<'a> Reading<'a> {
         &mut self,
         path: &Path,
         line: u64,
-        reject: &Reject,
-        raw: &str,
-    ) -> Result<(), ReadError> {
-        self.rejects.add(path, line, reject, raw)
+        reject: Reject,
+        raw: String,
+    ) -> Result<(), Stopped> {
+        self.rejected.push(Rejected { path: path.to_owned(), line, reject, raw });
+        if self.rejected.len() < REJECTS_KEPT { Ok(()) } else { self.hand_in(false) }
     }
 }
 

@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use polars::prelude::{
-    BooleanChunked, Column, CsvReadOptions, DataFrame, DataType, Float64Chunked, Int64Chunked,
-    ParquetReader, SerReader, StringChunked, TimeUnit,
+    BooleanChunked, Column, CsvReadOptions, DataFrame, DataType, Field, Float64Chunked,
+    Int64Chunked, Schema, SerReader, StringChunked, TimeUnit,
 };
 
-use segue_events::{Cell, Record};
+use segue_events::{Cell, Record, Table};
 
+use super::parquet::ParquetFile;
 use super::{FileKind, ReadError};
 
 /// A column with its kind.
@@ -73,7 +75,20 @@ impl FrameColumn {
             DataType::String | DataType::Categorical(_, _) | DataType::Enum(_, _) => {
                 Self::Text(cast(&DataType::String)?.str()?.clone())
             }
-            dtype if dtype.is_integer() => Self::Integer(cast(&DataType::Int64)?.i64()?.clone()),
+            // Whole numbers beyond 64 bits with a sign are ids, of which every digit counts.
+            dtype if dtype.is_integer() || matches!(dtype, DataType::Decimal(_, 0)) => {
+                match column.as_materialized_series().rechunk().strict_cast(&DataType::Int64) {
+                    Ok(whole) => Self::Integer(whole.i64()?.clone()),
+                    Err(_) => Self::Text(cast(&DataType::String)?.str()?.clone()),
+                }
+            }
+            // Some writers do not say that their bytes are text.
+            DataType::Binary => {
+                match column.as_materialized_series().rechunk().strict_cast(&DataType::String) {
+                    Ok(text) => Self::Text(text.str()?.clone()),
+                    Err(_) => Self::Unusable("bytes that are no text".to_owned()),
+                }
+            }
             dtype if dtype.is_float() || dtype.is_decimal() => {
                 Self::Number(cast(&DataType::Float64)?.f64()?.clone())
             }
@@ -108,10 +123,8 @@ impl Frame {
         match FileKind::of(path)? {
             (FileKind::Csv, packed) => Self::read_csv(path, packed),
             (FileKind::Parquet, _) => {
-                let table = parquet(path)?
-                    .finish()
-                    .map_err(|error| table_error(path, "Parquet", &error))?;
-                Self::of(path, 0, &table)
+                let file = ParquetFile::open(path)?;
+                file.read(0, file.n_rows())
             }
             (FileKind::JsonLines, _) => Err(ReadError::Table {
                 path: path.to_owned(),
@@ -131,40 +144,19 @@ impl Frame {
         } else {
             file.read_to_end(&mut bytes).map_err(io)?;
         }
-        check_csv_rows(path, &bytes)?;
+        let long = check_csv_rows(path, &bytes)?;
+        let as_text = long.into_iter().map(|name| Field::new(name.into(), DataType::String));
         let table = CsvReadOptions::default()
             .with_infer_schema_length(None)
+            .with_schema_overwrite(Some(Arc::new(Schema::from_iter(as_text))))
             .into_reader_with_file_handle(Cursor::new(bytes))
             .finish()
             .map_err(|error| table_error(path, "CSV", &error))?;
         Self::of(path, 0, &table)
     }
 
-    /// Reads rows `start .. start + n_rows` of a Parquet file.
-    ///
-    /// # Errors
-    /// As [`Frame::read`].
-    pub fn read_parquet_slice(path: &Path, start: usize, n_rows: usize) -> Result<Self, ReadError> {
-        let table = parquet(path)?
-            .with_slice(Some((start, n_rows)))
-            .finish()
-            .map_err(|error| table_error(path, "Parquet", &error))?;
-        Self::of(path, start, &table)
-    }
-
-    /// Number of rows of a Parquet file, from its footer.
-    ///
-    /// # Errors
-    /// As [`Frame::read`].
-    pub fn parquet_n_rows(path: &Path) -> Result<usize, ReadError> {
-        parquet(path)?.num_rows().map_err(|error| table_error(path, "Parquet", &error))
-    }
-
     /// Wraps a polars table; `path` names it in errors.
-    ///
-    /// # Errors
-    /// If a column cannot be cast.
-    pub fn of(path: &Path, first_row: usize, table: &DataFrame) -> Result<Self, ReadError> {
+    pub(super) fn of(path: &Path, first_row: usize, table: &DataFrame) -> Result<Self, ReadError> {
         let names = table.get_column_names().into_iter().map(ToString::to_string).collect();
         let columns = table
             .columns()
@@ -173,6 +165,12 @@ impl Frame {
             .collect::<Result<_, _>>()
             .map_err(|error| table_error(path, "a table", &error))?;
         Ok(Self { path: path.to_owned(), first_row, n_rows: table.height(), names, columns })
+    }
+
+    /// Puts a column before the one that is at `place` now.
+    pub(super) fn insert(&mut self, place: usize, name: String, column: FrameColumn) {
+        self.names.insert(place, name);
+        self.columns.insert(place, column);
     }
 
     /// The file.
@@ -230,7 +228,21 @@ impl Frame {
     }
 }
 
-/// One row of a frame, with derived properties beside its columns.
+impl Table for Frame {
+    fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn cell(&self, column: usize, row: usize) -> Cell<'_> {
+        self.columns[column].cell(row)
+    }
+}
+
+/// One row of a frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameRow<'a> {
     pub(super) frame: &'a Frame,
@@ -273,28 +285,40 @@ pub(crate) fn nearest_first<'a>(wanted: &str, names: impl Iterator<Item = &'a st
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-/// polars fills up a row of too few fields with nulls; half a row must not be learned from.
-fn check_csv_rows(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
+/// polars fills up a row of too few fields with nulls; half a row must not be learned from. Gives the
+/// names of the columns with whole numbers beyond 64 bits: ids, of which every digit counts.
+fn check_csv_rows(path: &Path, bytes: &[u8]) -> Result<Vec<String>, ReadError> {
+    let bad = |error: csv::Error| {
+        let message = error.to_string();
+        ReadError::Table { path: path.to_owned(), kind: "CSV", message }
+    };
     let mut reader = csv::Reader::from_reader(bytes);
+    let names = reader.byte_headers().map_err(bad)?.clone();
+    let mut is_long = vec![false; names.len()];
     let mut record = csv::ByteRecord::new();
-    loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => {
-                let message = error.to_string();
-                return Err(ReadError::Table { path: path.to_owned(), kind: "CSV", message });
-            }
+    while reader.read_byte_record(&mut record).map_err(bad)? {
+        for (field, is_long) in record.iter().zip(&mut is_long) {
+            *is_long = *is_long || is_beyond_64_bits(field);
         }
     }
+    let long = names.iter().zip(is_long).filter(|(_, is_long)| *is_long);
+    Ok(long.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
-fn parquet(path: &Path) -> Result<ParquetReader<File>, ReadError> {
-    let io = |source| ReadError::Io { path: path.to_owned(), source };
-    Ok(ParquetReader::new(File::open(path).map_err(io)?))
+/// Whether a field is a whole number that no `i64` holds.
+fn is_beyond_64_bits(field: &[u8]) -> bool {
+    let digits = field.strip_prefix(b"-").unwrap_or(field);
+    // the longest that all fit have 18 digits
+    digits.len() > 18
+        && digits.iter().all(u8::is_ascii_digit)
+        && std::str::from_utf8(field).is_ok_and(|text| text.parse::<i64>().is_err())
 }
 
-fn table_error(path: &Path, kind: &'static str, error: &polars::error::PolarsError) -> ReadError {
+pub(super) fn table_error(
+    path: &Path,
+    kind: &'static str,
+    error: &polars::error::PolarsError,
+) -> ReadError {
     let message = error.to_string();
     ReadError::Table { path: path.to_owned(), kind, message }
 }

@@ -68,15 +68,17 @@ pub fn rows_of_log(
     let by = job.slices.by.as_deref();
     let slices = slices_of(&dataset, by, |column| is_trait(&set, column))
         .map_err(|known| RowsError::Slices { names: by.unwrap_or_default().to_vec(), known })?;
+    let unread = read.unread.iter().map(|(column, found)| {
+        (format!("column {column}"), format!("holds {found}, which no property can"))
+    });
     let facts = DataFacts {
-        digest: digest_of(log),
+        digest: None,
         counts: counts(log, read),
         span_us: Some((log.first_ts, log.last_ts)),
         dropped,
         n_users: log.histories.len(),
-        features_left_out: left_out
-            .into_iter()
-            .map(|left_out| (left_out.what, left_out.reason))
+        features_left_out: unread
+            .chain(left_out.into_iter().map(|left_out| (left_out.what, left_out.reason)))
             .collect(),
     };
     Ok(Prepared { dataset, split, feature_set: Some(set), slices, facts })
@@ -89,10 +91,7 @@ pub(crate) fn divide(
     log: &EventLog,
     rows: &[(usize, Micros)],
 ) -> Result<(RowKeys, Split), RowsError> {
-    let keys = RowKeys {
-        user: rows.iter().map(|&(at, _)| log.symbols.shared(log.histories[at].user())).collect(),
-        t: rows.iter().map(|&(_, t)| t).collect(),
-    };
+    let keys = RowKeys { user: users_of(log, rows), t: rows.iter().map(|&(_, t)| t).collect() };
     let embargo = job.split.embargo.unwrap_or(events.label.reach()).us;
     let (calibrate, test) = (job.split.calibrate, job.split.test);
     let plan = match job.split.by {
@@ -104,6 +103,19 @@ pub(crate) fn divide(
     };
     let split = split_rows(&keys, rows.len(), &plan)?;
     Ok((keys, split))
+}
+
+/// The user of each row; neighbouring rows of one user share the text.
+fn users_of(log: &EventLog, rows: &[(usize, Micros)]) -> Vec<Arc<str>> {
+    let mut users: Vec<Arc<str>> = Vec::with_capacity(rows.len());
+    for (index, &(at, _)) in rows.iter().enumerate() {
+        let user = match users.last() {
+            Some(before) if rows[index - 1].0 == at => Arc::clone(before),
+            _ => log.symbols.text(log.histories[at].user()).into(),
+        };
+        users.push(user);
+    }
+    users
 }
 
 /// The instants of a job that are mature and eligible, with their labels.
@@ -119,9 +131,11 @@ pub(crate) fn label_rows(
     let latest = data_end.saturating_sub(reach);
     // a label that names nothing in the log is told before rows are counted
     labels(&events.label, log, summary, &events.roles, &[])?;
-    let mut rows = spine_of(&events.spine, log, &events.roles, latest, &job.folder)?;
-    let n_points = rows.len();
+    let (mut rows, n_without_history) =
+        spine_of(&events.spine, log, &events.roles, latest, &job.folder)?;
+    let n_points = rows.len() + n_without_history as usize;
     let mut dropped = BTreeMap::new();
+    dropped.insert("the spine's user is in no event of the log".to_owned(), n_without_history);
     let before = rows.len();
     rows.retain(|&(_, t)| t <= latest);
     dropped.insert(
@@ -215,7 +229,7 @@ fn counts(log: &EventLog, read: &ReadSummary) -> Vec<(String, u64)> {
 }
 
 /// SHA-256 over all histories by text, so that it depends on no file, order or symbol number.
-fn digest_of(log: &EventLog) -> String {
+pub(crate) fn digest_of(log: &EventLog) -> String {
     let mut hash = Sha256::new();
     let mut put = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -227,7 +241,7 @@ fn digest_of(log: &EventLog) -> String {
             put(&history.event_ts()[at].to_le_bytes());
             put(&history.known_ts()[at].to_le_bytes());
             put(log.symbols.text(history.name()[at]).as_bytes());
-            put(log.symbols.text(history.session()[at]).as_bytes());
+            put(log.symbols.text(history.session(at)).as_bytes());
             let mut properties: Vec<_> = history
                 .properties(at)
                 .iter()

@@ -33,7 +33,8 @@ pub struct Slice {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DataFacts {
     /// SHA-256 over the content in its total order, so that it does not depend on files or arrival.
-    pub digest: String,
+    /// `None` where no version is made: it takes a look at every event.
+    pub digest: Option<String>,
     /// Name and count, in reading order: records, duplicates, late, rejected by reason.
     pub counts: Vec<(String, u64)>,
     /// First and last instant of the data, microseconds UTC.

@@ -14,22 +14,26 @@ use crate::read::{Frame, ReadError};
 /// One microsecond after the trigger became known, so that the trigger itself is visible.
 const AFTER_TRIGGER_US: Micros = 1;
 
-/// Index of the history and instant of each row, in the order of users and then time. A grid ends at
-/// `latest`, so that its newest rows are not used up by instants that cannot be labelled yet.
+/// Index of the history and instant of each row.
+pub(crate) type Instants = Vec<(usize, Micros)>;
+
+/// The instants in the order of users and then time, and how many of a table have no history: their
+/// user is in no event. A grid ends at `latest`, so that its newest rows are not used up by instants
+/// that cannot be labelled yet.
 pub(crate) fn spine_of(
     spine: &Spine,
     log: &EventLog,
     roles: &RoleMap,
     latest: Micros,
     folder: &Path,
-) -> Result<Vec<(usize, Micros)>, RowsError> {
+) -> Result<(Instants, u64), RowsError> {
     let each = |rows: &dyn Fn(&History) -> Vec<Micros>| {
         let of_history = |(index, history): (usize, &History)| {
             rows(history).into_iter().map(move |t| (index, t)).collect::<Vec<_>>()
         };
         log.histories.iter().enumerate().flat_map(of_history).collect::<Vec<_>>()
     };
-    Ok(match spine {
+    let instants = match spine {
         Spine::AfterStart { offset, event } => {
             let matching = Matching::new(event, roles, &log.symbols)?;
             each(&|history| {
@@ -66,9 +70,10 @@ pub(crate) fn spine_of(
             })
         }
         Spine::Table { file, user, time, offset } => {
-            from_table(&folder.join(file), user, time, offset.us, log)?
+            return from_table(&folder.join(file), user, time, offset.us, log);
         }
-    })
+    };
+    Ok((instants, 0))
 }
 
 fn from_table(
@@ -77,29 +82,30 @@ fn from_table(
     time: &str,
     offset_us: Micros,
     log: &EventLog,
-) -> Result<Vec<(usize, Micros)>, RowsError> {
+) -> Result<(Instants, u64), RowsError> {
     let frame = Frame::read(path)?;
     let users = frame.column(user, "spine.user")?;
     let times = frame.column(time, "spine.time")?;
-    let mut rows = Vec::new();
+    let (mut rows, mut n_without_history) = (Vec::new(), 0);
     for row in 0..frame.n_rows() {
         let id = match users.cell(row) {
             segue_events::Cell::Text(text) => text.into_owned(),
             segue_events::Cell::Integer(number) => number.to_string(),
             other => return Err(cell(&frame, row, user, &format!("{other:?}"), "a user id")),
         };
-        let t = instant_of(&times.cell(row)).ok_or_else(|| {
+        let t = instant_of(&times.cell(row)).and_then(|t| t.checked_add(offset_us));
+        let t = t.ok_or_else(|| {
             let found = format!("{:?}", times.cell(row));
             cell(&frame, row, time, &found, "microseconds UTC or a date and time")
         })?;
-        // a user of the table without any event has no history to ask
-        if let Some(history) = log.index_of(&id) {
-            rows.push((history, t + offset_us));
+        match log.index_of(&id) {
+            Some(history) => rows.push((history, t)),
+            None => n_without_history += 1,
         }
     }
     rows.sort_unstable();
     rows.dedup();
-    Ok(rows)
+    Ok((rows, n_without_history))
 }
 
 fn cell(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {

@@ -53,7 +53,7 @@ pub fn rows_of_table(
     let by = job.slices.by.as_deref();
     let slices = slices_of(&dataset, by, |_| true)
         .map_err(|known| RowsError::Slices { names: by.unwrap_or_default().to_vec(), known })?;
-    let mut facts = DataFacts { span_us, n_users, digest: digest_of(&dataset), ..facts };
+    let mut facts = DataFacts { span_us, n_users, digest: Some(digest_of(&dataset)), ..facts };
     if matches!(plan, SplitPlan::ByUser { .. }) && job.split.by == SplitBy::Time {
         let told = "rows divided by user, not by time: the job names no table.time";
         facts.counts.push((told.to_owned(), dataset.n_rows() as u64));

@@ -13,7 +13,7 @@ use super::csv_rows::CsvRows;
 use super::output::Batch;
 use super::{FileScorer, ScoreError, ScoreSummary, ScoreTarget, answer};
 use crate::export::column;
-use crate::read::{FileKind, Frame, ReadError, no_column};
+use crate::read::{FileKind, ParquetFile, ReadError, no_column};
 use crate::write::TableWriter;
 
 /// Rows in memory at a time.
@@ -50,12 +50,16 @@ fn parquet(
     keep: &[String],
     target: ScoreTarget<'_>,
 ) -> Result<ScoreSummary, ScoreError> {
-    let n_rows = Frame::parquet_n_rows(input)?;
+    let file = ParquetFile::open(input)?;
     let mut writer = TableWriter::new(target.path)?;
     let (mut summary, mut scratch) = (ScoreSummary::default(), Scratch::default());
     // a table without rows is scored too: its columns are checked and its scores have a head
-    for start in (0..n_rows.max(1)).step_by(BATCH_ROWS) {
-        let frame = Frame::read_parquet_slice(input, start, BATCH_ROWS)?;
+    let mut stretches = file.stretches(BATCH_ROWS);
+    if stretches.is_empty() {
+        stretches.push((0, 0));
+    }
+    for (start, n_rows) in stretches {
+        let frame = file.read(start, n_rows)?;
         let places = places(scorers, input, frame.names())?;
         let kept = kept_columns(input, keep, frame.names())?;
         let mut batch = Batch::new(scorers, target.n_reasons);
@@ -71,7 +75,7 @@ fn parquet(
             }
         }
         write(&mut writer, batch, keep, texts, &mut summary)?;
-        (target.progress)(summary.n_rows, n_rows as u64);
+        (target.progress)(summary.n_rows, file.n_rows() as u64);
     }
     writer.finish()?;
     Ok(summary)

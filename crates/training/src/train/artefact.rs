@@ -141,10 +141,12 @@ fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
         ("rounds", fitted.fitted.best_iteration.to_string()),
         ("calibration", fitted.model.calibration().name().to_owned()),
         ("seed", job.seed.to_string()),
-        ("data_sha256", prepared.facts.digest.clone()),
         ("schema_sha256", prepared.dataset.schema().digest().to_string()),
         ("segue", env!("CARGO_PKG_VERSION").to_owned()),
     ];
+    if let Some(digest) = &prepared.facts.digest {
+        facts.push(("data_sha256", digest.clone()));
+    }
     if let Some(set) = &prepared.feature_set {
         facts.push(("feature_set_sha256", set.hash().to_owned()));
     }

@@ -20,6 +20,7 @@ use segue_training::score::FileScorer;
 use serde_json::json;
 
 use super::{Asked, JOBS};
+use crate::commands::n_threads;
 use crate::console::{Console, table};
 
 /// What is asked of the server, and what the training side says to it.
@@ -41,6 +42,7 @@ pub(super) fn questions(
         section: &events.source,
         folder: data,
         rejects: None,
+        n_threads: n_threads(None),
         progress: &|done, _| segue_training::watch::Watch::done(console, done),
     })?;
     let scorers = JOBS
@@ -111,7 +113,7 @@ fn request(log: &EventLog, index: usize, at_us: i64) -> ScoreRequest {
             event_time: Some(timestamp(history.event_ts()[at])),
             known_time: Some(timestamp(history.known_ts()[at])),
             sequence: 0,
-            session_id: log.symbols.text(history.session()[at]).to_owned(),
+            session_id: log.symbols.text(history.session(at)).to_owned(),
             properties: history
                 .properties(at)
                 .iter()
