@@ -85,6 +85,9 @@ pub(crate) struct Init {
     /// Name of the model [default: the task's]
     #[arg(long)]
     pub(crate) model: Option<String>,
+    /// How times are written where they do not tell, as in strptime, such as "%d/%m/%Y %H:%M"
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) time_format: Option<String>,
     /// Overwrite an existing job
     #[arg(long)]
     pub(crate) force: bool,

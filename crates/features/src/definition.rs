@@ -87,7 +87,18 @@ impl FeatureDefinition {
         for (index, table) in tables(&mut keys, "grid")?.into_iter().enumerate() {
             specs.extend(grid(&format!("features.grid[{index}]"), table)?);
         }
-        keys.finish("features")?;
+        keys.finish("features").map_err(|error| match error {
+            FeatureError::KeyNotForOperator { key, takes, .. } => {
+                FeatureError::KeyOfFeature { key, takes }
+            }
+            FeatureError::UnknownKey { key, .. } if GRID_AXES.contains(&key.as_str()) => {
+                FeatureError::KeyOfFeature {
+                    key,
+                    takes: "auto, feature, grid, visibility".to_owned(),
+                }
+            }
+            other => other,
+        })?;
         if auto.is_none() && specs.is_empty() {
             return Err(FeatureError::NoFeature);
         }
@@ -173,6 +184,9 @@ fn tables(keys: &mut Keys, key: &'static str) -> Result<Vec<Table>, FeatureError
         Some(other) => Err(keys.bad(key, shown(&other), expected())),
     }
 }
+
+/// Keys that only a grid has.
+const GRID_AXES: [&str; 3] = ["ops", "properties", "windows"];
 
 /// The axes of a grid, and the keys that all its features share.
 struct Grid {

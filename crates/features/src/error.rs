@@ -60,6 +60,16 @@ pub enum FeatureError {
         /// Keys of the operator, separated by commas.
         takes: String,
     },
+    /// A key of single features and grids, beside them.
+    #[error(
+        "[features] itself has no key {key:?}, only {takes}; write it under [[features.feature]] or [[features.grid]]"
+    )]
+    KeyOfFeature {
+        /// The key.
+        key: String,
+        /// Keys of the section, separated by commas.
+        takes: String,
+    },
     /// A key that the operator needs is not there.
     #[error("feature {feature:?}: key {key:?} is missing, expected {expected}")]
     MissingKey {

@@ -13,7 +13,7 @@ use segue_model::{
     fit_linear,
 };
 
-use crate::job::{LearnerKind, LearnerSection};
+use crate::job::{Answer, LearnerKind, LearnerSection, LearningRate, ObjectiveKind};
 use crate::watch::Watch;
 
 /// Why a model cannot be fitted.
@@ -50,6 +50,8 @@ pub struct FittedModel {
     pub fitted: Fitted,
     /// Cross-validated log loss of each calibration that was tried, by name.
     pub calibration_losses: Vec<(String, f64)>,
+    /// The learning rate that was found, if it was left to be found.
+    pub auto_learning_rate: Option<f64>,
 }
 
 /// What a fitted model carries beside its trees.
@@ -65,6 +67,11 @@ pub struct Naming {
 
 /// Fits on `train`, stops early and calibrates on `calibrate`.
 ///
+/// `learning_rate = "auto"` fits twice: the first fit, at the default rate, finds how many rounds these
+/// rows bear; the second takes the rate at which about half of `rounds` are borne, within 0.01 to 0.1 (the
+/// best round is nearly inverse to the rate), and waits as much longer for a better round as its steps
+/// are smaller.
+///
 /// # Errors
 /// [`FitError`] with the learner's name.
 pub fn fit_model(
@@ -76,14 +83,26 @@ pub fn fit_model(
     n_threads: usize,
     watch: &dyn Watch,
 ) -> Result<FittedModel, FitError> {
-    let learner = learner_of(section, seed).check()?;
     let name = section.kind.name();
     let progress = |progress: segue_learners::Progress| {
         watch.done(progress.iteration as u64);
         ControlFlow::Continue(())
     };
-    let fitted = fit(&learner, train, Some(calibrate), n_threads, &progress)
-        .map_err(|source| FitError::Learn { learner: name, source })?;
+    let answer = answer_of(&train.target().kind);
+    let fit_with = |learner: Learner| {
+        fit(&learner.check()?, train, Some(calibrate), n_threads, &progress)
+            .map_err(|source| FitError::Learn { learner: name, source })
+    };
+    let mut learner = learner_of(section, answer, seed);
+    let mut auto_learning_rate = None;
+    if let (Learner::Boosting(params), Some(LearningRate::Auto)) =
+        (&mut learner, section.learning_rate)
+    {
+        let n_borne = fit_with(Learner::Boosting(params.clone()))?.best_iteration;
+        slow_down(params, n_borne);
+        auto_learning_rate = Some(params.learning_rate);
+    }
+    let fitted = fit_with(learner)?;
     let parts = ModelParts {
         schema: Arc::clone(train.schema()),
         target: train.target().kind.clone(),
@@ -99,19 +118,44 @@ pub fn fit_model(
     let (calibration, calibration_losses) = calibration_of(calibrate, &raw);
     let parts = ModelParts { calibration, ..plain.into_parts() };
     let model = Model::new(parts).map_err(model_error)?;
-    Ok(FittedModel { model, fitted, calibration_losses })
+    Ok(FittedModel { model, fitted, calibration_losses, auto_learning_rate })
+}
+
+/// Smallest learning rate that `auto` takes.
+const SLOWEST_RATE: f64 = 0.01;
+
+/// From the rounds that the rows bear at the rate of `params` to a rate at which they bear half of all.
+fn slow_down(params: &mut BoostingParams, n_borne: usize) {
+    let fast = params.learning_rate;
+    let wanted = (params.n_rounds as f64 / 2.0).max(1.0);
+    let rate = (fast * n_borne as f64 / wanted).clamp(SLOWEST_RATE.min(fast), fast);
+    // two digits that a person can copy into a job
+    let digits = 10f64.powi(2 - rate.log10().ceil() as i32);
+    params.learning_rate = (rate * digits).round() / digits;
+    let longer = fast / params.learning_rate;
+    params.early_stopping_rounds = (params.early_stopping_rounds as f64 * longer).round() as usize;
+}
+
+/// What a target answers.
+pub(crate) fn answer_of(kind: &TargetKind) -> Answer {
+    match kind {
+        TargetKind::Binary => Answer::YesNo,
+        TargetKind::Multiclass { .. } => Answer::Class,
+        TargetKind::Regression => Answer::Number,
+    }
 }
 
 fn calibration_of(calibrate: &Dataset, raw: &[f64]) -> (Calibration, Vec<(String, f64)>) {
-    let labels = &calibrate.target().values;
+    let (labels, users) = (&calibrate.target().values, &calibrate.keys().user);
     match &calibrate.target().kind {
         TargetKind::Binary => {
-            let choice = choose_calibration(raw, labels, calibrate.weight());
+            let choice = choose_calibration(raw, labels, calibrate.weight(), users);
             (choice.calibration, choice.log_loss)
         }
         TargetKind::Multiclass { classes } => {
+            let weight = calibrate.weight();
             let (calibration, choices) =
-                choose_multiclass_calibration(raw, classes.len(), labels, calibrate.weight());
+                choose_multiclass_calibration(raw, classes.len(), labels, weight, users);
             let losses = choices.into_iter().zip(classes).flat_map(|(choice, class)| {
                 choice
                     .log_loss
@@ -124,9 +168,12 @@ fn calibration_of(calibrate: &Dataset, raw: &[f64]) -> (Calibration, Vec<(String
     }
 }
 
+/// Variance power of objective `tweedie` where a job names none.
+const TWEEDIE_POWER: f64 = 1.5;
+
 /// The learner of a job with its defaults in place of what is unset.
 #[must_use]
-pub fn learner_of(section: &LearnerSection, seed: u64) -> Learner {
+pub fn learner_of(section: &LearnerSection, answer: Answer, seed: u64) -> Learner {
     fn set<T: Copy, U: From<T>>(slot: &mut U, value: Option<T>) {
         if let Some(value) = value {
             *slot = value.into();
@@ -139,14 +186,20 @@ pub fn learner_of(section: &LearnerSection, seed: u64) -> Learner {
     }
     match section.kind {
         LearnerKind::Boosting => {
-            let mut params = BoostingParams { seed, ..BoostingParams::default() };
+            let objective = section.objective.unwrap_or(ObjectiveKind::usual(answer));
+            let alpha = section.alpha.unwrap_or(f64::NAN);
+            let objective = objective.with(alpha, section.power.unwrap_or(TWEEDIE_POWER));
+            let mut params =
+                BoostingParams { seed, objective: Some(objective), ..BoostingParams::default() };
             set_size(&mut params.n_rounds, section.rounds);
             set_size(&mut params.n_leaves, section.leaves);
             set_size(&mut params.max_depth, section.max_depth);
             set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
             set_size(&mut params.max_bins, section.max_bins);
             set_size(&mut params.early_stopping_rounds, section.early_stopping_rounds);
-            set(&mut params.learning_rate, section.learning_rate);
+            if let Some(LearningRate::Fixed(rate)) = section.learning_rate {
+                params.learning_rate = rate;
+            }
             set(&mut params.min_hessian_in_leaf, section.min_hessian_per_leaf);
             set(&mut params.lambda_l1, section.l1);
             set(&mut params.lambda_l2, section.l2);
@@ -185,3 +238,6 @@ pub fn learner_of(section: &LearnerSection, seed: u64) -> Learner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod compare;
 mod evaluate;
 mod judge;
 mod preflight;
+mod question;
 
 use std::path::{Path, PathBuf};
 
@@ -63,11 +64,11 @@ pub enum TrainError {
         found: String,
     },
     /// The model predicts something else than the rows are labelled with.
-    #[error("the model predicts {model}, the job's rows are labelled for {rows}")]
+    #[error("the model predicts {model}, the job's rows are labelled with {rows}")]
     TargetMismatch {
-        /// Kind of the model.
+        /// Kind of the model, in words.
         model: String,
-        /// Kind of the rows.
+        /// Kind of the rows, in words.
         rows: String,
     },
 }
@@ -100,6 +101,10 @@ pub struct Trained {
     pub report_html: String,
     /// Rounds or trees kept.
     pub best_iteration: usize,
+    /// Cross-validated log loss of each calibration that was tried, by name.
+    pub calibration_losses: Vec<(String, f64)>,
+    /// The learning rate that was found, if the job left it to be found.
+    pub auto_learning_rate: Option<f64>,
 }
 
 /// Rows of a job and what was read for them; with `fixed`, computed by that feature set instead of the
@@ -160,7 +165,9 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
     let fitted = fit_stage(&job.learner, job.seed, &parts, &naming, options, watch)?;
     let others = compare::fit_others(job, &parts, &naming, options, watch)?;
     watch.stage("evaluating", 0);
-    let judged = judge(&fitted.model, &segments, &prepared, &parts, others, job)?;
+    let judged = with_threads(options.n_threads, || {
+        judge(&fitted.model, &segments, &prepared, &parts, others, job)
+    })?;
     watch.stage("writing the report", 0);
     let made = artefact::make(artefact::Made {
         job,
@@ -177,6 +184,8 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
         draft: made.draft,
         report_html: made.report_html,
         best_iteration: fitted.fitted.best_iteration,
+        calibration_losses: fitted.calibration_losses,
+        auto_learning_rate: fitted.auto_learning_rate,
         model: fitted.model,
         evaluation: judged.evaluation,
         read,
@@ -269,6 +278,14 @@ fn fit_stage(
     watch.stage(&format!("fitting {}", section.kind.name()), 0);
     let n_threads = options.n_threads.max(1);
     fit_model(section, seed, &parts.train, &parts.calibrate, naming, n_threads, watch)
+}
+
+/// Runs `work` on so many threads; on all there are, if no pool of that size can be had.
+pub(crate) fn with_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
 }
 
 /// The folder-independent name of a file, for lineage.

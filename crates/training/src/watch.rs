@@ -1,6 +1,6 @@
 //! How a long job tells how far it is, without knowing who listens.
 
-/// Listens to a job. Called from one thread at a time, possibly not the one that started the job.
+/// Listens to a job. Called from any thread, possibly from several at once.
 pub trait Watch: Sync {
     /// A stage begins; `total` is in the stage's own unit, 0 if not known.
     fn stage(&self, name: &str, total: u64);

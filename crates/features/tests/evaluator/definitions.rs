@@ -187,6 +187,16 @@ fn errors_name_the_feature_the_key_and_the_nearest() {
             "[[grid]]\nops = ['count']\nwindows = ['7d']\ntimezone = 'UTC'",
             "feature \"features.grid[0]\": unknown key \"timezone\", did you mean \"time_zone\"?",
         ),
+        (
+            "auto = true\nwindow = \"7d\"",
+            "[features] itself has no key \"window\", only auto, feature, grid, visibility; write it \
+             under [[features.feature]] or [[features.grid]]",
+        ),
+        (
+            "auto = true\nwindows = [\"7d\"]",
+            "[features] itself has no key \"windows\", only auto, feature, grid, visibility; write it \
+             under [[features.feature]] or [[features.grid]]",
+        ),
         ("autos = true", "feature \"features\": unknown key \"autos\", did you mean \"auto\"?"),
         (
             "[[feature]]\nop = 'trend'\nwindow = 'lifetime'",

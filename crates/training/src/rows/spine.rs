@@ -7,12 +7,16 @@ use segue_events::{EventKind, EventLog, History, Micros, RoleMap, Symbols};
 use segue_features::EventPattern;
 
 use super::RowsError;
+use super::cell::bad_cell;
 use super::instant::instant_of;
 use crate::job::Spine;
-use crate::read::{Frame, ReadError};
+use crate::read::Frame;
 
 /// One microsecond after the trigger became known, so that the trigger itself is visible.
 const AFTER_TRIGGER_US: Micros = 1;
+
+/// 1980-01-01 to 2200-01-01 UTC, as for events: beyond, a number is in another unit.
+const INSTANTS_US: std::ops::Range<Micros> = 315_532_800_000_000..7_258_118_400_000_000;
 
 /// Index of the history and instant of each row, in the order of users and then time. A grid ends at
 /// `latest`, so that its newest rows are not used up by instants that cannot be labelled yet.
@@ -86,11 +90,12 @@ fn from_table(
         let id = match users.cell(row) {
             segue_events::Cell::Text(text) => text.into_owned(),
             segue_events::Cell::Integer(number) => number.to_string(),
-            other => return Err(cell(&frame, row, user, &format!("{other:?}"), "a user id")),
+            other => return Err(bad_cell(&frame, row, user, &other, "a user id")),
         };
-        let t = instant_of(&times.cell(row)).ok_or_else(|| {
-            let found = format!("{:?}", times.cell(row));
-            cell(&frame, row, time, &found, "microseconds UTC or a date and time")
+        let cell = times.cell(row);
+        let t = instant_of(&cell).filter(|t| INSTANTS_US.contains(t)).ok_or_else(|| {
+            let expected = "microseconds UTC or a date and time, from 1980 to 2199";
+            bad_cell(&frame, row, time, &cell, expected)
         })?;
         // a user of the table without any event has no history to ask
         if let Some(history) = log.index_of(&id) {
@@ -100,16 +105,6 @@ fn from_table(
     rows.sort_unstable();
     rows.dedup();
     Ok(rows)
-}
-
-fn cell(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {
-    RowsError::Read(ReadError::CellValue {
-        path: frame.path().to_owned(),
-        line: frame.line_of(row),
-        column: column.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    })
 }
 
 /// Which events of a log a pattern names, decided once per name.
