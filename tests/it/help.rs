@@ -2,9 +2,9 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 13] = [
-    "init", "simulate", "features", "train", "evaluate", "report", "models", "promote", "rollback",
-    "score", "segments", "serve", "demo",
+const COMMANDS: [&str; 14] = [
+    "init", "simulate", "features", "train", "tune", "evaluate", "report", "models", "promote",
+    "rollback", "score", "segments", "serve", "demo",
 ];
 
 const MODELS_COMMANDS: [&str; 6] = ["list", "show", "diff", "log", "verify", "alias"];

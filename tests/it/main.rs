@@ -17,3 +17,4 @@ mod simulated;
 mod small;
 mod support;
 mod table;
+mod tuning;

@@ -44,6 +44,7 @@ fn run(command: Command, console: &Console) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => commands::simulate::run(&args, console)?,
         Command::Features(args) => commands::features::run(&args, console)?,
         Command::Train(args) => commands::train::run(&args, console)?,
+        Command::Tune(args) => commands::tune::run(&args, console)?,
         Command::Evaluate(args) => commands::evaluate::run(&args, console)?,
         Command::Report(args) => commands::report::run(&args, console)?,
         Command::Models(args) => return commands::models::run(&args, console),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use segue_dataset::{Dataset, TargetKind};
 use segue_learners::{
     BoostingParams, ClassWeight, FeatureShare, Fitted, ForestParams, LearnError, Learner,
-    LinfaTreeParams, ParamError, SmartcoreForestParams, fit,
+    LinfaTreeParams, ParamError, Progress, SmartcoreForestParams, fit,
 };
 use segue_model::{
     Calibration, Model, ModelError, ModelParts, choose_calibration, choose_multiclass_calibration,
@@ -84,25 +84,13 @@ pub fn fit_model(
     watch: &dyn Watch,
 ) -> Result<FittedModel, FitError> {
     let name = section.kind.name();
-    let progress = |progress: segue_learners::Progress| {
+    let progress = |progress: Progress, _rate: Option<f64>| {
         watch.done(progress.iteration as u64);
         ControlFlow::Continue(())
     };
     let answer = answer_of(&train.target().kind);
-    let fit_with = |learner: Learner| {
-        fit(&learner.check()?, train, Some(calibrate), n_threads, &progress)
-            .map_err(|source| FitError::Learn { learner: name, source })
-    };
-    let mut learner = learner_of(section, answer, seed);
-    let mut auto_learning_rate = None;
-    if let (Learner::Boosting(params), Some(LearningRate::Auto)) =
-        (&mut learner, section.learning_rate)
-    {
-        let n_borne = fit_with(Learner::Boosting(params.clone()))?.best_iteration;
-        slow_down(params, n_borne);
-        auto_learning_rate = Some(params.learning_rate);
-    }
-    let fitted = fit_with(learner)?;
+    let (fitted, auto_learning_rate) =
+        fit_learner(section, answer, seed, train, calibrate, n_threads, &progress)?;
     let parts = ModelParts {
         schema: Arc::clone(train.schema()),
         target: train.target().kind.clone(),
@@ -119,6 +107,43 @@ pub fn fit_model(
     let parts = ModelParts { calibration, ..plain.into_parts() };
     let model = Model::new(parts).map_err(model_error)?;
     Ok(FittedModel { model, fitted, calibration_losses, auto_learning_rate })
+}
+
+/// Told how far a fit is, and its learning rate; `None` for learners without one, and for a fit that only
+/// finds the rate.
+pub(crate) type FitProgress<'a> = &'a (dyn Fn(Progress, Option<f64>) -> ControlFlow<()> + Sync);
+
+/// Fits on `train` and stops early on `valid`; with the learning rate that was found, if it was to be.
+///
+/// # Errors
+/// [`FitError`] with the learner's name.
+pub(crate) fn fit_learner(
+    section: &LearnerSection,
+    answer: Answer,
+    seed: u64,
+    train: &Dataset,
+    valid: &Dataset,
+    n_threads: usize,
+    progress: FitProgress<'_>,
+) -> Result<(Fitted, Option<f64>), FitError> {
+    let name = section.kind.name();
+    let fit_with = |learner: Learner, rate: Option<f64>| {
+        fit(&learner.check()?, train, Some(valid), n_threads, &|at| progress(at, rate))
+            .map_err(|source| FitError::Learn { learner: name, source })
+    };
+    match learner_of(section, answer, seed) {
+        Learner::Boosting(mut params) if section.learning_rate == Some(LearningRate::Auto) => {
+            let n_borne = fit_with(Learner::Boosting(params.clone()), None)?.best_iteration;
+            slow_down(&mut params, n_borne);
+            let rate = Some(params.learning_rate);
+            Ok((fit_with(Learner::Boosting(params), rate)?, rate))
+        }
+        Learner::Boosting(params) => {
+            let rate = Some(params.learning_rate);
+            Ok((fit_with(Learner::Boosting(params), rate)?, None))
+        }
+        other => Ok((fit_with(other, None)?, None)),
+    }
 }
 
 /// Smallest learning rate that `auto` takes.
