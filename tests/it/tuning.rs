@@ -38,7 +38,6 @@ fn a_killed_search_loses_the_running_trial_at_most() {
         let kept = fs::read_to_string(folder.path().join("killed.trials.jsonl")).unwrap();
         let n: usize = kill_at.rsplit(' ').next().unwrap().parse().unwrap();
         assert!(kept.lines().count() > n, "{kept}");
-        assert!(!folder.path().join("killed.toml").exists());
     }
     let resumed = tune(folder.path(), "killed.toml").json();
     assert!(resumed["search"]["n_resumed"].as_u64().unwrap() >= 9);

@@ -1,5 +1,6 @@
 //! One learner, fitted on the training rows and calibrated on rows it has not seen.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use segue_model::{
     fit_linear,
 };
 
-use crate::job::{Answer, LearnerKind, LearnerSection, LearningRate, ObjectiveKind};
+use crate::job::{Answer, LearnerKind, LearnerSection, ObjectiveKind, OrAuto};
 use crate::watch::Watch;
 
 /// Why a model cannot be fitted.
@@ -50,8 +51,8 @@ pub struct FittedModel {
     pub fitted: Fitted,
     /// Cross-validated log loss of each calibration that was tried, by name.
     pub calibration_losses: Vec<(String, f64)>,
-    /// The learning rate that was found, if it was left to be found.
-    pub auto_learning_rate: Option<f64>,
+    /// Parameters that were left to be found, by key of `[learner]`.
+    pub found: Found,
 }
 
 /// What a fitted model carries beside its trees.
@@ -67,10 +68,11 @@ pub struct Naming {
 
 /// Fits on `train`, stops early and calibrates on `calibrate`.
 ///
-/// `learning_rate = "auto"` fits twice: the first fit, at the default rate, finds how many rounds these
-/// rows bear; the second takes the rate at which about half of `rounds` are borne, within 0.01 to 0.1 (the
-/// best round is nearly inverse to the rate), and waits as much longer for a better round as its steps
-/// are smaller.
+/// `leaves = "auto"` takes a third of the cube root of the training rows, within 4 to 63: 7 for 10,000
+/// rows, 33 for a million. `learning_rate = "auto"` fits twice: the first fit, at the default rate, finds
+/// how many rounds these rows bear; the second takes the rate at which about half of `rounds` are borne,
+/// within 0.01 to 0.1 (the best round is nearly inverse to the rate), and waits as much longer for a
+/// better round as its steps are smaller.
 ///
 /// # Errors
 /// [`FitError`] with the learner's name.
@@ -89,7 +91,7 @@ pub fn fit_model(
         ControlFlow::Continue(())
     };
     let answer = answer_of(&train.target().kind);
-    let (fitted, auto_learning_rate) =
+    let (fitted, found) =
         fit_learner(section, answer, seed, train, calibrate, n_threads, &progress)?;
     let parts = ModelParts {
         schema: Arc::clone(train.schema()),
@@ -106,14 +108,17 @@ pub fn fit_model(
     let (calibration, calibration_losses) = calibration_of(calibrate, &raw);
     let parts = ModelParts { calibration, ..plain.into_parts() };
     let model = Model::new(parts).map_err(model_error)?;
-    Ok(FittedModel { model, fitted, calibration_losses, auto_learning_rate })
+    Ok(FittedModel { model, fitted, calibration_losses, found })
 }
 
 /// Told how far a fit is, and its learning rate; `None` for learners without one, and for a fit that only
 /// finds the rate.
 pub(crate) type FitProgress<'a> = &'a (dyn Fn(Progress, Option<f64>) -> ControlFlow<()> + Sync);
 
-/// Fits on `train` and stops early on `valid`; with the learning rate that was found, if it was to be.
+/// Parameters that were left to be found, by key of `[learner]`.
+pub type Found = BTreeMap<&'static str, f64>;
+
+/// Fits on `train` and stops early on `valid`.
 ///
 /// # Errors
 /// [`FitError`] with the learner's name.
@@ -125,25 +130,35 @@ pub(crate) fn fit_learner(
     valid: &Dataset,
     n_threads: usize,
     progress: FitProgress<'_>,
-) -> Result<(Fitted, Option<f64>), FitError> {
+) -> Result<(Fitted, Found), FitError> {
     let name = section.kind.name();
     let fit_with = |learner: Learner, rate: Option<f64>| {
         fit(&learner.check()?, train, Some(valid), n_threads, &|at| progress(at, rate))
             .map_err(|source| FitError::Learn { learner: name, source })
     };
-    match learner_of(section, answer, seed) {
-        Learner::Boosting(mut params) if section.learning_rate == Some(LearningRate::Auto) => {
-            let n_borne = fit_with(Learner::Boosting(params.clone()), None)?.best_iteration;
-            slow_down(&mut params, n_borne);
-            let rate = Some(params.learning_rate);
-            Ok((fit_with(Learner::Boosting(params), rate)?, rate))
-        }
-        Learner::Boosting(params) => {
-            let rate = Some(params.learning_rate);
-            Ok((fit_with(Learner::Boosting(params), rate)?, None))
-        }
-        other => Ok((fit_with(other, None)?, None)),
+    let mut found = Found::new();
+    let Learner::Boosting(mut params) = learner_of(section, answer, seed) else {
+        return Ok((fit_with(learner_of(section, answer, seed), None)?, found));
+    };
+    if section.leaves == Some(OrAuto::Auto) {
+        params.n_leaves = leaves_for(train.n_rows());
+        found.insert("leaves", params.n_leaves as f64);
     }
+    if section.learning_rate == Some(OrAuto::Auto) {
+        let n_borne = fit_with(Learner::Boosting(params.clone()), None)?.best_iteration;
+        slow_down(&mut params, n_borne);
+        found.insert("learning_rate", params.learning_rate);
+    }
+    let rate = Some(params.learning_rate);
+    Ok((fit_with(Learner::Boosting(params), rate)?, found))
+}
+
+/// Fewest and most leaves that `auto` takes.
+const AUTO_LEAVES: (f64, f64) = (4.0, 63.0);
+
+/// Leaves for so many rows.
+fn leaves_for(n_rows: usize) -> usize {
+    ((n_rows as f64).cbrt() / 3.0).round().clamp(AUTO_LEAVES.0, AUTO_LEAVES.1) as usize
 }
 
 /// Smallest learning rate that `auto` takes.
@@ -217,12 +232,14 @@ pub fn learner_of(section: &LearnerSection, answer: Answer, seed: u64) -> Learne
             let mut params =
                 BoostingParams { seed, objective: Some(objective), ..BoostingParams::default() };
             set_size(&mut params.n_rounds, section.rounds);
-            set_size(&mut params.n_leaves, section.leaves);
             set_size(&mut params.max_depth, section.max_depth);
             set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
             set_size(&mut params.max_bins, section.max_bins);
             set_size(&mut params.early_stopping_rounds, section.early_stopping_rounds);
-            if let Some(LearningRate::Fixed(rate)) = section.learning_rate {
+            if let Some(OrAuto::Fixed(leaves)) = section.leaves {
+                params.n_leaves = leaves as usize;
+            }
+            if let Some(OrAuto::Fixed(rate)) = section.learning_rate {
                 params.learning_rate = rate;
             }
             set(&mut params.min_hessian_in_leaf, section.min_hessian_per_leaf);

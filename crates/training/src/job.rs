@@ -26,7 +26,7 @@ pub use duration::Span;
 pub use error::JobError;
 pub(crate) use error::nearest;
 pub use label::{Label, LabelKind, LabelSection};
-pub use learner::{LearnerKind, LearnerSection, LearningRate, ObjectiveKind};
+pub use learner::{LearnerKind, LearnerSection, ObjectiveKind, OrAuto};
 pub use source::{EventsSection, TableSection};
 pub use spine::{Spine, SpineSection};
 

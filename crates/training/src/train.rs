@@ -16,7 +16,7 @@ use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
 
 use crate::evaluation::{Evaluation, EvaluationError};
-use crate::fit::{FitError, FittedModel, Naming, fit_model};
+use crate::fit::{FitError, FittedModel, Found, Naming, fit_model};
 use crate::job::{EventsJob, Job, JobError, LearnerSection, Origin};
 use crate::read::{EventFiles, ReadSummary, read_events};
 use crate::rows::{Prepared, RowsError, rows_of_log, rows_of_table};
@@ -103,8 +103,8 @@ pub struct Trained {
     pub best_iteration: usize,
     /// Cross-validated log loss of each calibration that was tried, by name.
     pub calibration_losses: Vec<(String, f64)>,
-    /// The learning rate that was found, if the job left it to be found.
-    pub auto_learning_rate: Option<f64>,
+    /// Parameters that the job left to be found, by key of `[learner]`.
+    pub found: Found,
 }
 
 /// Rows of a job and what was read for them; with `fixed`, computed by that feature set instead of the
@@ -185,7 +185,7 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
         report_html: made.report_html,
         best_iteration: fitted.fitted.best_iteration,
         calibration_losses: fitted.calibration_losses,
-        auto_learning_rate: fitted.auto_learning_rate,
+        found: fitted.found,
         model: fitted.model,
         evaluation: judged.evaluation,
         read,

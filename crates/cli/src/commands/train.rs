@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         "metrics": trained.draft.summary.metrics,
         "rows": trained.preflight,
         "rounds": trained.best_iteration,
-        "learning_rate": trained.auto_learning_rate,
+        "found": trained.found,
         "calibration": calibration(&trained),
         "comparisons": comparisons(&trained),
         "verdicts": trained.evaluation.verdicts,
@@ -137,9 +137,7 @@ pub(crate) fn summary(job: &Job, trained: &Trained) -> String {
         "\n{} on held-out rows, {} rounds{}\n",
         job.model,
         trained.best_iteration,
-        trained
-            .auto_learning_rate
-            .map_or_else(String::new, |rate| format!(" at a learning rate of {rate}"))
+        trained.found.iter().map(|(key, value)| format!(", {key} {value}")).collect::<String>()
     ));
     text.push_str(&table(&["metric", "value", "95 % interval"], &rows));
     text.push('\n');

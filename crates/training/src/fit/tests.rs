@@ -33,24 +33,35 @@ fn fitted(section: &LearnerSection, noise: f64, kind: &TargetKind) -> FittedMode
 #[test]
 fn the_automatic_rate_is_smaller_where_few_rounds_are_borne() {
     let auto = LearnerSection {
-        learning_rate: Some(LearningRate::Auto),
+        learning_rate: Some(OrAuto::Auto),
         rounds: Some(400),
-        leaves: Some(7),
+        leaves: Some(OrAuto::Fixed(7)),
         ..LearnerSection::default()
     };
     let noisy = fitted(&auto, 1.5, &TargetKind::Binary);
     let clear = fitted(&auto, 0.05, &TargetKind::Binary);
-    let (slow, fast) = (noisy.auto_learning_rate.unwrap(), clear.auto_learning_rate.unwrap());
+    let (slow, fast) = (noisy.found["learning_rate"], clear.found["learning_rate"]);
     assert!(SLOWEST_RATE <= slow && slow < fast && fast <= 0.1, "{slow} {fast}");
     // the same as with the rate written out and the patience that goes with it
     let patience = (50.0 * 0.1 / slow).round() as u32;
     let fixed = LearnerSection {
-        learning_rate: Some(LearningRate::Fixed(slow)),
+        learning_rate: Some(OrAuto::Fixed(slow)),
         early_stopping_rounds: Some(patience),
         ..auto
     };
     let again = fitted(&fixed, 1.5, &TargetKind::Binary);
-    assert_eq!((again.model, again.auto_learning_rate), (noisy.model, None));
+    assert_eq!((again.model, again.found), (noisy.model, Found::new()));
+}
+
+#[test]
+fn leaves_grow_with_the_rows() {
+    let leaves = [0, 2_000, 10_000, 1_000_000, 100_000_000].map(leaves_for);
+    assert_eq!(leaves, [4, 4, 7, 33, 63]);
+    let auto = LearnerSection { leaves: Some(OrAuto::Auto), ..LearnerSection::default() };
+    let four = LearnerSection { leaves: Some(OrAuto::Fixed(4)), ..LearnerSection::default() };
+    let (auto, four) =
+        (fitted(&auto, 0.5, &TargetKind::Binary), fitted(&four, 0.5, &TargetKind::Binary));
+    assert_eq!((auto.found["leaves"], auto.model), (4.0, four.model));
 }
 
 #[test]

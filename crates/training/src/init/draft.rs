@@ -267,6 +267,12 @@ fn rest(page: &mut Page) {
         "What learns. `segue train --explain` shows every parameter and its default.",
     );
     page.key("kind", "boosting", "boosting, forest, linfa_tree or smartcore_forest");
+    page.key(
+        "learning_rate",
+        "auto",
+        "as slow as half of the rounds allow; or a number such as 0.05",
+    );
+    page.key("leaves", "auto", "as many as the rows allow; `segue tune` looks further");
 
     page.header("gates", "What a version must hold to be promoted.");
     page.line("max_calibration_error = 0.05", "on the test rows");

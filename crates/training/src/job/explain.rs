@@ -4,9 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{
-    Answer, EventsJob, Job, LearnerKind, LearnerSection, LearningRate, ObjectiveKind, Origin,
-};
+use super::{Answer, EventsJob, Job, LearnerKind, LearnerSection, ObjectiveKind, OrAuto, Origin};
 use crate::fit::learner_of;
 
 impl Job {
@@ -77,10 +75,13 @@ fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> Learner
             },
             rounds: size(params.n_rounds),
             learning_rate: Some(match section.learning_rate {
-                Some(LearningRate::Auto) => LearningRate::Auto,
-                _ => LearningRate::Fixed(params.learning_rate),
+                Some(OrAuto::Auto) => OrAuto::Auto,
+                _ => OrAuto::Fixed(params.learning_rate),
             }),
-            leaves: size(params.n_leaves),
+            leaves: match section.leaves {
+                Some(OrAuto::Auto) => Some(OrAuto::Auto),
+                _ => size(params.n_leaves).map(OrAuto::Fixed),
+            },
             max_depth: size(params.max_depth),
             min_rows_per_leaf: size(params.min_rows_in_leaf),
             min_hessian_per_leaf: Some(params.min_hessian_in_leaf),

@@ -133,34 +133,56 @@ impl ObjectiveKind {
     }
 }
 
-/// Share of each tree's step that is taken.
+/// A parameter that a job gives, or leaves to be found on the rows by writing `"auto"`: see [`crate::fit`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "toml::Value", into = "toml::Value")]
-pub enum LearningRate {
-    /// Above 0 to 1.
-    Fixed(f64),
-    /// Found by a first fit at the default rate: see [`crate::fit`].
+#[serde(
+    try_from = "toml::Value",
+    into = "toml::Value",
+    bound(
+        serialize = "T: Clone, toml::Value: From<OrAuto<T>>",
+        deserialize = "OrAuto<T>: TryFrom<toml::Value, Error = String>"
+    )
+)]
+pub enum OrAuto<T> {
+    /// As given.
+    Fixed(T),
+    /// To be found.
     Auto,
 }
 
-impl TryFrom<toml::Value> for LearningRate {
+impl TryFrom<toml::Value> for OrAuto<f64> {
     type Error = String;
 
     fn try_from(value: toml::Value) -> Result<Self, String> {
         match value {
-            toml::Value::Float(rate) => Ok(Self::Fixed(rate)),
-            toml::Value::Integer(rate) => Ok(Self::Fixed(rate as f64)),
+            toml::Value::Float(number) => Ok(Self::Fixed(number)),
+            toml::Value::Integer(number) => Ok(Self::Fixed(number as f64)),
             toml::Value::String(word) if word == "auto" => Ok(Self::Auto),
-            other => Err(format!("learning_rate = {other} is neither a number nor \"auto\"")),
+            other => Err(format!("{other} is neither a number nor \"auto\"")),
         }
     }
 }
 
-impl From<LearningRate> for toml::Value {
-    fn from(rate: LearningRate) -> Self {
-        match rate {
-            LearningRate::Fixed(rate) => Self::Float(rate),
-            LearningRate::Auto => Self::String("auto".to_owned()),
+impl TryFrom<toml::Value> for OrAuto<u32> {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let bad = |value: &toml::Value| format!("{value} is neither a whole number nor \"auto\"");
+        match &value {
+            toml::Value::Integer(number) => {
+                u32::try_from(*number).map(Self::Fixed).map_err(|_| bad(&value))
+            }
+            toml::Value::String(word) if word == "auto" => Ok(Self::Auto),
+            other => Err(bad(other)),
+        }
+    }
+}
+
+impl<T: Into<toml::Value>> From<OrAuto<T>> for toml::Value {
+    fn from(value: OrAuto<T>) -> Self {
+        match value {
+            OrAuto::Fixed(value) => value.into(),
+            OrAuto::Auto => Self::String("auto".to_owned()),
         }
     }
 }
@@ -188,10 +210,10 @@ pub struct LearnerSection {
     pub trees: Option<u32>,
     /// Share of each tree's step that is taken, above 0 to 1, or `"auto"`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<LearningRate>,
-    /// Most leaves of a tree.
+    pub learning_rate: Option<OrAuto<f64>>,
+    /// Most leaves of a tree, or `"auto"`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub leaves: Option<u32>,
+    pub leaves: Option<OrAuto<u32>>,
     /// Most splits between root and leaf.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_depth: Option<u32>,

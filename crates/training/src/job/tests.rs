@@ -328,7 +328,7 @@ fn parameters_out_of_range_are_told_by_the_jobs_own_keys() {
     assert!(message.starts_with("churn.toml: learner.alpha: is 1, expected a number"), "{message}");
     let message = refused(&value("learning_rate = \"fast\""));
     assert!(
-        message.contains("learning_rate = \"fast\" is neither a number nor \"auto\""),
+        message.contains("5: \"fast\" is neither a number nor \"auto\" in [learner]"),
         "{message}"
     );
 }
@@ -340,8 +340,8 @@ fn the_objective_and_the_rate_are_explained() {
     assert!(explained("needs_help_at", "").contains("objective = \"softmax\"\n"));
     let text = explained("lifetime_value", "[learner]\nobjective = \"tweedie\"\n");
     assert!(text.contains("objective = \"tweedie\"\npower = 1.5\n"), "{text}");
-    let text = explained("churn", "[learner]\nlearning_rate = \"auto\"\n");
-    assert!(text.contains("learning_rate = \"auto\"\n"), "{text}");
+    let text = explained("churn", "[learner]\nlearning_rate = \"auto\"\nleaves = \"auto\"\n");
+    assert!(text.contains("learning_rate = \"auto\"\nleaves = \"auto\"\n"), "{text}");
     assert_eq!(parse(&text).unwrap().to_toml(), text);
 }
 

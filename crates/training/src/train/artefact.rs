@@ -128,8 +128,8 @@ fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
         ("schema_sha256", prepared.dataset.schema().digest().to_string()),
         ("segue", env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    if let Some(rate) = fitted.auto_learning_rate {
-        facts.push(("learning_rate", format!("{rate} (auto)")));
+    for (key, value) in &fitted.found {
+        facts.push((key, format!("{value} (auto)")));
     }
     if let Some(set) = &prepared.feature_set {
         facts.push(("feature_set_sha256", set.hash().to_owned()));

@@ -67,7 +67,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::job::{Job, LearnerKind, LearningRate};
+    use crate::job::{Job, LearnerKind, OrAuto};
 
     const JOB: &str = r#"# A job.
 model = "m"   # its name
@@ -91,8 +91,8 @@ when = "true"
     fn section() -> LearnerSection {
         LearnerSection {
             kind: LearnerKind::Boosting,
-            learning_rate: Some(LearningRate::Fixed(0.031)),
-            leaves: Some(4),
+            learning_rate: Some(OrAuto::Fixed(0.031)),
+            leaves: Some(OrAuto::Fixed(4)),
             rounds: Some(2000),
             l2: Some(0.5),
             ..LearnerSection::default()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{LearnerKind, LearnerSection, LearningRate};
+use crate::job::{LearnerKind, LearnerSection, OrAuto};
 
 /// Rounds that a tuned boosting may take at least; early stopping ends before.
 const LEAST_ROUNDS: u32 = 2_000;
@@ -122,13 +122,16 @@ impl Space {
 
     /// What a section already says of the parameters.
     pub(super) fn params_of(&self, section: &LearnerSection) -> Params {
+        fn fixed<T: Into<f64>>(value: Option<OrAuto<T>>) -> Option<f64> {
+            match value {
+                Some(OrAuto::Fixed(value)) => Some(value.into()),
+                Some(OrAuto::Auto) | None => None,
+            }
+        }
         let whole = |value: Option<u32>| value.map(f64::from);
         let value = |key: &str| match key {
-            "learning_rate" => match section.learning_rate {
-                Some(LearningRate::Fixed(rate)) => Some(rate),
-                Some(LearningRate::Auto) | None => None,
-            },
-            "leaves" => whole(section.leaves),
+            "learning_rate" => fixed(section.learning_rate),
+            "leaves" => fixed(section.leaves),
             "min_rows_per_leaf" => whole(section.min_rows_per_leaf),
             "max_depth" => whole(section.max_depth),
             "l2" => section.l2,
@@ -149,8 +152,8 @@ pub fn with_params(section: &LearnerSection, params: &Params) -> LearnerSection 
     for (key, &value) in params {
         let whole = Some(value as u32);
         match key.as_str() {
-            "learning_rate" => section.learning_rate = Some(LearningRate::Fixed(value)),
-            "leaves" => section.leaves = whole,
+            "learning_rate" => section.learning_rate = Some(OrAuto::Fixed(value)),
+            "leaves" => section.leaves = whole.map(OrAuto::Fixed),
             "min_rows_per_leaf" => section.min_rows_per_leaf = whole,
             "max_depth" => section.max_depth = whole,
             "l2" => section.l2 = Some(value),

@@ -72,7 +72,7 @@ fn a_search_says_what_it_cannot_do() {
     };
     assert!(fails(&job, &path, &|| false).contains("--minutes"));
     let mut other = job.clone();
-    other.learner.leaves = Some(3);
+    other.learner.leaves = Some(crate::job::OrAuto::Fixed(3));
     assert!(fails(&other, &path, &|| true).contains("trials of another job"));
     let mut other = job.clone();
     other.learner.kind = crate::job::LearnerKind::LinfaTree;
@@ -96,7 +96,8 @@ fn users_divide_where_there_is_no_time_and_forests_are_tuned() {
     assert!(!tuned.forward_in_time && tuned.best.loss.unwrap().is_finite());
     let keys: Vec<&String> = tuned.best.params.keys().collect();
     assert!(tuned.best.trial == 0 || keys == ["column_share", "max_depth", "min_rows_per_leaf"]);
-    let (folder, job) = desk("[learner]\nlearning_rate = \"auto\"\nrounds = 40\n");
+    let (folder, job) =
+        desk("[learner]\nlearning_rate = \"auto\"\nleaves = \"auto\"\nrounds = 40\n");
     let trials = folder.path().join("auto.jsonl");
     assert!(tune(&job, &trials, &options(2, &|| true), &Quiet).is_ok());
 }

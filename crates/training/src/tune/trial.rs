@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use segue_dataset::{Dataset, TargetKind};
 use segue_learners::{Fitted, LearnError, Progress};
@@ -34,9 +34,12 @@ pub(super) struct Trying<'a> {
     pub(super) keep_going: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Why a fit was left.
-const PRUNED: u8 = 1;
-const OUT_OF_TIME: u8 = 2;
+/// Why a fold has no result.
+enum Left {
+    Hopeless,
+    OutOfTime,
+    Failed(FitError),
+}
 
 impl Trying<'_> {
     pub(super) fn run(&self, folds: &[Fold]) -> Outcome {
@@ -47,12 +50,9 @@ impl Trying<'_> {
             }
             match self.fold(at, fold) {
                 Ok(result) => results.push(result),
-                Err(outcome) => {
-                    return match outcome {
-                        Outcome::Pruned(_) => Outcome::Pruned(results),
-                        other => other,
-                    };
-                }
+                Err(Left::Hopeless) => return Outcome::Pruned(results),
+                Err(Left::OutOfTime) => return Outcome::OutOfTime,
+                Err(Left::Failed(error)) => return Outcome::Failed(error),
             }
             if at + 1 < folds.len() && is_behind(self.done, &results) {
                 return Outcome::Pruned(results);
@@ -61,17 +61,16 @@ impl Trying<'_> {
         Outcome::Done(results)
     }
 
-    fn fold(&self, at: usize, fold: &Fold) -> Result<FoldResult, Outcome> {
+    fn fold(&self, at: usize, fold: &Fold) -> Result<FoldResult, Left> {
         let (train, valid) = (self.data.select(&fold.fit), self.data.select(&fold.validate));
-        let (left, curve) = (AtomicU8::new(0), Mutex::new(Curve::default()));
+        let (hopeless, curve) = (AtomicBool::new(false), Mutex::new(Curve::default()));
         let progress = |progress: Progress, rate: Option<f64>| {
             if !(self.keep_going)() {
-                left.store(OUT_OF_TIME, Ordering::Relaxed);
                 return ControlFlow::Break(());
             }
             let mut curve = curve.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if curve.passes(&progress, rate) && is_hopeless(self.done, at, &curve.points) {
-                left.store(PRUNED, Ordering::Relaxed);
+                hopeless.store(true, Ordering::Relaxed);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
@@ -87,17 +86,14 @@ impl Trying<'_> {
         );
         match fitted {
             Ok((fitted, _)) => {
-                let loss = loss_of(&fitted, &train, &valid).map_err(Outcome::Failed)?;
+                let loss = loss_of(&fitted, &train, &valid).map_err(Left::Failed)?;
                 let curve = curve.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
                 Ok(FoldResult { loss, rounds: fitted.best_iteration, curve: curve.points })
             }
             Err(FitError::Learn { source: LearnError::Cancelled { .. }, .. }) => {
-                Err(match left.into_inner() {
-                    PRUNED => Outcome::Pruned(Vec::new()),
-                    _ => Outcome::OutOfTime,
-                })
+                Err(if hopeless.into_inner() { Left::Hopeless } else { Left::OutOfTime })
             }
-            Err(error) => Err(Outcome::Failed(error)),
+            Err(error) => Err(Left::Failed(error)),
         }
     }
 }
