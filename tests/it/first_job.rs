@@ -1,9 +1,10 @@
-//! `segue init`: from event files that nobody has described to a job that runs.
+//! `segue init` and `segue train`: from event files that nobody has described to a model and its figures.
 
 use std::fs;
 
 use crate::small::small;
 use crate::support::{Run, segue, workspace};
+use crate::table::table;
 
 #[test]
 fn init_writes_a_job_that_trains() {
@@ -21,6 +22,26 @@ fn init_writes_a_job_that_trains() {
     let auc = metrics["auc"].as_f64().is_some_and(|auc| auc > 0.6);
     let spearman = metrics["spearman"].as_f64().is_some_and(|spearman| spearman > 0.1);
     assert!(auc || spearman, "{metrics}");
+}
+
+/// What a person reads in the report, a script reads in the answer.
+#[test]
+fn train_tells_machines_what_the_model_is_compared_with() {
+    let registry = tempfile::tempdir().unwrap();
+    let said = table().train(1, registry.path()).json();
+    let comparisons = said["comparisons"].as_array().unwrap();
+    let auc_of = |contender: &str| {
+        let of = comparisons.iter().find(|other| other["contender"] == contender).unwrap();
+        of["metrics"]["auc"].as_f64().unwrap()
+    };
+    assert!(auc_of("single_feature") > 0.7 && auc_of("base_rate") == 0.5, "{said}");
+    let calibration = &said["calibration"];
+    let losses = calibration["log_loss"].as_object().unwrap();
+    let least = losses.values().filter_map(serde_json::Value::as_f64).fold(f64::INFINITY, f64::min);
+    let chosen = calibration["chosen"].as_str().unwrap();
+    assert_eq!(losses[chosen].as_f64(), Some(least), "{calibration}");
+    let before = calibration["uncalibrated_metrics"]["calibration_error"].as_f64();
+    assert_eq!(before.is_some(), chosen != "none", "{calibration}");
 }
 
 #[test]

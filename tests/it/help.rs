@@ -2,9 +2,9 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 15] = [
-    "init", "simulate", "features", "train", "import", "export", "evaluate", "report", "models",
-    "promote", "rollback", "score", "segments", "serve", "demo",
+const COMMANDS: [&str; 16] = [
+    "init", "simulate", "features", "train", "tune", "import", "export", "evaluate", "report",
+    "models", "promote", "rollback", "score", "segments", "serve", "demo",
 ];
 
 const MODELS_COMMANDS: [&str; 6] = ["list", "show", "diff", "log", "verify", "alias"];

@@ -19,3 +19,4 @@ mod simulated;
 mod small;
 mod support;
 mod table;
+mod tuning;

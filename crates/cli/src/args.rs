@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Write a version for LightGBM, XGBoost or ONNX
     Export(Export),
+    /// Search better parameters for a job's learner and write them as a job
+    Tune(Tune),
     /// Measure a published version on the test rows of a job
     Evaluate(Evaluate),
     /// Write or locate the report of a version
@@ -106,6 +108,9 @@ pub(crate) struct Init {
     /// Name of the model [default: the task's]
     #[arg(long)]
     pub(crate) model: Option<String>,
+    /// How times are written where they do not tell, as in strptime, such as "%d/%m/%Y %H:%M"
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) time_format: Option<String>,
     /// Overwrite an existing job
     #[arg(long)]
     pub(crate) force: bool,
@@ -251,6 +256,35 @@ pub(crate) struct Export {
     pub(crate) uncalibrated: bool,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+}
+
+/// Searches within the training part only, on folds that look back in time with users whole; the
+/// calibrating and test rows stay unseen. Boosting: learning_rate 0.01 to 0.3, leaves 2 to 256,
+/// min_rows_per_leaf 5 to 1000, l2 0.01 to 100, column_share 0.3 to 1, row_share 0.5 to 1. Forest:
+/// min_rows_per_leaf 1 to 500, max_depth 3 to 32, column_share 0.05 to 1. Stopped at any moment, the same
+/// command goes on where it was.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Tune {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// Where to write the tuned job; its trials lie beside it [default: JOB.tuned.toml]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Trials in all, those of an earlier run included; the first is the job as it is
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub(crate) trials: usize,
+    /// Stop after so many minutes, if the trials are not done by then
+    #[arg(long, value_name = "MINUTES")]
+    pub(crate) minutes: Option<f64>,
+    /// Folds of the training part, at most
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) folds: usize,
+    /// Seed of the search [default: the job's]
+    #[arg(long, value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+    /// Overwrite a file that no search has made
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, ClapArgs)]

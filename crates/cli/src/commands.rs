@@ -15,6 +15,7 @@ pub(crate) mod segments;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod train;
+pub(crate) mod tune;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +29,7 @@ use segue_training::read::ReadError;
 use segue_training::rows::RowsError;
 use segue_training::score::ScoreError;
 use segue_training::train::{TrainError, TrainOptions};
+use segue_training::tune::TuneError;
 
 use crate::args::JobArgs;
 use crate::console::table;
@@ -53,6 +55,13 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<TrainError>() || cause.is::<ImportDraftError>() || cause.is::<ExportError>() {
             return EXIT_DATA;
+        }
+        if let Some(error) = cause.downcast_ref::<TuneError>() {
+            return match error {
+                TuneError::Io { .. } | TuneError::NoTrial => 1,
+                TuneError::Busy { .. } => EXIT_CONFLICT,
+                _ => EXIT_DATA,
+            };
         }
         if let Some(ScoreError::Read(_) | ScoreError::NoFeatureSet { .. }) = cause.downcast_ref() {
             return EXIT_DATA;

@@ -46,6 +46,7 @@ fn run(command: Command, console: &Console) -> anyhow::Result<ExitCode> {
         Command::Train(args) => commands::train::run(&args, console)?,
         Command::Import(args) => commands::import::run(&args, console)?,
         Command::Export(args) => commands::export::run(&args, console)?,
+        Command::Tune(args) => commands::tune::run(&args, console)?,
         Command::Evaluate(args) => commands::evaluate::run(&args, console)?,
         Command::Report(args) => commands::report::run(&args, console)?,
         Command::Models(args) => return commands::models::run(&args, console),

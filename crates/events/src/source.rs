@@ -22,7 +22,7 @@ pub use table::Table;
 
 use crate::record::Record;
 use crate::skew::DEFAULT_SKEW_DEADBAND_US;
-use crate::time::{TimeReader, TimeUnit, shortened, zone_named};
+use crate::time::{TimeFormat, TimeReader, TimeUnit, shortened, zone_named};
 use crate::{Event, EventId, Micros, Reject, RejectReason};
 
 /// Whose export a file is.
@@ -125,6 +125,16 @@ pub enum MappingError {
         /// Value found.
         found: String,
     },
+    /// A way to write times that cannot be read.
+    #[error(
+        "mapping.time_format = \"{found}\" reads no time: {why}; write for example \"%m/%d/%Y %H:%M\""
+    )]
+    TimeFormat {
+        /// Value found.
+        found: String,
+        /// What the reader says.
+        why: String,
+    },
     /// A Mixpanel source without its project's zone.
     #[error(
         "a mixpanel source needs project_time_zone: \"UTC\" for projects created since 2023, \
@@ -191,9 +201,11 @@ impl Mapper {
             SourceFormat::Plain => {
                 plain.as_ref().ok_or(MappingError::NoPlainMapping)?.check()?;
                 let zone = plain.as_ref().and_then(|plain| plain.time_zone.as_deref());
+                let format = plain.as_ref().and_then(|plain| plain.time_format.as_deref());
                 TimeReader {
                     unit: plain.as_ref().and_then(|plain| plain.time_unit),
                     zone: read_zone("mapping.time_zone", zone.unwrap_or("UTC"))?,
+                    format: format.map(read_format).transpose()?,
                 }
             }
             SourceFormat::Mixpanel => {
@@ -202,6 +214,7 @@ impl Mapper {
                 TimeReader {
                     unit: Some(options.mixpanel_time_unit),
                     zone: read_zone("project_time_zone", zone)?,
+                    format: None,
                 }
             }
             _ => TimeReader::utc(None),
@@ -301,6 +314,10 @@ fn count(counter: &AtomicU64) {
 
 fn read_zone(key: &'static str, name: &str) -> Result<TimeZone, MappingError> {
     zone_named(name).ok_or_else(|| MappingError::TimeZone { key, found: name.to_owned() })
+}
+
+fn read_format(text: &str) -> Result<TimeFormat, MappingError> {
+    TimeFormat::new(text).map_err(|why| MappingError::TimeFormat { found: text.to_owned(), why })
 }
 
 fn globs(texts: &[String]) -> Result<Option<GlobSet>, MappingError> {

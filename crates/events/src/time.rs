@@ -1,6 +1,8 @@
-//! Reading times: ISO-8601 text with or without a zone, and epoch numbers of a declared unit.
+//! Reading times: ISO-8601 text with or without a zone, text of a declared format, and epoch numbers of a
+//! declared unit.
 
 use jiff::civil::DateTime;
+use jiff::fmt::strtime;
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -73,6 +75,37 @@ pub(crate) struct TimeReader {
     pub(crate) unit: Option<TimeUnit>,
     /// Zone of times that name none.
     pub(crate) zone: TimeZone,
+    /// How texts are written; `None` is ISO-8601.
+    pub(crate) format: Option<TimeFormat>,
+}
+
+/// How a source writes its times: the letters of C's `strptime`, such as `%m/%d/%Y %H:%M`.
+///
+/// Reads year, month and day at least; a part of the day that is not written is 0. An offset (`%z`)
+/// wins over the zone of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TimeFormat(String);
+
+impl TimeFormat {
+    /// Checks a format on an instant of its own: what it writes must read back.
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
+        let probe = jiff::civil::date(2001, 11, 22).at(0, 0, 0, 0).to_zoned(TimeZone::UTC);
+        let written = probe.map_err(|error| error.to_string())?;
+        let written = strtime::format(text, &written).map_err(|error| error.to_string())?;
+        let format = Self(text.to_owned());
+        match format.read(&written, &TimeZone::UTC) {
+            Ok(1_006_387_200_000_000) => Ok(format),
+            Ok(_) => Err("it does not say year, month and day".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn read(&self, text: &str, zone: &TimeZone) -> Result<Micros, jiff::Error> {
+        let parts = strtime::parse(&self.0, text)?;
+        let local = parts.to_datetime()?;
+        let zone = parts.offset().map_or_else(|| zone.clone(), TimeZone::fixed);
+        Ok(local.to_zoned(zone)?.timestamp().as_microsecond())
+    }
 }
 
 /// A zone by its IANA name, such as `Europe/Berlin`.
@@ -83,7 +116,7 @@ pub(crate) fn zone_named(name: &str) -> Option<TimeZone> {
 impl TimeReader {
     /// ISO-8601 text; zone-less text is UTC; numbers are of `unit`.
     pub(crate) fn utc(unit: Option<TimeUnit>) -> Self {
-        Self { unit, zone: TimeZone::UTC }
+        Self { unit, zone: TimeZone::UTC, format: None }
     }
 
     /// Reads a cell. `None` for null and empty text.
@@ -123,6 +156,14 @@ impl TimeReader {
                 return self.read_number(Cell::Number(value));
             }
         }
+        if let Some(format) = &self.format {
+            return format.read(text, &self.zone).map_err(|error| {
+                let (found, format) = (shortened(text), &format.0);
+                let detail =
+                    format!("found `{found}`, expected time_format = {format:?} ({error})");
+                (RejectReason::InvalidTime, detail)
+            });
+        }
         let text = text.strip_suffix(" UTC").unwrap_or(text);
         // A sign after the date can only be an offset.
         let has_zone = text.get(10..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-', '[']));
@@ -133,7 +174,8 @@ impl TimeReader {
         };
         micros.map_err(|error| {
             let detail = format!(
-                "found `{}`, expected ISO-8601 such as 2026-01-31T13:45:00Z ({error})",
+                "found `{}`, expected ISO-8601 such as 2026-01-31T13:45:00Z, or another way to \
+                 write times, named by time_format ({error})",
                 shortened(text)
             );
             (RejectReason::InvalidTime, detail)

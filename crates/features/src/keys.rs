@@ -244,7 +244,7 @@ impl Keys {
     pub(crate) fn finish_section(self) -> Result<(), FeatureError> {
         let Some(key) = self.table.keys().min().cloned() else { return Ok(()) };
         let (section, is_feature_key) = (self.feature, ALL_KEYS.contains(&key.as_str()));
-        if is_feature_key {
+        if is_feature_key || GRID_AXES.contains(&key.as_str()) {
             let takes = self.asked.into_iter().collect::<Vec<_>>().join(", ");
             return Err(FeatureError::KeyOfFeature { section, key, takes });
         }
@@ -252,6 +252,9 @@ impl Keys {
         Err(FeatureError::UnknownKey { feature: section, key, nearest })
     }
 }
+
+/// Keys that only a grid has: several at once of what a feature has one of.
+const GRID_AXES: [&str; 3] = ["ops", "properties", "windows"];
 
 /// A value as an error shows it: short.
 pub(crate) fn shown(value: &Value) -> String {

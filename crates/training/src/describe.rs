@@ -101,7 +101,7 @@ pub struct SegmentsDescribed {
     pub model: String,
     /// Its version.
     pub version: u64,
-    /// Rows that were looked at: later users that the model was not fitted on.
+    /// Rows that were looked at: held out, so that the model was not fitted on them.
     pub n_rows: usize,
     /// Rows in no segment.
     pub n_unassigned: usize,

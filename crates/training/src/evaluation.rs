@@ -1,4 +1,4 @@
-//! How good a model is on later users: every figure a person needs to decide whether to promote.
+//! How good a model is on held-out rows: every figure a person needs to decide whether to promote.
 //!
 //! [`Evaluation::of`] is a pure function of predictions and labels. It reads no clock and no file,
 //! draws its resamples from a seed, and gives the same bits for any number of threads. The result
@@ -41,7 +41,7 @@ pub use verdict::{Level, Recommendation, Verdict};
 pub struct EvaluationInputs<'a> {
     /// Rows the trees were fitted on: base rate, best single feature and drift start from them.
     pub train: &'a Dataset,
-    /// Later rows that neither fitting nor calibration has seen.
+    /// Rows that neither fitting nor calibration has seen.
     pub test: &'a Dataset,
     /// Calibrated outputs, shape `(n_test_rows, n_outputs)`.
     pub predictions: &'a Matrix,
@@ -286,12 +286,14 @@ impl Evaluation {
         point_values(&self.scorecard)
     }
 
-    /// Point values per slice, keyed `column=label`, then by metric name.
+    /// Point values per slice, keyed `column=label`, then by metric name; `n_rows` beside them.
     #[must_use]
     pub fn slice_metrics(&self) -> BTreeMap<String, BTreeMap<String, f64>> {
         let keyed = self.slices.iter().flat_map(|table| {
             table.rows.iter().map(move |row| {
-                (format!("{}={}", table.column, row.label), point_values(&row.scorecard))
+                let mut values = point_values(&row.scorecard);
+                values.insert("n_rows".to_owned(), row.n_rows as f64);
+                (format!("{}={}", table.column, row.label), values)
             })
         });
         keyed.collect()

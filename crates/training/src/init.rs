@@ -14,6 +14,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod text;
+mod times;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -110,17 +111,20 @@ pub struct InitOptions {
     pub job_folder: Option<PathBuf>,
 }
 
-/// Reads a log and counts what can be predicted. Patterns start from `folder`.
+/// Reads a log and counts what can be predicted. Patterns start from `folder`; `time_format` is how the
+/// times of plain columns are written (`strptime`), if they do not say so themselves.
 ///
 /// # Errors
 /// [`InitError`] with the file, the column, and the way out.
 pub fn profile(
     files: &[String],
     folder: &Path,
+    time_format: Option<&str>,
     watch: &dyn Watch,
 ) -> Result<LogProfile, InitError> {
     let paths = expand_globs(files, folder)?;
-    let mut sniffed = sniff::sniff(files, &sample::Sample::read(&paths[0])?)?;
+    let first = sample::Sample::read(&paths[0], sample::MAX_RECORDS)?;
+    let mut sniffed = sniff::sniff(files, &first, time_format)?;
     watch.stage("reading events", 0);
     let read = |section: &EventsSection| {
         let progress = |done: u64, _total: u64| watch.done(done);

@@ -24,8 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use duration::Span;
 pub use error::JobError;
+pub(crate) use error::nearest;
 pub use label::{Label, LabelKind, LabelSection};
-pub use learner::{LearnerKind, LearnerSection};
+pub use learner::{LearnerKind, LearnerSection, ObjectiveKind, OrAuto};
 pub use source::{EventsSection, TableSection};
 pub use spine::{Spine, SpineSection};
 
@@ -58,6 +59,39 @@ impl Task {
             Self::Adoption => "adoption",
             Self::LifetimeValue => "lifetime_value",
             Self::NeedsHelpAt => "needs_help_at",
+        }
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Churn | Self::SupportNeed | Self::Conversion | Self::Adoption => Answer::YesNo,
+            Self::NeedsHelpAt => Answer::Class,
+            Self::LifetimeValue => Answer::Number,
+        }
+    }
+}
+
+/// What the answer to a job's question is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Yes or no: a probability is predicted.
+    YesNo,
+    /// One of several classes.
+    Class,
+    /// A number.
+    Number,
+}
+
+impl Answer {
+    /// In words, for messages.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::YesNo => "a yes or no",
+            Self::Class => "one of several classes",
+            Self::Number => "a number",
         }
     }
 }
@@ -103,7 +137,8 @@ impl Default for SplitSection {
 pub struct CompareSection {
     /// Learner kinds.
     pub learners: Vec<LearnerKind>,
-    /// Rows that the linfa and smartcore learners see at most; they are far slower than ours.
+    /// Rows that the linfa and smartcore learners see at most, evenly spaced; they are far slower than
+    /// ours.
     pub sample_rows: usize,
 }
 
@@ -111,7 +146,7 @@ impl Default for CompareSection {
     fn default() -> Self {
         let learners =
             vec![LearnerKind::Forest, LearnerKind::LinfaTree, LearnerKind::SmartcoreForest];
-        Self { learners, sample_rows: 5_000 }
+        Self { learners, sample_rows: 1_000 }
     }
 }
 

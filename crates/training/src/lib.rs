@@ -12,5 +12,6 @@ pub mod report;
 pub mod rows;
 pub mod score;
 pub mod train;
+pub mod tune;
 pub mod watch;
 pub mod write;

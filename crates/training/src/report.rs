@@ -30,8 +30,6 @@ pub struct ReportInputs<'a> {
     pub question: &'a str,
     /// Learner, for example `histogram gradient boosting`.
     pub learner: &'a str,
-    /// When the model was trained, microseconds UTC.
-    pub created_us: Option<i64>,
     /// First and last event of the data, microseconds UTC.
     pub span_us: Option<(i64, i64)>,
     /// The parts of the split, in order of time.

@@ -1,5 +1,6 @@
 //! From what was read to labelled rows: the spine and labels of a log, or a ready-made table.
 
+mod cell;
 mod error;
 mod instant;
 mod label;
@@ -13,6 +14,7 @@ pub use log::{LogRows, rows_of_log};
 pub use prepared::{DataFacts, Prepared, Slice};
 pub use table::rows_of_table;
 
+pub(crate) use cell::text_of;
 pub(crate) use instant::parse_instant;
 pub(crate) use log::{digest_of, divide, label_rows};
 pub(crate) use spine::spine_of;

@@ -6,6 +6,7 @@ mod compare;
 mod evaluate;
 mod judge;
 mod preflight;
+mod question;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
 
 use crate::evaluation::{Evaluation, EvaluationError};
-use crate::fit::{FitError, FittedModel, Naming, fit_model};
+use crate::fit::{FitError, FittedModel, Found, Naming, fit_model};
 use crate::job::{EventsJob, Job, JobError, LearnerSection, Origin};
 use crate::read::{EventFiles, ReadError, ReadSummary, read_events};
 use crate::rows::{Prepared, RowsError, digest_of, rows_of_log, rows_of_table};
@@ -74,11 +75,11 @@ pub enum TrainError {
         expected: &'static str,
     },
     /// The model predicts something else than the rows are labelled with.
-    #[error("the model predicts {model}, the job's rows are labelled for {rows}")]
+    #[error("the model predicts {model}, the job's rows are labelled with {rows}")]
     TargetMismatch {
-        /// Kind of the model.
+        /// Kind of the model, in words.
         model: String,
-        /// Kind of the rows.
+        /// Kind of the rows, in words.
         rows: String,
     },
 }
@@ -111,6 +112,10 @@ pub struct Trained {
     pub report_html: String,
     /// Rounds or trees kept.
     pub best_iteration: usize,
+    /// Cross-validated log loss of each calibration that was tried, by name.
+    pub calibration_losses: Vec<(String, f64)>,
+    /// Parameters that the job left to be found, by key of `[learner]`.
+    pub found: Found,
 }
 
 /// Rows of a job and what was read for them; with `fixed`, computed by that feature set instead of the
@@ -181,7 +186,9 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
     let fitted = fit_stage(&job.learner, job.seed, &parts, &naming, options, watch)?;
     let others = compare::fit_others(job, &parts, &naming, options, watch)?;
     watch.stage("evaluating", 0);
-    let judged = judge(&fitted.model, &segments, &prepared, &parts, others, job)?;
+    let judged = with_threads(options.n_threads, || {
+        judge(&fitted.model, &segments, &prepared, &parts, others, job)
+    })?;
     watch.stage("writing the report", 0);
     let made = artefact::make(artefact::Made {
         job,
@@ -198,6 +205,8 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
         draft: made.draft,
         report_html: made.report_html,
         best_iteration: fitted.fitted.best_iteration,
+        calibration_losses: fitted.calibration_losses,
+        found: fitted.found,
         model: fitted.model,
         evaluation: judged.evaluation,
         read,
@@ -290,6 +299,14 @@ fn fit_stage(
     watch.stage(&format!("fitting {}", section.kind.name()), 0);
     let n_threads = options.n_threads.max(1);
     fit_model(section, seed, &parts.train, &parts.calibrate, naming, n_threads, watch)
+}
+
+/// Runs `work` on so many threads; on all there are, if no pool of that size can be had.
+pub(crate) fn with_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
 }
 
 /// The folder-independent name of a file, for lineage.

@@ -1,5 +1,6 @@
 //! `segue evaluate`.
 
+use anyhow::Context;
 use segue_training::score::FileScorer;
 use segue_training::train::evaluate_version;
 
@@ -12,7 +13,8 @@ pub(crate) fn run(args: &Evaluate, console: &Console) -> anyhow::Result<()> {
     let registry = open_registry(&args.registry.registry)?;
     let (model, version) = resolve(&registry, &args.model)?;
     let scorer = FileScorer::new(registry.load(&model, version)?)?;
-    let judged = evaluate_version(&job, &scorer, &train_options(&args.job, ""), console)?;
+    let judged = evaluate_version(&job, &scorer, &train_options(&args.job, ""), console)
+        .with_context(|| format!("job {}", args.job.job.display()))?;
     let evaluation = &judged.evaluation;
     console.result(evaluation, || {
         let rows: Vec<Vec<String>> = evaluation

@@ -1,5 +1,6 @@
 //! `segue features`.
 
+use anyhow::Context;
 use segue_training::export::write_features;
 use segue_training::train::{Preflight, prepare};
 use segue_training::watch::Watch;
@@ -11,7 +12,8 @@ use crate::console::Console;
 
 pub(crate) fn run(args: &Features, console: &Console) -> anyhow::Result<()> {
     let job = read_job(&args.job)?;
-    let (prepared, _) = prepare(&job, None, &train_options(&args.job, ""), console)?;
+    let (prepared, _) = prepare(&job, None, &train_options(&args.job, ""), console)
+        .with_context(|| format!("job {}", args.job.job.display()))?;
     write_features(&prepared, &args.out)?;
     let sizes = Preflight::of(&prepared);
     let (n_rows, n_features) = (prepared.dataset.n_rows(), prepared.dataset.schema().len());

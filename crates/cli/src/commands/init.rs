@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Init, console: &Console) -> anyhow::Result<()> {
         );
     }
     let here = std::env::current_dir()?;
-    let profile = profile(&args.events, &here, console)?;
+    let profile = profile(&args.events, &here, args.time_format.as_deref(), console)?;
     let job_folder = args.out.parent().map(|folder| here.join(folder));
     let options = InitOptions { model: args.model.clone(), job_folder };
     let text = job_text(&profile, &options)?;

@@ -1,6 +1,9 @@
 //! `segue train`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
+use segue_training::evaluation::Metric;
 use segue_training::job::Job;
 use segue_training::train::{Trained, train};
 use segue_training::write::write_file;
@@ -19,7 +22,8 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
     }
     // opened first: a registry that cannot be written should not cost a training run
     let registry = if args.dry_run { None } else { Some(open_registry(&args.registry.registry)?) };
-    let trained = train(&job, &train_options(&args.job, &args.actor), console)?;
+    let trained = train(&job, &train_options(&args.job, &args.actor), console)
+        .with_context(|| format!("job {}", args.job.job.display()))?;
     if let Some(path) = &args.report {
         write_file(path, trained.report_html.as_bytes()).context("cannot write the report")?;
     }
@@ -32,6 +36,9 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         "metrics": trained.draft.summary.metrics,
         "rows": trained.preflight,
         "rounds": trained.best_iteration,
+        "found": trained.found,
+        "calibration": calibration(&trained),
+        "comparisons": comparisons(&trained),
         "verdicts": trained.evaluation.verdicts,
         "recommendation": trained.evaluation.recommendation,
         "rejects": trained.read.as_ref().map(|read| {
@@ -51,6 +58,39 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         text
     });
     Ok(())
+}
+
+/// Which calibration was chosen from which losses, and the figures before it.
+fn calibration(trained: &Trained) -> serde_json::Value {
+    let losses: serde_json::Map<String, serde_json::Value> =
+        trained.calibration_losses.iter().map(|(name, loss)| (name.clone(), json!(loss))).collect();
+    json!({
+        "chosen": trained.model.calibration().name(),
+        "log_loss": losses,
+        "uncalibrated_metrics": by_key(&trained.evaluation.uncalibrated, |value| Some(*value)),
+    })
+}
+
+/// The base rate, the best single feature and other learners on the same rows.
+fn comparisons(trained: &Trained) -> Vec<serde_json::Value> {
+    let comparisons = trained.evaluation.comparisons.iter();
+    let figures = comparisons.map(|other| {
+        json!({
+            "contender": other.contender,
+            "name": other.name,
+            "note": other.note,
+            "metrics": by_key(&other.scorecard, |at| at.value),
+        })
+    });
+    figures.collect()
+}
+
+/// Metrics under the names that files have for them.
+fn by_key<T>(
+    metrics: &BTreeMap<Metric, T>,
+    value: impl Fn(&T) -> Option<f64>,
+) -> serde_json::Map<String, serde_json::Value> {
+    metrics.iter().map(|(metric, at)| (metric.key().to_owned(), json!(value(at)))).collect()
 }
 
 /// What a person wants to know at once.
@@ -94,8 +134,10 @@ pub(crate) fn summary(job: &Job, trained: &Trained) -> String {
         })
         .collect();
     text.push_str(&format!(
-        "\n{} on held-out rows, {} rounds\n",
-        job.model, trained.best_iteration
+        "\n{} on held-out rows, {} rounds{}\n",
+        job.model,
+        trained.best_iteration,
+        trained.found.iter().map(|(key, value)| format!(", {key} {value}")).collect::<String>()
     ));
     text.push_str(&table(&["metric", "value", "95 % interval"], &rows));
     text.push('\n');

@@ -33,6 +33,9 @@ pub struct PlainMapping {
     pub session: Option<String>,
     /// Unit of times that are numbers.
     pub time_unit: Option<TimeUnit>,
+    /// How times are written that are texts but not ISO-8601, in the letters of C's `strptime`, such as
+    /// `%m/%d/%Y %H:%M`.
+    pub time_format: Option<String>,
     /// IANA zone of times that name none; UTC by default.
     pub time_zone: Option<String>,
     /// Columns that become properties; by default every other column.
@@ -54,6 +57,9 @@ impl PlainMapping {
         if self.time.is_none() {
             let way_out = "name the column that says when it happened";
             return Err(MappingError::Missing { key: "time", way_out });
+        }
+        if self.time_unit.is_some() && self.time_format.is_some() {
+            return Err(MappingError::Contradiction { first: "time_unit", second: "time_format" });
         }
         match (&self.event, &self.event_name) {
             (Some(_), Some(_)) => {

@@ -12,7 +12,7 @@ fn read(text: &str, reader: &TimeReader) -> Result<Option<Micros>, RejectReason>
 }
 
 fn in_zone(name: &str) -> TimeReader {
-    TimeReader { unit: None, zone: zone_named(name).unwrap() }
+    TimeReader { unit: None, zone: zone_named(name).unwrap(), format: None }
 }
 
 #[test]
@@ -46,6 +46,25 @@ fn what_is_no_time_is_refused() {
     }
     let refused = reader.read(&Cell::Integer(1_769_867_100)).unwrap_err();
     assert!(refused.1.contains("time_unit"), "{refused:?}");
+}
+
+#[test]
+fn a_format_reads_what_is_not_iso() {
+    let reader = |format: &str| TimeReader {
+        format: Some(TimeFormat::new(format).unwrap()),
+        ..in_zone("Europe/Berlin")
+    };
+    let month_first = reader("%m/%d/%Y %H:%M");
+    assert_eq!(read("1/31/2026 14:45", &month_first), Ok(Some(1_769_867_100_000_000)));
+    assert_eq!(read("01/31/2026 14:45", &month_first), Ok(Some(1_769_867_100_000_000)));
+    assert_eq!(read("31/1/2026 14:45", &month_first), Err(RejectReason::InvalidTime));
+    assert_eq!(read("2026-01-31T13:45:00Z", &month_first), Err(RejectReason::InvalidTime));
+    assert_eq!(read("31.1.2026", &reader("%d.%m.%Y")), Ok(Some(1_769_814_000_000_000)));
+    let with_offset = reader("%d/%b/%Y:%H:%M:%S %z");
+    assert_eq!(read("31/Jan/2026:08:45:00 -0500", &with_offset), Ok(Some(1_769_867_100_000_000)));
+    for format in ["", "%Q", "%H:%M", "%m/%d", "%"] {
+        assert!(TimeFormat::new(format).is_err(), "{format:?} says no date");
+    }
 }
 
 #[test]

@@ -192,6 +192,11 @@ fn errors_name_the_feature_the_key_and_the_nearest() {
             "[features]: key \"window\" belongs to a single feature, under [[features.feature]]; \
              [features] itself takes auto, feature, grid, visibility",
         ),
+        (
+            "auto = true\nwindows = [\"7d\"]",
+            "[features]: key \"windows\" belongs to a single feature, under [[features.feature]]; \
+             [features] itself takes auto, feature, grid, visibility",
+        ),
         ("autos = true", "feature \"features\": unknown key \"autos\", did you mean \"auto\"?"),
         (
             "[[feature]]\nop = 'trend'\nwindow = 'lifetime'",

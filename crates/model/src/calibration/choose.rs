@@ -1,10 +1,11 @@
 //! Which calibration: the one with the smallest cross-validated log loss.
 
+use std::collections::HashMap;
+
 use super::{Calibration, fit_isotonic, fit_platt};
 use crate::metrics::log_loss;
 
-/// Folds of the comparison. Row `i` belongs to fold `i % N_FOLDS`, so that a table sorted by time,
-/// user or label is spread evenly.
+/// Folds of the comparison.
 const N_FOLDS: usize = 5;
 
 /// The calibration chosen and what the choice rests on.
@@ -25,20 +26,50 @@ const CANDIDATES: [(&str, Fit); 3] =
 /// Chooses among none, Platt and isotonic for a probability.
 ///
 /// Each is fitted on four fifths of the rows and judged on the rest, five times over: in-sample,
-/// isotonic would always win. On equal loss the earlier (simpler) one stays. With one class only in
+/// isotonic would always win. Rows of one user (`users`, one a row; empty: not known) stay in one fold,
+/// for they resemble each other. On equal loss the earlier (simpler) one stays. With one class only in
 /// some fold's training rows, or fewer than 20 rows, the answer is [`Calibration::None`].
 ///
 /// # Panics
 /// If the slices differ in length.
 #[must_use]
-pub fn choose(probabilities: &[f64], labels: &[f64], weight: Option<&[f64]>) -> CalibrationChoice {
+pub fn choose(
+    probabilities: &[f64],
+    labels: &[f64],
+    weight: Option<&[f64]>,
+    users: &[impl AsRef<str>],
+) -> CalibrationChoice {
+    choose_in(&folds(labels.len(), users), probabilities, labels, weight)
+}
+
+/// The fold of each row. Users (rows, where users are not known) are dealt out in the order in which
+/// they come first, so that a table sorted by time, user or label is spread evenly.
+fn folds(n_rows: usize, users: &[impl AsRef<str>]) -> Vec<usize> {
+    if users.is_empty() {
+        return (0..n_rows).map(|row| row % N_FOLDS).collect();
+    }
+    assert_eq!(users.len(), n_rows, "one user a row");
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut fold_of = |user| {
+        let next = numbers.len();
+        *numbers.entry(user).or_insert(next) % N_FOLDS
+    };
+    users.iter().map(|user| fold_of(user.as_ref())).collect()
+}
+
+fn choose_in(
+    folds: &[usize],
+    probabilities: &[f64],
+    labels: &[f64],
+    weight: Option<&[f64]>,
+) -> CalibrationChoice {
     let none = CalibrationChoice { calibration: Calibration::None, log_loss: Vec::new() };
     if labels.len() < 4 * N_FOLDS {
         return none;
     }
     let mut judged: Vec<(usize, f64)> = Vec::new();
     for (candidate, (_, fit)) in CANDIDATES.iter().enumerate() {
-        let Some(out_of_fold) = out_of_fold(*fit, probabilities, labels, weight) else {
+        let Some(out_of_fold) = out_of_fold(*fit, folds, probabilities, labels, weight) else {
             return none;
         };
         let Some(loss) = log_loss(labels, &out_of_fold, weight) else { return none };
@@ -60,24 +91,26 @@ pub fn choose(probabilities: &[f64], labels: &[f64], weight: Option<&[f64]>) -> 
 /// Each row's probability under the fit that has not seen it.
 fn out_of_fold(
     fit: Fit,
+    folds: &[usize],
     probabilities: &[f64],
     labels: &[f64],
     weight: Option<&[f64]>,
 ) -> Option<Vec<f64>> {
     let mut out = vec![0.0; labels.len()];
     for fold in 0..N_FOLDS {
-        let seen: Vec<usize> = (0..labels.len()).filter(|row| row % N_FOLDS != fold).collect();
+        let seen: Vec<usize> = (0..labels.len()).filter(|&row| folds[row] != fold).collect();
         let pick = |values: &[f64]| seen.iter().map(|&row| values[row]).collect::<Vec<f64>>();
         let weight = weight.map(pick);
         let fitted = fit(&pick(probabilities), &pick(labels), weight.as_deref())?;
-        for row in (fold..labels.len()).step_by(N_FOLDS) {
+        for row in (0..labels.len()).filter(|&row| folds[row] == fold) {
             out[row] = fitted.value(probabilities[row]);
         }
     }
     Some(out)
 }
 
-/// Chooses per class, one against the rest; the row is renormalised after calibration.
+/// Chooses per class, one against the rest; the row is renormalised after calibration. Folds are those
+/// of [`choose`].
 ///
 /// `probabilities` is row-major, shape `(n_rows, n_classes)`; `labels` are class indices. One choice
 /// a class, and the joint calibration ([`Calibration::None`] if every class chose none).
@@ -90,14 +123,16 @@ pub fn choose_multiclass(
     n_classes: usize,
     labels: &[f64],
     weight: Option<&[f64]>,
+    users: &[impl AsRef<str>],
 ) -> (Calibration, Vec<CalibrationChoice>) {
     assert_eq!(probabilities.len(), labels.len() * n_classes, "one value a row and class");
+    let folds = folds(labels.len(), users);
     let choices: Vec<CalibrationChoice> = (0..n_classes)
         .map(|class| {
             let of_class: Vec<f64> =
                 probabilities.iter().skip(class).step_by(n_classes).copied().collect();
             let is: Vec<f64> = labels.iter().map(|&l| f64::from(l as usize == class)).collect();
-            choose(&of_class, &is, weight)
+            choose_in(&folds, &of_class, &is, weight)
         })
         .collect();
     if choices.iter().all(|choice| choice.calibration == Calibration::None) {

@@ -4,6 +4,8 @@ use proptest::test_runner::RngSeed;
 use super::*;
 use crate::metrics::{auc, log_loss};
 
+const NO_USERS: &[&str] = &[];
+
 fn rows() -> impl Strategy<Value = (Vec<f64>, Vec<f64>, Vec<f64>)> {
     prop::collection::vec((0..2u8, 0..12u8, 1..4u8), 2..40).prop_map(|rows| {
         let p = rows.iter().map(|row| f64::from(row.1) / 11.0).collect();
@@ -143,7 +145,7 @@ fn platt_keeps_the_ranking_and_refuses_to_turn_it() {
 fn choice_prefers_what_helps_on_unseen_rows() {
     // A logistic distortion: Platt fits it with two numbers.
     let (p, labels) = distorted(2_000, 0.4, -1.0);
-    let choice = choose(&p, &labels, None);
+    let choice = choose(&p, &labels, None, NO_USERS);
     assert_ne!(choice.calibration, Calibration::None);
     let names: Vec<&str> = choice.log_loss.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["none", "platt", "isotonic"]);
@@ -160,16 +162,36 @@ fn choice_prefers_what_helps_on_unseen_rows() {
     let labels: Vec<f64> = (0..3_000)
         .map(|row| f64::from(f64::from(row * 37 % 100) / 100.0 < truth(p[row as usize])))
         .collect();
-    assert_eq!(choose(&p, &labels, None).calibration.name(), "isotonic");
+    assert_eq!(choose(&p, &labels, None, NO_USERS).calibration.name(), "isotonic");
+}
+
+/// A score that knows each user by heart: rows of one user share a probability and an outcome, so
+/// isotonic seems perfect as long as a user's other rows are among those it is fitted on.
+#[test]
+fn users_are_kept_whole_in_the_folds() {
+    let outcome = |user: usize| f64::from(user * 7 % 11 < 5);
+    let rows = || (0..3_000).map(|row| row / 10);
+    let p: Vec<f64> = rows().map(|user| 0.3 + 0.001 * user as f64).collect();
+    let labels: Vec<f64> = rows().map(outcome).collect();
+    let users: Vec<String> = rows().map(|user| format!("u{user}")).collect();
+    let loss = |choice: CalibrationChoice, name: &str| {
+        choice.log_loss.into_iter().find(|(of, _)| of == name).unwrap().1
+    };
+    let by_row = loss(choose(&p, &labels, None, NO_USERS), "isotonic");
+    let by_user = loss(choose(&p, &labels, None, &users), "isotonic");
+    assert!(by_user > by_row + 0.001, "{by_user} {by_row}");
+    // one row a user: nothing to keep together
+    let alone: Vec<String> = (0..3_000).map(|row| format!("u{row}")).collect();
+    assert_eq!(choose(&p, &labels, None, &alone), choose(&p, &labels, None, NO_USERS));
 }
 
 #[test]
 fn choice_stays_with_none_when_it_cannot_tell() {
-    assert_eq!(choose(&[0.5; 10], &[1.0; 10], None).calibration, Calibration::None);
-    assert_eq!(choose(&[0.5; 100], &[1.0; 100], None).calibration, Calibration::None);
+    assert_eq!(choose(&[0.5; 10], &[1.0; 10], None, NO_USERS).calibration, Calibration::None);
+    assert_eq!(choose(&[0.5; 100], &[1.0; 100], None, NO_USERS).calibration, Calibration::None);
     let mut rare = [0.0; 100];
     rare[7] = 1.0;
-    assert_eq!(choose(&[0.5; 100], &rare, None).log_loss, Vec::new());
+    assert_eq!(choose(&[0.5; 100], &rare, None, NO_USERS).log_loss, Vec::new());
 }
 
 #[test]
@@ -183,7 +205,7 @@ fn classes_are_calibrated_apart_and_sum_to_one() {
             p
         })
         .collect();
-    let (calibration, choices) = choose_multiclass(&probabilities, 3, &labels, None);
+    let (calibration, choices) = choose_multiclass(&probabilities, 3, &labels, None, NO_USERS);
     assert_eq!(choices.len(), 3);
     let mut row = [0.2, 0.5, 0.3];
     calibration.apply(&mut row);

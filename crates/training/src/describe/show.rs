@@ -6,7 +6,7 @@ use super::{SegmentDescribed, SegmentsDescribed, TreeDescribed};
 
 impl fmt::Display for SegmentsDescribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}/{}: {} rows of later users", self.model, self.version, self.n_rows)?;
+        writeln!(f, "{}/{}: {} held-out rows", self.model, self.version, self.n_rows)?;
         for segment in &self.segments {
             writeln!(f)?;
             segment.fmt(f)?;

@@ -221,6 +221,7 @@ fn mapping(columns: &PlainMapping) -> Vec<(&'static str, String)> {
         ("event_name", &columns.event_name),
         ("time", &columns.time),
         ("time_unit", &unit),
+        ("time_format", &columns.time_format),
         ("known_time", &columns.known_time),
         ("event_id", &columns.event_id),
         ("seq", &columns.seq),
@@ -237,6 +238,7 @@ fn column_words(key: &str) -> &'static str {
         "event_name" => "what happened, the same for every row",
         "time" => "when it happened",
         "time_unit" => "unit of times that are numbers",
+        "time_format" => "how times are written, in the letters of strptime",
         "known_time" => "when it was received; features never see it before",
         "event_id" => "rows that share it are one event",
         "seq" => "order within equal times",
@@ -265,6 +267,12 @@ fn rest(page: &mut Page) {
         "What learns. `segue train --explain` shows every parameter and its default.",
     );
     page.key("kind", "boosting", "boosting, forest, linfa_tree or smartcore_forest");
+    page.key(
+        "learning_rate",
+        "auto",
+        "as slow as half of the rounds allow; or a number such as 0.05",
+    );
+    page.key("leaves", "auto", "as many as the rows allow; `segue tune` looks further");
 
     page.header("gates", "What a version must hold to be promoted.");
     page.line("max_calibration_error = 0.05", "on the test rows");

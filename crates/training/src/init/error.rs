@@ -31,6 +31,20 @@ pub enum InitError {
         /// Every column with an example.
         found: String,
     },
+    /// Dates that read with the month first and with the day first.
+    #[error("{}: column {column:?} holds times such as {example}, which read with the month first and with the day first; say which: --time-format {month_first:?} or --time-format {day_first:?}", path.display())]
+    AmbiguousTime {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// One of its values.
+        example: String,
+        /// Format with the month first.
+        month_first: String,
+        /// Format with the day first.
+        day_first: String,
+    },
     /// Rows of a candidate job cannot be made at all.
     #[error(transparent)]
     Rows(#[from] RowsError),

@@ -11,7 +11,9 @@ use super::InitError;
 use crate::read::{FileKind, ParquetFile, ReadError, open_file};
 
 /// Records that are looked at.
-const MAX_RECORDS: usize = 2_000;
+pub(super) const MAX_RECORDS: usize = 2_000;
+/// Records that are looked at where fewer leave open what their times mean.
+pub(super) const MANY_RECORDS: usize = 50_000;
 
 /// The first records of the first file.
 #[derive(Debug)]
@@ -25,11 +27,12 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn read(path: &Path) -> Result<Self, InitError> {
+    /// Reads the first `max_records` of a file.
+    pub(super) fn read(path: &Path, max_records: usize) -> Result<Self, InitError> {
         let records = match FileKind::of(path)? {
-            (FileKind::JsonLines, packed) => json_lines(path, packed)?,
-            (FileKind::Csv, packed) => csv(path, packed)?,
-            (FileKind::Parquet, _) => parquet(path)?,
+            (FileKind::JsonLines, packed) => json_lines(path, packed, max_records)?,
+            (FileKind::Csv, packed) => csv(path, packed, max_records)?,
+            (FileKind::Parquet, _) => parquet(path, max_records)?,
         };
         if records.is_empty() {
             return Err(InitError::Empty { path: path.to_owned() });
@@ -64,11 +67,15 @@ impl Sample {
     }
 }
 
-fn json_lines(path: &Path, packed: bool) -> Result<Vec<Map<String, Json>>, InitError> {
+fn json_lines(
+    path: &Path,
+    packed: bool,
+    max_records: usize,
+) -> Result<Vec<Map<String, Json>>, InitError> {
     let reader = open_file(path, packed, &Arc::new(AtomicU64::new(0)))?;
     let io = |source| ReadError::Io { path: path.to_owned(), source };
     let mut records = Vec::new();
-    for line in std::io::BufRead::split(reader, b'\n').take(MAX_RECORDS) {
+    for line in std::io::BufRead::split(reader, b'\n').take(max_records) {
         let line = line.map_err(io)?;
         let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
         // broken lines are the reader's to count
@@ -83,7 +90,7 @@ fn json_lines(path: &Path, packed: bool) -> Result<Vec<Map<String, Json>>, InitE
     Ok(records)
 }
 
-fn csv(path: &Path, packed: bool) -> Result<Vec<Map<String, Json>>, InitError> {
+fn csv(path: &Path, packed: bool, max_records: usize) -> Result<Vec<Map<String, Json>>, InitError> {
     let bad = |error: csv::Error| ReadError::Table {
         path: path.to_owned(),
         kind: "CSV",
@@ -93,7 +100,7 @@ fn csv(path: &Path, packed: bool) -> Result<Vec<Map<String, Json>>, InitError> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
     let names = reader.headers().map_err(bad)?.clone();
     let mut records = Vec::new();
-    for record in reader.into_records().take(MAX_RECORDS) {
+    for record in reader.into_records().take(max_records) {
         let record = record.map_err(bad)?;
         let fields = names.iter().zip(&record);
         let value = |text: &str| match text.parse::<i64>() {
@@ -105,8 +112,8 @@ fn csv(path: &Path, packed: bool) -> Result<Vec<Map<String, Json>>, InitError> {
     Ok(records)
 }
 
-fn parquet(path: &Path) -> Result<Vec<Map<String, Json>>, InitError> {
-    let frame = ParquetFile::open(path)?.read(0, MAX_RECORDS)?;
+fn parquet(path: &Path, max_records: usize) -> Result<Vec<Map<String, Json>>, InitError> {
+    let frame = ParquetFile::open(path)?.read(0, max_records)?;
     let record = |row: usize| {
         let columns = frame.names().iter().zip(frame.columns());
         columns.map(|(name, column)| (name.clone(), json_of(column.cell(row)))).collect()

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use segue_events::{Mapper, MapperOptions, PlainMapping, SourceFormat, TimeUnit};
+use segue_events::{PlainMapping, SourceFormat};
 use serde_json::{Map, Value as Json};
 
 use super::InitError;
-use super::sample::Sample;
+use super::sample::{MANY_RECORDS, Sample};
+use super::times::{TimeForm, form_of, is_of};
 use crate::job::{EventsSection, Span};
 
 /// Names of columns without regard to case and punctuation, the likeliest first.
@@ -94,9 +95,6 @@ pub(super) const MONEY: &[&str] = &[
     "mrr",
 ];
 
-/// Share of the values that must read for a column to be taken.
-const MOST: f64 = 0.9;
-
 /// How a log reads, and why that was concluded.
 #[derive(Debug)]
 pub(super) struct Sniffed {
@@ -107,12 +105,16 @@ pub(super) struct Sniffed {
 }
 
 /// Finds out how the records of a sample read.
-pub(super) fn sniff(files: &[String], sample: &Sample) -> Result<Sniffed, InitError> {
+pub(super) fn sniff(
+    files: &[String],
+    sample: &Sample,
+    time_format: Option<&str>,
+) -> Result<Sniffed, InitError> {
     let (format, reason) = format_of(sample);
     let mut reasons = vec![reason];
     let (columns, derive) = match format {
         SourceFormat::Plain => {
-            let columns = columns_of(sample, &mut reasons)?;
+            let columns = columns_of(sample, time_format, &mut reasons)?;
             let derive = derive_of(sample, &mut reasons);
             (Some(columns), derive)
         }
@@ -183,12 +185,15 @@ fn format_of(sample: &Sample) -> (SourceFormat, String) {
     (SourceFormat::Plain, "records have the marks of no product's export".to_owned())
 }
 
-fn columns_of(sample: &Sample, reasons: &mut Vec<String>) -> Result<PlainMapping, InitError> {
+fn columns_of(
+    sample: &Sample,
+    time_format: Option<&str>,
+    reasons: &mut Vec<String>,
+) -> Result<PlainMapping, InitError> {
     let mut taken: Vec<String> = Vec::new();
-    let (time, time_unit) = time_column(sample, TIME, None)
-        .ok_or_else(|| no_column(sample, "the time of an event", "time"))?;
+    let (time, form) = times(sample, time_format)?;
     taken.push(time.clone());
-    let known_time = time_column(sample, KNOWN_TIME, Some((&time, time_unit))).map(|(key, _)| key);
+    let known_time = known_time_column(sample, &time, &form);
     taken.extend(known_time.clone());
     let mut pick = |names: &[&str], fits: &dyn Fn(&str) -> bool| {
         let key = named(sample, names).find(|key| !taken.contains(key) && fits(key))?;
@@ -233,8 +238,12 @@ fn columns_of(sample: &Sample, reasons: &mut Vec<String>) -> Result<PlainMapping
     if let Some(name) = &event_name {
         reasons.push(format!("no column names what happened, so every row is an event {name:?}"));
     }
+    let (time_unit, time_format) = form.unit_and_format();
     if let Some(unit) = time_unit {
         reasons.push(format!("times are numbers of {}, by their size", unit.name()));
+    }
+    if let Some(format) = &time_format {
+        reasons.push(format!("times are written as {format:?}"));
     }
     let time = Some(time);
     Ok(PlainMapping {
@@ -248,8 +257,35 @@ fn columns_of(sample: &Sample, reasons: &mut Vec<String>) -> Result<PlainMapping
         seq,
         session,
         time_unit,
+        time_format,
         ..PlainMapping::default()
     })
+}
+
+/// The column of times and how they are written: as told, or as the values say, all of the first many if
+/// the first few leave it open.
+fn times(sample: &Sample, time_format: Option<&str>) -> Result<(String, TimeForm), InitError> {
+    let none = || no_column(sample, "the time of an event", "time");
+    if let Some(format) = time_format {
+        let form = TimeForm::Text(format.to_owned());
+        let mut keys = named(sample, TIME).chain(sample.keys.iter().cloned());
+        let found = keys.find(|key| is_of(sample, key, &form));
+        return found.map(|key| (key, form)).ok_or_else(none);
+    }
+    let (key, form) = time_column(sample).ok_or_else(none)?;
+    if !matches!(form, TimeForm::Ambiguous { .. }) {
+        return Ok((key, form));
+    }
+    let longer = Sample::read(&sample.path, MANY_RECORDS)?;
+    match form_of(&longer, &key) {
+        Some(TimeForm::Ambiguous { month_first, day_first }) => {
+            let example = sample.values(&key).next().map(Json::to_string).unwrap_or_default();
+            let (path, column) = (sample.path.clone(), key);
+            Err(InitError::AmbiguousTime { path, column, example, month_first, day_first })
+        }
+        Some(form) => Ok((key, form)),
+        None => Err(none()),
+    }
 }
 
 /// Keys with one of the names, in the order of the names.
@@ -265,23 +301,9 @@ pub(super) fn plain(key: &str) -> String {
     key.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The first column that reads as times, by name first, then any; with the unit of its numbers.
-/// Beside another time column it must have the same unit, because a mapping has one.
-fn time_column(
-    sample: &Sample,
-    names: &[&str],
-    beside: Option<(&str, Option<TimeUnit>)>,
-) -> Option<(String, Option<TimeUnit>)> {
-    let reads = |key: String| match beside {
-        None => unit_of(sample, &key).map(|unit| (key, unit)),
-        Some((other, unit)) => {
-            (key != other && unit_of(sample, &key) == Some(unit)).then_some((key, unit))
-        }
-    };
-    let by_name = named(sample, names).find_map(reads);
-    if by_name.is_some() || beside.is_some() {
-        return by_name;
-    }
+/// The first column that reads as times, by name first, then any; with the form of its values.
+fn time_column(sample: &Sample) -> Option<(String, TimeForm)> {
+    let reads = |key: String| form_of(sample, &key).map(|form| (key, form));
     let speaks_of_time = |key: &&String| {
         let name = plain(key);
         name.ends_with("at")
@@ -289,51 +311,17 @@ fn time_column(
             || name.contains("date")
             || name.ends_with("ts")
     };
-    let by_word = sample.keys.iter().filter(speaks_of_time).cloned().find_map(reads);
     // texts that read as times are times; numbers without a word for it may be anything
-    by_word.or_else(|| {
-        sample
-            .keys
-            .iter()
-            .find(|key| share_read(sample, key, None) >= MOST)
-            .map(|key| (key.clone(), None))
-    })
+    let is_text = |(_, form): &(String, TimeForm)| !matches!(form, TimeForm::Number(_));
+    named(sample, TIME)
+        .find_map(reads)
+        .or_else(|| sample.keys.iter().filter(speaks_of_time).cloned().find_map(reads))
+        .or_else(|| sample.keys.iter().cloned().filter_map(reads).find(is_text))
 }
 
-/// The unit in which (nearly) all values are instants of our age; `Some(None)` for texts.
-fn unit_of(sample: &Sample, key: &str) -> Option<Option<TimeUnit>> {
-    let units = [
-        None,
-        Some(TimeUnit::Seconds),
-        Some(TimeUnit::Milliseconds),
-        Some(TimeUnit::Microseconds),
-        Some(TimeUnit::Nanoseconds),
-    ];
-    units.into_iter().find(|&unit| share_read(sample, key, unit) >= MOST)
-}
-
-/// Share of a column's values that the mapping itself reads as times. No value counts as none.
-fn share_read(sample: &Sample, key: &str, time_unit: Option<TimeUnit>) -> f64 {
-    let mapping = PlainMapping {
-        user: Some("user".into()),
-        time: Some("time".into()),
-        event_name: Some("event".into()),
-        time_unit,
-        ..PlainMapping::default()
-    };
-    let Ok(mapper) = Mapper::new(SourceFormat::Plain, Some(mapping), MapperOptions::default())
-    else {
-        return 0.0;
-    };
-    let (mut n, mut n_read) = (0u32, 0u32);
-    for value in sample.values(key) {
-        let fields =
-            [("user".to_owned(), Json::from("someone")), ("time".to_owned(), value.clone())];
-        let record: Map<String, Json> = fields.into_iter().collect();
-        n += 1;
-        n_read += u32::from(mapper.map(&record).is_ok());
-    }
-    if 2 * n < sample.records.len() as u32 { 0.0 } else { f64::from(n_read) / f64::from(n) }
+/// A column that says when events were received, in the form of the other, because a mapping has one.
+fn known_time_column(sample: &Sample, time: &str, form: &TimeForm) -> Option<String> {
+    named(sample, KNOWN_TIME).find(|key| key != time && is_of(sample, key, form))
 }
 
 /// A column named like an id whose values repeat: several events of one user.

@@ -12,7 +12,7 @@ use super::InitError;
 use super::draft::{Draft, SpineChoice, sections};
 use super::roles::{self, RoleCandidate};
 use super::values::{self, ValueCandidate};
-use crate::job::{EventsSection, Job, Origin, PreflightSection, Span, SplitBy, Task};
+use crate::job::{Answer, EventsSection, Job, Origin, PreflightSection, Span, SplitBy, Task};
 use crate::rows::{LogRows, RowsError, divide, label_rows};
 use crate::train::Preflight;
 
@@ -21,7 +21,7 @@ const N_ADOPTION: usize = 3;
 /// Least users or rows with a value that is not zero, for a value to be worth predicting.
 const MIN_WITH_VALUE: usize = 50;
 /// Class rows beyond which more of them decide nothing between two tasks.
-const PLENTY: usize = 500;
+const PLENTY: usize = 200;
 /// What preflight asks for, and what is asked for where a log has less: enough to run, no more.
 const FLOORS: [PreflightSection; 2] = [
     PreflightSection { min_rows_per_class: 50, min_rows: 200 },
@@ -372,12 +372,14 @@ fn setup(draft: &Draft<'_>, floor: &PreflightSection, counts: &Preflight) -> Set
     }
 }
 
-/// The task with the most rows of its rarest class, up to where more would decide nothing; then the
-/// first one.
+/// A question of yes or no before others, for its answer is the easiest to read; then the task with the
+/// most rows of its rarest class, up to where more would decide nothing; then the first one.
 pub(super) fn best(tasks: &[TaskProfile]) -> Option<usize> {
     let value = |task: &TaskProfile| {
         let setup = task.setup.as_ref()?;
-        Some((!setup.is_thin(), setup.split == SplitBy::Time, setup.rarest().min(PLENTY)))
+        let is_yes_no = task.task.answer() == Answer::YesNo;
+        let rows = setup.rarest().min(PLENTY);
+        Some((!setup.is_thin(), setup.split == SplitBy::Time, is_yes_no, rows))
     };
     let mut best: Option<(usize, _)> = None;
     for (at, value) in tasks.iter().enumerate().filter_map(|(at, task)| Some((at, value(task)?))) {

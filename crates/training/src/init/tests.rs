@@ -35,7 +35,7 @@ fn task(profile: &LogProfile, task: Task) -> &TaskProfile {
 #[test]
 fn the_sample_gives_a_job_that_trains() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample");
-    let profile = profile(&["events.jsonl.gz".to_owned()], &folder, &Quiet).unwrap();
+    let profile = profile(&["events.jsonl.gz".to_owned()], &folder, None, &Quiet).unwrap();
     assert_eq!(profile.source.format, SourceFormat::Segment);
     assert_eq!((profile.n_users, profile.first_day.as_str()), (200, "2025-01-06"));
     let role = |role: &str| {
@@ -77,7 +77,7 @@ fn shop(n_users: u64) -> String {
 fn plain_columns_are_found_and_their_job_trains() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path(), "shop.csv", &shop(600));
-    let profile = profile(&files, folder.path(), &Quiet).unwrap();
+    let profile = profile(&files, folder.path(), None, &Quiet).unwrap();
     let columns = profile.source.columns.clone().unwrap();
     assert_eq!(columns.user.as_deref(), Some("customer_id"));
     assert_eq!(columns.event.as_deref(), Some("action"));
@@ -96,7 +96,7 @@ fn plain_columns_are_found_and_their_job_trains() {
 fn every_possible_task_reads_as_a_job() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path(), "shop.csv", &shop(400));
-    let mut profile = profile(&files, folder.path(), &Quiet).unwrap();
+    let mut profile = profile(&files, folder.path(), None, &Quiet).unwrap();
     let mut n_possible = 0;
     for at in 0..profile.tasks.len() {
         if profile.tasks[at].setup.is_none() {
@@ -139,7 +139,7 @@ fn a_job_elsewhere_finds_the_same_files() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("jobs/mine")).unwrap();
     let files = write(folder.path(), "shop.csv", &shop(400));
-    let profile = profile(&files, folder.path(), &Quiet).unwrap();
+    let profile = profile(&files, folder.path(), None, &Quiet).unwrap();
     for (job_folder, expected) in [
         (folder.path().join("."), "shop.csv".to_owned()),
         (folder.path().join("jobs/mine"), "../../shop.csv".to_owned()),
@@ -180,8 +180,9 @@ fn marks_tell_whose_export_it_is() {
     let folder = tempfile::tempdir().unwrap();
     for (format, line) in lines {
         let files = write(folder.path(), "one.jsonl", &format!("{line}\nnot json\n"));
-        let sample = sample::Sample::read(&folder.path().join(&files[0])).unwrap();
-        let sniffed = sniff::sniff(&files, &sample).unwrap();
+        let sample =
+            sample::Sample::read(&folder.path().join(&files[0]), sample::MAX_RECORDS).unwrap();
+        let sniffed = sniff::sniff(&files, &sample, None).unwrap();
         assert_eq!(sniffed.section.format, format);
         if format == SourceFormat::Plain {
             let columns = sniffed.section.columns.unwrap();
@@ -197,8 +198,9 @@ fn rows_without_a_name_or_total_are_purchases_with_revenue() {
     let text = "Invoice,Customer ID,InvoiceDate,Quantity,UnitPrice\n\
                 1,7,2010-12-01T08:26:00,6,2.55\n2,7,2010-12-02T08:26:00,1,3.39\n3,8,2010-12-03 09:00:00,2,1\n";
     let files = write(folder.path(), "retail.csv", text);
-    let sample = sample::Sample::read(&folder.path().join("retail.csv")).unwrap();
-    let section = sniff::sniff(&files, &sample).unwrap().section;
+    let sample =
+        sample::Sample::read(&folder.path().join("retail.csv"), sample::MAX_RECORDS).unwrap();
+    let section = sniff::sniff(&files, &sample, None).unwrap().section;
     let columns = section.columns.unwrap();
     assert_eq!(columns.event_name.as_deref(), Some("purchase"));
     assert_eq!(columns.user.as_deref(), Some("Customer ID"));
@@ -207,11 +209,39 @@ fn rows_without_a_name_or_total_are_purchases_with_revenue() {
 }
 
 #[test]
+fn dates_tell_whether_the_month_or_the_day_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = |dates: &[&str], time_format: Option<&str>| {
+        let rows: String = dates.iter().map(|date| format!("u,{date},1\n")).collect();
+        let files = write(folder.path(), "dates.csv", &format!("user,date,n\n{rows}"));
+        let path = folder.path().join("dates.csv");
+        let sample = sample::Sample::read(&path, 2).unwrap();
+        sniff::sniff(&files, &sample, time_format).map(|it| it.section.columns.unwrap())
+    };
+    let format = |dates: &[&str]| columns(dates, None).unwrap().time_format.unwrap();
+    assert_eq!(format(&["12/1/2010 8:26", "12/13/2010 9:00"]), "%m/%d/%Y %H:%M");
+    assert_eq!(format(&["1/12/2010 8:26", "13/12/2010 9:00"]), "%d/%m/%Y %H:%M");
+    assert_eq!(format(&["1.12.2010", "13.12.2010"]), "%d.%m.%Y");
+    assert_eq!(format(&["2010/12/01 08:26:00", "2010/12/02 08:26:00"]), "%Y/%m/%d %H:%M:%S");
+    assert_eq!(format(&["12/1/10 8:26 PM", "12/31/10 9:00 AM"]), "%m/%d/%y %I:%M %p");
+    // the first two leave it open, a later one does not
+    assert_eq!(format(&["12/1/2010 8:26", "12/2/2010 8:26", "12/13/2010 9:00"]), "%m/%d/%Y %H:%M");
+    let open = ["12/1/2010 8:26", "12/2/2010 8:26"];
+    let error = columns(&open, None).unwrap_err().to_string();
+    for part in ["\"date\"", "12/1/2010 8:26", "--time-format \"%d/%m/%Y %H:%M\""] {
+        assert!(error.contains(part), "{error}");
+    }
+    let told = columns(&open, Some("%d/%m/%Y %H:%M")).unwrap();
+    assert_eq!(told.time_format.as_deref(), Some("%d/%m/%Y %H:%M"));
+    assert!(columns(&open, Some("%Y")).is_err());
+}
+
+#[test]
 fn a_file_without_times_or_users_says_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let fails = |text: &str| {
         let files = write(folder.path(), "bad.csv", text);
-        profile(&files, folder.path(), &Quiet).unwrap_err().to_string()
+        profile(&files, folder.path(), None, &Quiet).unwrap_err().to_string()
     };
     let error = fails("user_id,event,amount\nu,a,3\nv,b,4\n");
     assert!(error.contains("no column looks like the time of an event"), "{error}");
@@ -234,7 +264,7 @@ fn gaps_are_whole_days_without_events() {
     let days = ["2025-01-01", "2025-01-02", "2025-01-05", "2025-01-06", "2025-01-08"];
     let rows: String = days.iter().map(|day| format!("u,a,{day}T12:00:00Z\n")).collect();
     let files = write(folder.path(), "gaps.csv", &format!("user,event,ts\n{rows}"));
-    let profile = profile(&files, folder.path(), &Quiet).unwrap();
+    let profile = profile(&files, folder.path(), None, &Quiet).unwrap();
     let gaps: Vec<_> = profile.gaps.iter().map(|gap| (gap.first.as_str(), gap.n_days)).collect();
     assert_eq!(gaps, [("2025-01-03", 2), ("2025-01-07", 1)]);
     assert_eq!(profile.gaps[0].last, "2025-01-04");

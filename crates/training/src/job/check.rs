@@ -1,12 +1,13 @@
 //! What would fail only after hours of reading, refused before: names, lengths, conditions, parameters.
 
+mod learner;
+
 use std::path::Path;
 
 use segue_events::SourceFormat;
 use segue_features::Condition;
 
-use super::{EventsJob, Job, JobError, Origin, Span, Spine};
-use crate::fit::learner_of;
+use super::{Answer, EventsJob, Job, JobError, Origin, Span, Spine};
 use crate::train::segments_of;
 
 /// No history that a job can read is longer.
@@ -18,9 +19,8 @@ impl Job {
         if let Err(error) = segue_registry::check_model_name(&self.model) {
             return value("model", error.to_string());
         }
-        if let Err(error) = learner_of(&self.learner, self.seed).check() {
-            return value("[learner]", error.to_string());
-        }
+        self.check_learners(path)?;
+        self.check_thresholds(path)?;
         if let Err(error) = segments_of(self) {
             return value("[[segments]]", error.to_string());
         }
@@ -28,7 +28,31 @@ impl Job {
         check_lengths(path, embargo.into_iter())?;
         match &self.origin {
             Origin::Events(events) => events.check(path),
-            Origin::Table(_) => Ok(()),
+            Origin::Table(table) => match &table.positive {
+                Some(_) if self.task.answer() != Answer::YesNo => {
+                    let (task, asked) = (self.task.name(), self.task.answer().words());
+                    let message = format!(
+                        "says which label counts as 1, but task {task:?} asks for {asked}; remove it"
+                    );
+                    value("table.positive", message)
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn check_thresholds(&self, path: &Path) -> Result<(), JobError> {
+        let gates = &self.gates;
+        let bounded = [
+            ("gates.max_calibration_error", gates.max_calibration_error),
+            ("gates.non_inferiority_margin", gates.non_inferiority_margin),
+            ("gates.min_slice_auc", gates.min_slice_auc),
+        ];
+        match bounded.into_iter().find(|(_, bound)| !(0.0..=1.0).contains(bound)) {
+            Some((key, bound)) => {
+                Err(JobError::value(path, key, format!("is {bound}, expected 0 to 1")))
+            }
+            None => Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{EventsJob, Job, LearnerKind, LearnerSection, Origin};
+use super::{Answer, EventsJob, Job, LearnerKind, LearnerSection, ObjectiveKind, OrAuto, Origin};
 use crate::fit::learner_of;
 
 impl Job {
@@ -27,7 +27,7 @@ impl Job {
         }
         put(&mut text, "split", &self.split);
         put(&mut text, "preflight", &self.preflight);
-        put(&mut text, "learner", &with_defaults(&self.learner, self.seed));
+        put(&mut text, "learner", &with_defaults(&self.learner, self.task.answer(), self.seed));
         put(&mut text, "compare", &self.compare);
         put(&mut text, "slices", &self.slices);
         put(&mut text, "gates", &self.gates);
@@ -60,16 +60,28 @@ fn put(text: &mut String, name: &str, section: &impl Serialize) {
 }
 
 /// The learner's parameters as they will be used.
-fn with_defaults(section: &LearnerSection, seed: u64) -> LearnerSection {
-    use segue_learners::Learner;
+fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> LearnerSection {
+    use segue_learners::{Learner, Objective};
     let kind = section.kind;
     let size = |n: usize| u32::try_from(n).ok();
-    match learner_of(section, seed) {
+    match learner_of(section, answer, seed) {
         Learner::Boosting(params) => LearnerSection {
             kind,
+            objective: Some(section.objective.unwrap_or(ObjectiveKind::usual(answer))),
+            alpha: section.alpha,
+            power: match params.objective {
+                Some(Objective::Tweedie { power }) => Some(power),
+                _ => None,
+            },
             rounds: size(params.n_rounds),
-            learning_rate: Some(params.learning_rate),
-            leaves: size(params.n_leaves),
+            learning_rate: Some(match section.learning_rate {
+                Some(OrAuto::Auto) => OrAuto::Auto,
+                _ => OrAuto::Fixed(params.learning_rate),
+            }),
+            leaves: match section.leaves {
+                Some(OrAuto::Auto) => Some(OrAuto::Auto),
+                _ => size(params.n_leaves).map(OrAuto::Fixed),
+            },
             max_depth: size(params.max_depth),
             min_rows_per_leaf: size(params.min_rows_in_leaf),
             min_hessian_per_leaf: Some(params.min_hessian_in_leaf),
@@ -80,7 +92,7 @@ fn with_defaults(section: &LearnerSection, seed: u64) -> LearnerSection {
             column_share: Some(params.column_share),
             max_bins: size(params.max_bins),
             early_stopping_rounds: size(params.early_stopping_rounds),
-            positive_weight: section.positive_weight,
+            positive_weight: section.positive_weight.or((answer == Answer::YesNo).then_some(1.0)),
             ..LearnerSection::default()
         },
         Learner::Forest(params) => LearnerSection {

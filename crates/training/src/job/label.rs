@@ -18,6 +18,29 @@ pub enum LabelKind {
     Step,
 }
 
+impl LabelKind {
+    /// The name in job files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Occurs => "occurs",
+            Self::Sum => "sum",
+            Self::Step => "step",
+        }
+    }
+
+    /// What such a label is.
+    #[must_use]
+    pub fn answer(self) -> super::Answer {
+        match self {
+            Self::Absent | Self::Occurs => super::Answer::YesNo,
+            Self::Sum => super::Answer::Number,
+            Self::Step => super::Answer::Class,
+        }
+    }
+}
+
 /// The label as written; what is unset comes from the task.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -1,6 +1,9 @@
 //! The learner and its parameters as a job writes them.
 
+use segue_learners::Objective;
 use serde::{Deserialize, Serialize};
+
+use super::Answer;
 
 /// Which learner.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ impl LearnerKind {
     pub fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Boosting => &[
+                "objective",
+                "alpha",
+                "power",
                 "rounds",
                 "learning_rate",
                 "leaves",
@@ -54,6 +60,131 @@ impl LearnerKind {
             Self::SmartcoreForest => &["trees", "max_depth", "min_rows_per_leaf", "sample_rows"],
         }
     }
+
+    /// Whether the learner is slow beside ours and therefore sees a bounded sample.
+    #[must_use]
+    pub fn is_sampled(self) -> bool {
+        matches!(self, Self::LinfaTree | Self::SmartcoreForest)
+    }
+}
+
+/// What boosting minimises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveKind {
+    /// Log loss of a probability.
+    Logistic,
+    /// Log loss of class probabilities.
+    Softmax,
+    /// Squared error: the mean.
+    Squared,
+    /// Absolute error: the median.
+    Absolute,
+    /// Pinball loss: the quantile `alpha`.
+    Quantile,
+    /// Poisson likelihood: counts, not below 0.
+    Poisson,
+    /// Tweedie likelihood: amounts not below 0, many of them 0.
+    Tweedie,
+    /// Gamma likelihood: amounts above 0.
+    Gamma,
+}
+
+impl ObjectiveKind {
+    /// The usual objective of an answer.
+    #[must_use]
+    pub fn usual(answer: Answer) -> Self {
+        match answer {
+            Answer::YesNo => Self::Logistic,
+            Answer::Class => Self::Softmax,
+            Answer::Number => Self::Squared,
+        }
+    }
+
+    /// What it predicts.
+    #[must_use]
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Logistic => Answer::YesNo,
+            Self::Softmax => Answer::Class,
+            _ => Answer::Number,
+        }
+    }
+
+    /// With its parameter: `alpha` of a quantile, `power` of a Tweedie distribution.
+    #[must_use]
+    pub fn with(self, alpha: f64, power: f64) -> Objective {
+        match self {
+            Self::Logistic => Objective::Logistic,
+            Self::Softmax => Objective::Softmax,
+            Self::Squared => Objective::Squared,
+            Self::Absolute => Objective::Absolute,
+            Self::Quantile => Objective::Quantile { alpha },
+            Self::Poisson => Objective::Poisson,
+            Self::Tweedie => Objective::Tweedie { power },
+            Self::Gamma => Objective::Gamma,
+        }
+    }
+
+    /// The name in job files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.with(0.5, 1.5).name()
+    }
+}
+
+/// A parameter that a job gives, or leaves to be found on the rows by writing `"auto"`: see [`crate::fit`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(
+    try_from = "toml::Value",
+    into = "toml::Value",
+    bound(
+        serialize = "T: Clone, toml::Value: From<OrAuto<T>>",
+        deserialize = "OrAuto<T>: TryFrom<toml::Value, Error = String>"
+    )
+)]
+pub enum OrAuto<T> {
+    /// As given.
+    Fixed(T),
+    /// To be found.
+    Auto,
+}
+
+impl TryFrom<toml::Value> for OrAuto<f64> {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        match value {
+            toml::Value::Float(number) => Ok(Self::Fixed(number)),
+            toml::Value::Integer(number) => Ok(Self::Fixed(number as f64)),
+            toml::Value::String(word) if word == "auto" => Ok(Self::Auto),
+            other => Err(format!("{other} is neither a number nor \"auto\"")),
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for OrAuto<u32> {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        let bad = |value: &toml::Value| format!("{value} is neither a whole number nor \"auto\"");
+        match &value {
+            toml::Value::Integer(number) => {
+                u32::try_from(*number).map(Self::Fixed).map_err(|_| bad(&value))
+            }
+            toml::Value::String(word) if word == "auto" => Ok(Self::Auto),
+            other => Err(bad(other)),
+        }
+    }
+}
+
+impl<T: Into<toml::Value>> From<OrAuto<T>> for toml::Value {
+    fn from(value: OrAuto<T>) -> Self {
+        match value {
+            OrAuto::Fixed(value) => value.into(),
+            OrAuto::Auto => Self::String("auto".to_owned()),
+        }
+    }
 }
 
 /// `[learner]`: unset parameters take the learner's defaults.
@@ -62,18 +193,27 @@ impl LearnerKind {
 pub struct LearnerSection {
     /// Which learner.
     pub kind: LearnerKind,
+    /// What boosting minimises; unset takes the usual one of the answer (logistic, softmax, squared).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective: Option<ObjectiveKind>,
+    /// The quantile that objective `quantile` predicts, between 0 and 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Variance power of objective `tweedie`, between 1 (counts) and 2 (amounts).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power: Option<f64>,
     /// Most boosting rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounds: Option<u32>,
     /// Trees of a forest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<u32>,
-    /// Share of each tree's step that is taken, above 0 to 1.
+    /// Share of each tree's step that is taken, above 0 to 1, or `"auto"`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<f64>,
-    /// Most leaves of a tree.
+    pub learning_rate: Option<OrAuto<f64>>,
+    /// Most leaves of a tree, or `"auto"`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub leaves: Option<u32>,
+    pub leaves: Option<OrAuto<u32>>,
     /// Most splits between root and leaf.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_depth: Option<u32>,
@@ -114,25 +254,27 @@ pub struct LearnerSection {
 
 impl LearnerSection {
     /// Names of the parameters that are set.
-    pub(super) fn set_keys(&self) -> Vec<&'static str> {
-        let set = [
-            ("rounds", self.rounds.is_some()),
-            ("trees", self.trees.is_some()),
-            ("learning_rate", self.learning_rate.is_some()),
-            ("leaves", self.leaves.is_some()),
-            ("max_depth", self.max_depth.is_some()),
-            ("min_rows_per_leaf", self.min_rows_per_leaf.is_some()),
-            ("min_hessian_per_leaf", self.min_hessian_per_leaf.is_some()),
-            ("l1", self.l1.is_some()),
-            ("l2", self.l2.is_some()),
-            ("min_gain", self.min_gain.is_some()),
-            ("row_share", self.row_share.is_some()),
-            ("column_share", self.column_share.is_some()),
-            ("max_bins", self.max_bins.is_some()),
-            ("early_stopping_rounds", self.early_stopping_rounds.is_some()),
-            ("positive_weight", self.positive_weight.is_some()),
-            ("sample_rows", self.sample_rows.is_some()),
-        ];
-        set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
+    pub(super) fn set_keys(&self) -> Vec<String> {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        table.into_iter().map(|(key, _)| key).filter(|key| key != "kind").collect()
+    }
+}
+
+/// The key of `[learner]` behind a parameter of a learner.
+pub(super) fn key_of(parameter: &str) -> &str {
+    match parameter {
+        "n_rounds" => "rounds",
+        "n_trees" => "trees",
+        "n_leaves" => "leaves",
+        "min_rows_in_leaf" => "min_rows_per_leaf",
+        "min_hessian_in_leaf" => "min_hessian_per_leaf",
+        "lambda_l1" => "l1",
+        "lambda_l2" => "l2",
+        "class_weight" => "positive_weight",
+        "features" => "column_share",
+        "max_rows" => "sample_rows",
+        "quantile_alpha" => "alpha",
+        "tweedie_power" => "power",
+        same => same,
     }
 }

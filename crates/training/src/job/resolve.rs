@@ -99,7 +99,8 @@ impl JobFile {
 
     fn check_learner(&self, path: &Path) -> Result<(), JobError> {
         let (kind, known) = (self.learner.kind.name(), self.learner.kind.keys());
-        match self.learner.set_keys().into_iter().find(|key| !known.contains(key)) {
+        let set = self.learner.set_keys();
+        match set.iter().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(JobError::value(
                 path,
                 &format!("learner.{key}"),
@@ -132,6 +133,16 @@ fn resolve_label(section: &LabelSection, task: Task, path: &Path) -> Result<Labe
         Task::NeedsHelpAt => (LabelKind::Step, Some("help_visit"), Span::days(14)),
     };
     let kind = section.kind.unwrap_or(kind);
+    if kind.answer() != task.answer() {
+        let message = format!(
+            "{:?} gives {}, task {:?} asks for {}",
+            kind.name(),
+            kind.answer().words(),
+            task.name(),
+            task.answer().words()
+        );
+        return Err(JobError::value(path, "label.kind", message));
+    }
     let Some(events) = section.events.clone().or(events.map(str::to_owned)) else {
         let message =
             format!("task {:?} needs the event or role whose first use is predicted", task.name());

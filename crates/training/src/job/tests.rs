@@ -251,6 +251,34 @@ fn contradictions_name_both_sides() {
         ),
         (events("churn", "[label]\nvalue = \"x\"\n"), "label.value: only labels of kind \"sum\""),
         (events("churn", "[label]\nsteps = \"x\"\n"), "label.steps: only labels of kind \"step\""),
+        (
+            events("churn", "[label]\nkind = \"sum\"\n"),
+            "label.kind: \"sum\" gives a number, task \"churn\" asks for a yes or no",
+        ),
+        (
+            events("churn", "[learner]\nobjective = \"poisson\"\n"),
+            "learner.objective: \"poisson\" predicts a number, task \"churn\" asks for a yes or no; take logistic",
+        ),
+        (
+            events("lifetime_value", "[learner]\nobjective = \"logistic\"\n"),
+            "learner.objective: \"logistic\" predicts a yes or no, task \"lifetime_value\" asks for a number; take squared, absolute",
+        ),
+        (
+            events("lifetime_value", "[learner]\nobjective = \"quantile\"\n"),
+            "learner.alpha: objective \"quantile\" needs it",
+        ),
+        (
+            events("lifetime_value", "[learner]\nobjective = \"tweedie\"\nalpha = 0.5\n"),
+            "learner.alpha: belongs to objective \"quantile\", this one is \"tweedie\"",
+        ),
+        (
+            events("lifetime_value", "[learner]\npositive_weight = 2.0\n"),
+            "learner.positive_weight: task \"lifetime_value\" asks for a number, which has no positives",
+        ),
+        (
+            table("positive = \"Yes\"\n").replace("churn", "lifetime_value"),
+            "table.positive: says which label counts as 1, but task \"lifetime_value\" asks for a number",
+        ),
         (events("adoption", ""), "label.events: task \"adoption\" needs the event or role"),
         (
             events("churn", "[split]\ncalibrate = 0.6\ntest = 0.4\n"),
@@ -270,6 +298,51 @@ fn contradictions_name_both_sides() {
             "{message}\nexpected {expected}"
         );
     }
+}
+
+#[test]
+fn parameters_out_of_range_are_told_by_the_jobs_own_keys() {
+    for (section, expected) in [
+        ("[learner]\nrounds = 0", "learner.rounds: is 0, expected 1 to 1000000"),
+        ("[learner]\nleaves = 1", "learner.leaves: is 1, expected 2 to 65536"),
+        ("[learner]\nl2 = -1.0", "learner.l2: is -1, expected a finite number not below 0"),
+        ("[learner]\npositive_weight = 0.0", "learner.positive_weight: is 0, expected "),
+        ("[learner]\nkind = \"forest\"\ntrees = 0", "learner.trees: is 0, expected 1 to "),
+        (
+            "[learner]\nkind = \"forest\"\ncolumn_share = 2.0",
+            "learner.column_share: is 2, expected a share above 0, at most 1",
+        ),
+        ("[compare]\nsample_rows = 1", "compare.sample_rows: is 1, expected 2 to "),
+        ("[gates]\nmin_slice_auc = nan", "gates.min_slice_auc: is NaN, expected 0 to 1"),
+    ] {
+        let message = refused(&events("churn", &format!("{section}\n")));
+        assert!(message.starts_with(&format!("churn.toml: {expected}")), "{message}");
+    }
+    let value = |more: &str| events("lifetime_value", &format!("[learner]\n{more}\n"));
+    let message = refused(&value("objective = \"tweedie\"\npower = 2.5"));
+    assert!(
+        message.starts_with("churn.toml: learner.power: is 2.5, expected a number"),
+        "{message}"
+    );
+    let message = refused(&value("objective = \"quantile\"\nalpha = 1.0"));
+    assert!(message.starts_with("churn.toml: learner.alpha: is 1, expected a number"), "{message}");
+    let message = refused(&value("learning_rate = \"fast\""));
+    assert!(
+        message.contains("5: \"fast\" is neither a number nor \"auto\" in [learner]"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_objective_and_the_rate_are_explained() {
+    let explained = |task: &str, more: &str| parse(&events(task, more)).unwrap().to_toml();
+    assert!(explained("churn", "").contains("objective = \"logistic\"\n"));
+    assert!(explained("needs_help_at", "").contains("objective = \"softmax\"\n"));
+    let text = explained("lifetime_value", "[learner]\nobjective = \"tweedie\"\n");
+    assert!(text.contains("objective = \"tweedie\"\npower = 1.5\n"), "{text}");
+    let text = explained("churn", "[learner]\nlearning_rate = \"auto\"\nleaves = \"auto\"\n");
+    assert!(text.contains("learning_rate = \"auto\"\nleaves = \"auto\"\n"), "{text}");
+    assert_eq!(parse(&text).unwrap().to_toml(), text);
 }
 
 #[test]

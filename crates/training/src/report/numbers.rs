@@ -95,14 +95,6 @@ pub(super) fn date(us: i64) -> String {
         .map_or_else(|_| format!("{us} µs"), |instant| instant.strftime("%Y-%m-%d").to_string())
 }
 
-/// `2026-03-01 12:30 UTC`.
-pub(super) fn minute(us: i64) -> String {
-    jiff::Timestamp::from_microsecond(us).map_or_else(
-        |_| format!("{us} µs"),
-        |instant| instant.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    )
-}
-
 /// At most `limit` characters, cut in the middle: features that share a prefix stay apart.
 pub(super) fn shorten(text: &str, limit: usize) -> String {
     let characters: Vec<char> = text.chars().collect();

@@ -16,7 +16,6 @@ fn page(evaluation: &Evaluation, text: &str) -> String {
         task: text,
         question: text,
         learner: text,
-        created_us: Some(1_769_904_000_000_000),
         span_us,
         parts: vec![PartSpan {
             name: text.to_owned(),

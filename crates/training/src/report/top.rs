@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::numbers::{self, NOT_DEFINED, count, date, minute, percent};
+use super::numbers::{self, NOT_DEFINED, count, date, percent};
 use super::tables::{Column, cell, figures, section, table, with_interval, words};
 use super::{PartSpan, ReportInputs};
 use crate::evaluation::{
@@ -23,9 +23,6 @@ pub(super) fn header(inputs: &ReportInputs<'_>) -> Markup {
                     div { dt { "Data" } dd { (date(first)) " to " (date(last)) } }
                 }
                 @for part in &inputs.parts { (part_fact(part, is_rate)) }
-                @if let Some(created) = inputs.created_us {
-                    div { dt { "Trained" } dd { (minute(created)) } }
-                }
             }
         }
     }
@@ -98,7 +95,7 @@ pub(super) fn verdicts(evaluation: &Evaluation) -> Markup {
     };
     let plan = &evaluation.bootstrap;
     let reading = format!(
-        "Measured on {} later rows of {} users that neither fitting nor calibration has seen; intervals are 95 %, from {} resamples {}.",
+        "Measured on {} held-out rows of {} users that neither fitting nor calibration has seen; intervals are 95 %, from {} resamples {}.",
         count(evaluation.test.n_rows),
         count(evaluation.test.n_users),
         plan.n_resamples,

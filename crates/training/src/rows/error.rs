@@ -45,7 +45,9 @@ pub enum RowsError {
         hint: String,
     },
     /// Slices name no category.
-    #[error("slices.by: {names:?} are not all categorical features; there are: {known:?}")]
+    #[error(
+        "slices.by: {names:?} are not all features of categories or true and false; there are: {known:?}"
+    )]
     Slices {
         /// As written.
         names: Vec<String>,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::label::labels;
 use super::prepared::slices_of;
 use super::{DataFacts, Prepared, RowsError, parse_instant, spine_of};
-use crate::job::{EventsJob, Job, SplitBy};
+use crate::job::{EventsJob, Job, Spine, SplitBy, nearest};
 use crate::read::ReadSummary;
 use crate::watch::Watch;
 
@@ -66,7 +66,7 @@ pub fn rows_of_log(
     let dataset = Dataset::new(Arc::clone(set.schema()), features, target, None, keys)?;
 
     let by = job.slices.by.as_deref();
-    let slices = slices_of(&dataset, by, |column| is_trait(&set, column))
+    let slices = slices_of(&dataset, by, |column| is_trait(&set, column), |_| false)
         .map_err(|known| RowsError::Slices { names: by.unwrap_or_default().to_vec(), known })?;
     let unread = read.unread.iter().map(|(column, found)| {
         (format!("column {column}"), format!("holds {found}, which no property can"))
@@ -156,13 +156,32 @@ pub(crate) fn label_rows(
             dropped.iter().map(|(reason, n)| format!("{n} dropped: {reason}")).collect();
         return Err(RowsError::NoRows {
             n_points,
-            dropped: if reasons.is_empty() { "none was dropped".to_owned() } else { reasons.join("; ") },
-            hint: "a shorter label.window, an earlier spine or a wider eligibility.when would keep rows"
-                .to_owned(),
+            dropped: if reasons.is_empty() {
+                "none was dropped".to_owned()
+            } else {
+                reasons.join("; ")
+            },
+            hint: no_rows_hint(events, summary, n_points),
         });
     }
     let target = labels(&events.label, log, summary, &events.roles, &rows)?;
     Ok(LogRows { rows, target, dropped })
+}
+
+/// What would give rows: another event, if the spine's is not in the log, or more time.
+fn no_rows_hint(events: &EventsJob, summary: &LogSummary, n_points: usize) -> String {
+    match &events.spine {
+        Spine::AfterStart { event, .. } | Spine::AtEvent { event, .. } if n_points == 0 => {
+            let names: Vec<&str> =
+                summary.most_frequent_events().into_iter().map(|(name, _)| name).collect();
+            format!("no user has the event spine.event = {event:?}; {}", nearest(event, &names))
+        }
+        Spine::Table { user, .. } if n_points == 0 => {
+            format!("no user of the column spine.user = {user:?} is in the log")
+        }
+        _ => "a shorter label.window, an earlier spine or a wider eligibility.when would keep rows"
+            .to_owned(),
+    }
 }
 
 /// Traits say who someone is; a slice by what they did would only repeat the prediction.

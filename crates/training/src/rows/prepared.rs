@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use segue_dataset::{Dataset, Split};
+use segue_dataset::{Dataset, Feature, Split};
 use segue_features::FeatureSet;
 
 /// Labelled rows, how they divide, and what is worth telling about them.
@@ -48,11 +48,13 @@ pub struct DataFacts {
 }
 
 /// Slices for the report: the columns named, or of those that `describes` the user (rather than what
-/// they did) the first three categories of 2 to 12 values.
+/// they did) the first three categories of 2 to 12 values. A column that `is_flag`, by name, may be named
+/// too: true and false are its slices.
 pub(super) fn slices_of(
     dataset: &Dataset,
     by: Option<&[String]>,
     describes: impl Fn(usize) -> bool,
+    is_flag: impl Fn(&str) -> bool,
 ) -> Result<Vec<Slice>, Vec<String>> {
     let schema = dataset.schema();
     let categories = || {
@@ -62,13 +64,15 @@ pub(super) fn slices_of(
     };
     let columns: Vec<usize> = match by {
         Some(names) => {
+            let fits = |feature: &Feature| feature.is_category() || is_flag(&feature.name);
             let known = || -> Vec<String> {
-                categories().map(|(_, feature, _)| feature.name.clone()).collect()
+                let fitting = schema.features().iter().filter(|feature| fits(feature));
+                fitting.map(|feature| feature.name.clone()).collect()
             };
             names
                 .iter()
                 .map(|name| {
-                    schema.index_of(name).filter(|&column| schema.features()[column].is_category())
+                    schema.index_of(name).filter(|&column| fits(&schema.features()[column]))
                 })
                 .collect::<Option<_>>()
                 .ok_or_else(known)?
@@ -82,9 +86,10 @@ pub(super) fn slices_of(
             .collect(),
     };
     let text = |column: usize, code: f64| match schema.features()[column].vocabulary() {
-        Some(vocabulary) if code >= 0.0 => vocabulary[code as usize].clone(),
         _ if code.is_nan() => "(missing)".to_owned(),
-        _ => "(other)".to_owned(),
+        Some(vocabulary) if code >= 0.0 => vocabulary[code as usize].clone(),
+        Some(_) => "(other)".to_owned(),
+        None => (code != 0.0).to_string(),
     };
     Ok(columns
         .into_iter()

@@ -7,12 +7,16 @@ use segue_events::{EventKind, EventLog, History, Micros, RoleMap, Symbols};
 use segue_features::EventPattern;
 
 use super::RowsError;
+use super::cell::bad_cell;
 use super::instant::instant_of;
 use crate::job::Spine;
-use crate::read::{Frame, ReadError};
+use crate::read::Frame;
 
 /// One microsecond after the trigger became known, so that the trigger itself is visible.
 const AFTER_TRIGGER_US: Micros = 1;
+
+/// 1980-01-01 to 2200-01-01 UTC, as for events: beyond, a number is in another unit.
+const INSTANTS_US: std::ops::Range<Micros> = 315_532_800_000_000..7_258_118_400_000_000;
 
 /// Index of the history and instant of each row.
 pub(crate) type Instants = Vec<(usize, Micros)>;
@@ -91,12 +95,13 @@ fn from_table(
         let id = match users.cell(row) {
             segue_events::Cell::Text(text) => text.into_owned(),
             segue_events::Cell::Integer(number) => number.to_string(),
-            other => return Err(cell(&frame, row, user, &format!("{other:?}"), "a user id")),
+            other => return Err(bad_cell(&frame, row, user, &other, "a user id")),
         };
-        let t = instant_of(&times.cell(row)).and_then(|t| t.checked_add(offset_us));
-        let t = t.ok_or_else(|| {
-            let found = format!("{:?}", times.cell(row));
-            cell(&frame, row, time, &found, "microseconds UTC or a date and time")
+        let cell = times.cell(row);
+        let instant = instant_of(&cell).and_then(|t| t.checked_add(offset_us));
+        let t = instant.filter(|t| INSTANTS_US.contains(t)).ok_or_else(|| {
+            let expected = "microseconds UTC or a date and time, from 1980 to 2199";
+            bad_cell(&frame, row, time, &cell, expected)
         })?;
         match log.index_of(&id) {
             Some(history) => rows.push((history, t)),
@@ -106,16 +111,6 @@ fn from_table(
     rows.sort_unstable();
     rows.dedup();
     Ok((rows, n_without_history))
-}
-
-fn cell(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {
-    RowsError::Read(ReadError::CellValue {
-        path: frame.path().to_owned(),
-        line: frame.line_of(row),
-        column: column.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    })
 }
 
 /// Which events of a log a pattern names, decided once per name.

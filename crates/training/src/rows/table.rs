@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use segue_dataset::{
-    Dataset, Feature, Matrix, Part, RowKeys, Schema, SplitPlan, Target, TargetKind,
+    Dataset, Feature, Matrix, Part, RowKeys, Schema, Split, SplitPlan, Target, TargetKind,
     UNSEEN_CATEGORY, split_rows,
 };
 use segue_events::Cell;
 use sha2::{Digest, Sha256};
 
+use super::cell::{bad_cell, number_of, text_of};
 use super::instant::instant_of;
 use super::prepared::slices_of;
 use super::{DataFacts, Prepared, RowsError};
 use crate::job::{Job, SplitBy, TableSection, Task};
-use crate::read::{Frame, FrameColumn, ReadError};
+use crate::read::{Frame, FrameColumn};
 
 /// Categories of a column beyond this many are read as unseen; the most frequent are kept.
 const MAX_CATEGORIES: usize = 1_000;
@@ -46,14 +47,20 @@ pub fn rows_of_table(
     };
     let plan = split_plan(job, section, &frame)?;
     let split = split_rows(&keys, frame.n_rows(), &plan)?;
-    let (schema, matrix, facts) = features(&frame, section, &split.train)?;
+    let (schema, matrix, mut facts) = features(&frame, section, &split.train)?;
     let span_us = keys.t.iter().min().copied().zip(keys.t.iter().max().copied());
     let n_users = keys.user.iter().collect::<std::collections::BTreeSet<_>>().len();
     let dataset = Dataset::new(Arc::new(schema), matrix, target, weight, keys)?;
     let by = job.slices.by.as_deref();
-    let slices = slices_of(&dataset, by, |_| true)
+    let is_flag = |name: &str| matches!(frame.column(name, ""), Ok(FrameColumn::Flag(_)));
+    let slices = slices_of(&dataset, by, |_| true, is_flag)
         .map_err(|known| RowsError::Slices { names: by.unwrap_or_default().to_vec(), known })?;
-    let mut facts = DataFacts { span_us, n_users, digest: Some(digest_of(&dataset)), ..facts };
+    facts = DataFacts { span_us, n_users, digest: Some(digest_of(&dataset)), ..facts };
+    let n_shared = users_in_several_parts(dataset.keys(), &split);
+    if n_shared > 0 {
+        let told = "users with rows in several parts of table.split: what is learnt of them is tested on them";
+        facts.counts.push((told.to_owned(), n_shared));
+    }
     if matches!(plan, SplitPlan::ByUser { .. }) && job.split.by == SplitBy::Time {
         let told = "rows divided by user, not by time: the job names no table.time";
         facts.counts.push((told.to_owned(), dataset.n_rows() as u64));
@@ -80,51 +87,15 @@ fn split_plan(job: &Job, section: &TableSection, frame: &Frame) -> Result<SplitP
 
 fn given_parts(frame: &Frame, name: &str, column: &FrameColumn) -> Result<Vec<Part>, RowsError> {
     (0..frame.n_rows())
-        .map(|row| match text_of(column.cell(row)).as_deref() {
+        .map(|row| match text_of(&column.cell(row)).as_deref() {
             Some("train") => Ok(Part::Train),
             Some("calibrate" | "valid" | "validation") => Ok(Part::Calibrate),
             Some("test") => Ok(Part::Test),
-            other => Err(cell_error(
-                frame,
-                row,
-                name,
-                other.unwrap_or("nothing"),
-                "one of train, calibrate, test",
-            )),
+            _ => {
+                Err(bad_cell(frame, row, name, &column.cell(row), "one of train, calibrate, test"))
+            }
         })
         .collect()
-}
-
-fn cell_error(frame: &Frame, row: usize, column: &str, found: &str, expected: &str) -> RowsError {
-    RowsError::Read(ReadError::CellValue {
-        path: frame.path().to_owned(),
-        line: frame.line_of(row),
-        column: column.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    })
-}
-
-fn text_of(cell: Cell<'_>) -> Option<String> {
-    match cell {
-        Cell::Null => None,
-        Cell::Flag(flag) => Some(flag.to_string()),
-        Cell::Integer(number) | Cell::Time(number) | Cell::WallTime(number) => {
-            Some(number.to_string())
-        }
-        Cell::Number(number) => Some(number.to_string()),
-        Cell::Text(text) => Some(text.into_owned()),
-    }
-}
-
-fn number_of(cell: &Cell<'_>) -> Option<f64> {
-    let number = match cell {
-        Cell::Null | Cell::Text(_) => return None,
-        Cell::Flag(flag) => f64::from(u8::from(*flag)),
-        Cell::Integer(number) | Cell::Time(number) | Cell::WallTime(number) => *number as f64,
-        Cell::Number(number) => *number,
-    };
-    number.is_finite().then_some(number)
 }
 
 fn texts(column: &FrameColumn) -> Vec<Arc<str>> {
@@ -139,7 +110,7 @@ fn texts(column: &FrameColumn) -> Vec<Arc<str>> {
     };
     // a row without a user is nobody else's
     (0..n_rows)
-        .map(|row| text_of(column.cell(row)).unwrap_or_else(|| format!("(row {row})")).into())
+        .map(|row| text_of(&column.cell(row)).unwrap_or_else(|| format!("(row {row})")).into())
         .collect()
 }
 
@@ -147,9 +118,9 @@ fn times(frame: &Frame, name: &str) -> Result<Vec<i64>, RowsError> {
     let column = frame.column(name, "table.time")?;
     (0..frame.n_rows())
         .map(|row| {
-            instant_of(&column.cell(row)).ok_or_else(|| {
-                let found = text_of(column.cell(row)).unwrap_or_else(|| "nothing".to_owned());
-                cell_error(frame, row, name, &found, "microseconds UTC or a date and time")
+            let cell = column.cell(row);
+            instant_of(&cell).ok_or_else(|| {
+                bad_cell(frame, row, name, &cell, "microseconds UTC or a date and time")
             })
         })
         .collect()
@@ -159,10 +130,9 @@ fn weights(frame: &Frame, name: &str) -> Result<Vec<f64>, RowsError> {
     let column = frame.column(name, "table.weight")?;
     (0..frame.n_rows())
         .map(|row| {
-            number_of(&column.cell(row)).filter(|weight| *weight >= 0.0).ok_or_else(|| {
-                let found = text_of(column.cell(row)).unwrap_or_else(|| "nothing".to_owned());
-                cell_error(frame, row, name, &found, "a number not below 0")
-            })
+            let cell = column.cell(row);
+            let weight = number_of(&cell).filter(|weight| *weight >= 0.0);
+            weight.ok_or_else(|| bad_cell(frame, row, name, &cell, "a number not below 0"))
         })
         .collect()
 }
@@ -171,19 +141,20 @@ fn target_of(frame: &Frame, section: &TableSection, task: Task) -> Result<Target
     let name = &section.label;
     let column = frame.column(name, "table.label")?;
     let cells = (0..frame.n_rows()).map(|row| column.cell(row));
-    let missing = |row: usize, expected: &str| cell_error(frame, row, name, "nothing", expected);
+    let bad =
+        |row: usize, cell: &Cell<'_>, expected: &str| bad_cell(frame, row, name, cell, expected);
     match task {
         Task::LifetimeValue => {
             let values = cells
                 .enumerate()
-                .map(|(row, cell)| number_of(&cell).ok_or_else(|| missing(row, "a number")))
+                .map(|(row, cell)| number_of(&cell).ok_or_else(|| bad(row, &cell, "a number")))
                 .collect::<Result<_, _>>()?;
             Ok(Target { kind: TargetKind::Regression, values })
         }
         Task::NeedsHelpAt => {
             let labels = cells
                 .enumerate()
-                .map(|(row, cell)| text_of(cell).ok_or_else(|| missing(row, "a class")))
+                .map(|(row, cell)| text_of(&cell).ok_or_else(|| bad(row, &cell, "a class")))
                 .collect::<Result<Vec<_>, _>>()?;
             let classes: BTreeMap<&str, ()> = labels.iter().map(|label| (&**label, ())).collect();
             let classes: Vec<String> = classes.into_keys().map(str::to_owned).collect();
@@ -208,9 +179,8 @@ pub(crate) fn labels_of(
     let column = frame.column(name, "the label")?;
     let each = |value: &dyn Fn(Cell<'_>) -> Option<f64>, expected: &str| {
         let label = |row| {
-            let found = || text_of(column.cell(row)).unwrap_or_else(|| "nothing".to_owned());
-            let value = value(column.cell(row));
-            value.ok_or_else(|| cell_error(frame, row, name, &found(), expected))
+            let cell = column.cell(row);
+            value(cell.clone()).ok_or_else(|| bad_cell(frame, row, name, &cell, expected))
         };
         (0..frame.n_rows()).map(label).collect::<Result<Vec<f64>, RowsError>>()
     };
@@ -219,7 +189,7 @@ pub(crate) fn labels_of(
         TargetKind::Regression => each(&|cell| number_of(&cell), "a number")?,
         TargetKind::Multiclass { classes } => {
             let index = |cell: Cell<'_>| {
-                let text = text_of(cell)?;
+                let text = text_of(&cell)?;
                 classes.iter().position(|class| *class == text).map(|class| class as f64)
             };
             each(&index, &format!("one of the model's classes {classes:?}"))?
@@ -235,9 +205,10 @@ fn binary(
     column: &FrameColumn,
 ) -> Result<Vec<f64>, RowsError> {
     let texts: Vec<Option<String>> =
-        (0..frame.n_rows()).map(|row| text_of(column.cell(row))).collect();
+        (0..frame.n_rows()).map(|row| text_of(&column.cell(row))).collect();
     if let Some(row) = texts.iter().position(Option::is_none) {
-        return Err(cell_error(frame, row, name, "nothing", "a label; remove rows without one"));
+        let expected = "a label; remove rows without one";
+        return Err(bad_cell(frame, row, name, &Cell::Null, expected));
     }
     let mut distinct: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
     distinct.sort_unstable();
@@ -272,8 +243,12 @@ fn features(
     section: &TableSection,
     train: &[u32],
 ) -> Result<(Schema, Matrix, DataFacts), RowsError> {
-    for name in section.ignore.iter().chain(&section.categories) {
-        frame.column(name, "table.ignore or table.categories")?;
+    for (key, names) in
+        [("table.ignore", &section.ignore), ("table.categories", &section.categories)]
+    {
+        for name in names {
+            frame.column(name, key)?;
+        }
     }
     let named = [&section.weight, &section.time, &section.user, &section.split];
     let is_feature = |name: &String| {
@@ -309,7 +284,7 @@ fn features(
 
 /// Vocabulary of the training rows, codes of all rows, and how many categories were cut.
 fn categories(column: &FrameColumn, n_rows: usize, train: &[u32]) -> (Vec<String>, Vec<f64>, u64) {
-    let texts: Vec<Option<String>> = (0..n_rows).map(|row| text_of(column.cell(row))).collect();
+    let texts: Vec<Option<String>> = (0..n_rows).map(|row| text_of(&column.cell(row))).collect();
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for text in train.iter().filter_map(|&row| texts[row as usize].as_deref()) {
         *counts.entry(text).or_default() += 1;
@@ -328,14 +303,28 @@ fn categories(column: &FrameColumn, n_rows: usize, train: &[u32]) -> (Vec<String
     (ranked.into_iter().map(|(text, _)| text.to_owned()).collect(), coded, n_cut)
 }
 
-/// SHA-256 over schema, labels and values, in row order.
+/// Only a split that the table gives can tear users apart.
+fn users_in_several_parts(keys: &RowKeys, split: &Split) -> u64 {
+    let mut parts: BTreeMap<&str, u8> = BTreeMap::new();
+    for (mark, rows) in [(1, &split.train), (2, &split.calibrate), (4, &split.test)] {
+        for user in rows.iter().filter_map(|&row| keys.user.get(row as usize)) {
+            *parts.entry(user).or_default() |= mark;
+        }
+    }
+    parts.values().filter(|marks| marks.count_ones() > 1).count() as u64
+}
+
+/// SHA-256 over schema, labels, weights and values, in row order.
 fn digest_of(dataset: &Dataset) -> String {
     let mut hash = Sha256::new();
     hash.update(dataset.schema().digest().as_str());
-    let columns =
-        dataset.features().columns().iter().chain(std::iter::once(&dataset.target().values));
+    let features = dataset.features().columns().iter().map(Vec::as_slice);
+    let columns = features.chain([dataset.target().values.as_slice()]).chain(dataset.weight());
     for column in columns {
         column.iter().for_each(|value| hash.update(value.to_bits().to_le_bytes()));
     }
     hex::encode(hash.finalize())
 }
+
+#[cfg(test)]
+mod tests;

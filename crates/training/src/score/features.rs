@@ -14,6 +14,7 @@ use super::output::Batch;
 use super::{FileScorer, ScoreError, ScoreSummary, ScoreTarget, answer};
 use crate::export::column;
 use crate::read::{FileKind, ParquetFile, ReadError, no_column};
+use crate::rows::text_of;
 use crate::write::TableWriter;
 
 /// Rows in memory at a time.
@@ -234,17 +235,5 @@ fn value(schema: &Schema, column: usize, cell: &Cell<'_>, summary: &mut ScoreSum
                 code
             }
         },
-    }
-}
-
-fn text_of(cell: &Cell<'_>) -> Option<String> {
-    match cell {
-        Cell::Null => None,
-        Cell::Flag(flag) => Some(flag.to_string()),
-        Cell::Integer(number) | Cell::Time(number) | Cell::WallTime(number) => {
-            Some(number.to_string())
-        }
-        Cell::Number(number) => Some(number.to_string()),
-        Cell::Text(text) => Some(text.as_ref().to_owned()),
     }
 }

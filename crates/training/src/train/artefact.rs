@@ -7,10 +7,11 @@ use segue_dataset::{Dataset, TargetKind};
 use segue_model::{GoldenRow, Holdout, Model, Profile, SegmentSet, SliceColumn, encode_golden};
 use segue_registry::{Draft, GatePolicy, VersionSummary};
 
+use super::question::question;
 use super::{Judged, Parts, Preflight, TrainError, file_name};
 use crate::evaluation::Evaluation;
 use crate::fit::FittedModel;
-use crate::job::{Job, Label, LabelKind, Origin, Task};
+use crate::job::{Job, Origin};
 use crate::read::ReadSummary;
 use crate::report::{PartSpan, ReportInputs, render};
 use crate::rows::Prepared;
@@ -19,6 +20,9 @@ use crate::rows::Prepared;
 const N_GOLDEN_ROWS: usize = 64;
 /// Rows that the promotion gates judge on, at most.
 const MAX_HOLDOUT_ROWS: usize = 20_000;
+
+/// Features left out that the report names.
+const SHOWN_LEFT_OUT: usize = 10;
 
 /// What a draft is made of.
 pub(super) struct Made<'a> {
@@ -62,8 +66,8 @@ pub(super) fn make(made: Made<'_>) -> Result<Finished, TrainError> {
         target: parts.train.target().kind.clone(),
         schema: std::sync::Arc::clone(parts.train.schema()),
         feature_set_hash: prepared.feature_set.as_ref().map(|set| set.hash().to_owned()),
-        metrics: metrics(&judged.evaluation),
-        slice_metrics: slice_metrics(&judged.evaluation),
+        metrics: judged.evaluation.metrics(),
+        slice_metrics: judged.evaluation.slice_metrics(),
         lineage: lineage.into_iter().collect(),
         created_by: made.created_by.to_owned(),
         gates: GatePolicy {
@@ -111,27 +115,6 @@ fn holdout(prepared: &Prepared, parts: &Parts) -> Result<Holdout, TrainError> {
     Ok(Holdout::new(&parts.test, slices.collect(), MAX_HOLDOUT_ROWS)?)
 }
 
-fn metrics(evaluation: &Evaluation) -> BTreeMap<String, f64> {
-    let values = evaluation.scorecard.iter();
-    values.map(|(metric, at)| (metric.key().to_owned(), at.value.unwrap_or(f64::NAN))).collect()
-}
-
-fn slice_metrics(evaluation: &Evaluation) -> BTreeMap<String, BTreeMap<String, f64>> {
-    let mut slices = BTreeMap::new();
-    for table in &evaluation.slices {
-        for row in &table.rows {
-            let defined = row
-                .scorecard
-                .iter()
-                .filter_map(|(metric, at)| at.value.map(|value| (metric.key().to_owned(), value)));
-            let mut metrics: BTreeMap<String, f64> = defined.collect();
-            metrics.insert("n_rows".to_owned(), row.n_rows as f64);
-            slices.insert(format!("{}={}", table.column, row.label), metrics);
-        }
-    }
-    slices
-}
-
 /// Facts that say where a version comes from; the same for the same run.
 fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
     let Made { job, prepared, fitted, .. } = made;
@@ -146,6 +129,9 @@ fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
     ];
     if let Some(digest) = &prepared.facts.digest {
         facts.push(("data_sha256", digest.clone()));
+    }
+    for (key, value) in &fitted.found {
+        facts.push((key, format!("{value} (auto)")));
     }
     if let Some(set) = &prepared.feature_set {
         facts.push(("feature_set_sha256", set.hash().to_owned()));
@@ -192,6 +178,14 @@ fn report(made: &Made<'_>, lineage: &[(String, String)]) -> String {
     for (reason, n) in &prepared.facts.dropped {
         reproducibility.push((format!("rows left out: {reason}"), n.to_string()));
     }
+    let left_out = &prepared.facts.features_left_out;
+    for (feature, reason) in left_out.iter().take(SHOWN_LEFT_OUT) {
+        reproducibility.push((format!("feature left out: {feature}"), reason.clone()));
+    }
+    if left_out.len() > SHOWN_LEFT_OUT {
+        let more = format!("{} more, listed by segue features", left_out.len() - SHOWN_LEFT_OUT);
+        reproducibility.push(("features left out".to_owned(), more));
+    }
     for (segment, n) in &judged.segment_errors {
         let key = format!("segment {segment}: condition failed");
         reproducibility.push((key, format!("{n} rows")));
@@ -216,7 +210,6 @@ fn report(made: &Made<'_>, lineage: &[(String, String)]) -> String {
             crate::job::LearnerKind::LinfaTree => "decision tree (linfa-trees)",
             crate::job::LearnerKind::SmartcoreForest => "random forest (smartcore)",
         },
-        created_us: None,
         span_us: prepared.facts.span_us,
         parts: vec![
             part("train", &parts.train),
@@ -227,46 +220,6 @@ fn report(made: &Made<'_>, lineage: &[(String, String)]) -> String {
         words: &words,
         reproducibility,
     })
-}
-
-/// What is predicted, as a sentence.
-fn question(job: &Job) -> String {
-    let Origin::Events(events) = &job.origin else {
-        return match job.task {
-            Task::LifetimeValue => "How large is the label of the table?".to_owned(),
-            Task::NeedsHelpAt => "Which class of the table's label applies?".to_owned(),
-            _ => "Is the label of the table 1?".to_owned(),
-        };
-    };
-    let Label { events, kind, gap, window, value, steps } = &events.label;
-    let what = match events.as_str() {
-        "*" => "any activity".to_owned(),
-        name => format!("an event of {name:?}"),
-    };
-    let when = if gap.us == 0 {
-        format!("in the {:.0} days after the row's instant", window.in_days())
-    } else {
-        format!(
-            "from {:.0} to {:.0} days after the row's instant",
-            gap.in_days(),
-            gap.in_days() + window.in_days()
-        )
-    };
-    match kind {
-        LabelKind::Absent => format!(
-            "Will there be no {} {when}?",
-            what.trim_start_matches("any ").trim_start_matches("an ")
-        ),
-        LabelKind::Occurs => format!("Will there be {what} {when}?"),
-        LabelKind::Sum => {
-            let value = value.as_deref().unwrap_or("value");
-            format!("What is the sum of {value} over {what} {when}?")
-        }
-        LabelKind::Step => {
-            let steps = steps.as_deref().unwrap_or("onboarding_step");
-            format!("At which {steps:?} will {what} come first {when}?")
-        }
-    }
 }
 
 fn instant(us: i64) -> String {

@@ -1,11 +1,11 @@
 //! The other learners of a job, fitted on the same rows for the report.
 
-use segue_dataset::Matrix;
+use segue_dataset::{Dataset, Matrix};
 
 use super::{Parts, TrainOptions};
 use crate::evaluation::OtherLearner;
 use crate::fit::{FitError, Naming, fit_model};
-use crate::job::{Job, LearnerKind, LearnerSection};
+use crate::job::{Job, LearnerSection};
 use crate::watch::Watch;
 
 /// Fits each comparison and scores the test rows with it. A learner that cannot work on these rows is
@@ -19,18 +19,20 @@ pub(super) fn fit_others(
 ) -> Result<Vec<OtherLearner>, FitError> {
     let mut others = Vec::new();
     for &kind in job.compare.learners.iter().filter(|kind| **kind != job.learner.kind) {
-        let sampled = matches!(kind, LearnerKind::LinfaTree | LearnerKind::SmartcoreForest);
-        let sample_rows = sampled.then_some(job.compare.sample_rows);
+        let sample = kind.is_sampled().then(|| evenly(&parts.train, job.compare.sample_rows));
+        let (train, calibrate) = (sample.as_ref().unwrap_or(&parts.train), &parts.calibrate);
+        let sample_rows = kind.is_sampled().then_some(job.compare.sample_rows);
         let section = LearnerSection { kind, sample_rows, ..LearnerSection::default() };
         watch.stage(&format!("comparing with {}", kind.name()), 0);
-        let (train, calibrate) = (&parts.train, &parts.calibrate);
         let n_threads = options.n_threads.max(1);
         match fit_model(&section, job.seed, train, calibrate, naming, n_threads, watch) {
             Ok(fitted) => {
                 let outputs = fitted.model.score_rows(parts.test.features());
-                let note = match sample_rows {
-                    Some(n) if parts.train.n_rows() > n => format!("fitted on {n} rows"),
-                    _ => String::new(),
+                let (n, of) = (train.n_rows(), parts.train.n_rows());
+                let note = if n < of {
+                    format!("fitted on {n} of {of} training rows (compare.sample_rows)")
+                } else {
+                    String::new()
                 };
                 others.push(OtherLearner {
                     name: kind.name().to_owned(),
@@ -43,4 +45,12 @@ pub(super) fn fit_others(
         }
     }
     Ok(others)
+}
+
+/// So many rows of a part at most, evenly spaced.
+fn evenly(part: &Dataset, max_rows: usize) -> Dataset {
+    let n_rows = part.n_rows();
+    let n_kept = n_rows.min(max_rows);
+    let rows: Vec<u32> = (0..n_kept).map(|kept| (kept * n_rows / n_kept) as u32).collect();
+    part.select(&rows)
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use segue_dataset::{Dataset, Matrix, Schema, UNSEEN_CATEGORY};
+use segue_dataset::{Dataset, Matrix, Schema, TargetKind, UNSEEN_CATEGORY};
 use segue_model::SegmentSet;
 
-use super::{Judged, Parts, TrainError, TrainOptions, judge, prepare};
+use super::{Judged, Parts, TrainError, TrainOptions, judge, prepare, with_threads};
 use crate::job::Job;
 use crate::read::nearest_first;
 use crate::rows::Prepared;
@@ -25,8 +25,8 @@ pub fn evaluate_version(
     let (prepared, _) = prepare(job, version.feature_set.as_ref(), options, watch)?;
     if prepared.dataset.target().kind != *version.model.target() {
         return Err(TrainError::TargetMismatch {
-            model: format!("{:?}", version.model.target()),
-            rows: format!("{:?}", prepared.dataset.target().kind),
+            model: in_words(version.model.target()),
+            rows: in_words(&prepared.dataset.target().kind),
         });
     }
     let dataset = align(&prepared.dataset, version.model.schema())?;
@@ -35,7 +35,17 @@ pub fn evaluate_version(
     let none = SegmentSet::new(Vec::new())?;
     let segments = version.segments.as_ref().unwrap_or(&none);
     watch.stage("evaluating", 0);
-    judge(&version.model, segments, &prepared, &parts, Vec::new(), job)
+    with_threads(options.n_threads, || {
+        judge(&version.model, segments, &prepared, &parts, Vec::new(), job)
+    })
+}
+
+fn in_words(kind: &TargetKind) -> String {
+    match kind {
+        TargetKind::Binary => "a yes or no".to_owned(),
+        TargetKind::Multiclass { classes } => format!("one of {}", classes.join(", ")),
+        TargetKind::Regression => "a number".to_owned(),
+    }
 }
 
 /// The columns of `schema` by name, categories by text.

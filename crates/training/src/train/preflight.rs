@@ -64,15 +64,19 @@ impl Preflight {
             .filter(|(_, n)| **n < need)
             .map(|(class, n)| format!("{n} training rows of class {class:?}"))
             .collect();
-        let empty = |part: &[usize]| self.classes.len() == 2 && part.contains(&0);
-        if short.is_empty() && !empty(&self.test) && !empty(&self.calibrate) {
+        let absent: Vec<String> = [("calibrate", &self.calibrate), ("test", &self.test)]
+            .into_iter()
+            .filter(|_| self.classes.len() == 2)
+            .flat_map(|(part, counts)| {
+                let none = self.classes.iter().zip(counts).filter(|(_, n)| **n == 0);
+                none.map(move |(class, _)| format!("the {part} part has no row of class {class:?}"))
+            })
+            .collect();
+        if short.is_empty() && absent.is_empty() {
             return Ok(());
         }
         let mut message = if short.is_empty() {
-            format!(
-                "the calibrate part has {:?} and the test part {:?} rows of classes {:?}, both need each class",
-                self.calibrate, self.test, self.classes
-            )
+            absent.join(" and ")
         } else {
             format!("{}, needed are {need} (preflight.{key})", short.join(" and "))
         };
