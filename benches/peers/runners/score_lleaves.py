@@ -1,0 +1,42 @@
+"""Scores by lleaves: trees compiled by LLVM. The compiled function is called from a C loop and by lleaves."""
+
+import ctypes
+import time
+
+import lleaves
+import numpy as np
+from meter import answer, task, us_per_row, write_scores
+from native import load
+from tables import Table
+
+work = task()
+rows, warm = Table(work["rows"]).as_rows(), Table(work["warm"]).as_rows()
+
+
+def compiled(**flags):
+    model = lleaves.Model(model_file=work["model"] + ".txt")
+    start = time.perf_counter()
+    model.compile(fcodemodel="small", **flags)
+    return model, time.perf_counter() - start
+
+
+native = load(work["native"])
+model, load_s = compiled()
+# blocks of trees help batches and cost single rows (its own advice)
+unblocked, _ = compiled(fblocksize=model.num_trees())
+call = ctypes.cast(unblocked._c_entry_func, ctypes.c_void_p)
+single = np.empty(len(rows))
+native.lleaves_rows(call, warm, len(warm), rows.shape[1], np.empty(len(warm)))
+seconds = native.lleaves_rows(call, rows, len(rows), rows.shape[1], single)
+
+model.predict(warm, n_jobs=1)
+batch_us, scores = us_per_row(lambda: model.predict(rows, n_jobs=1), len(rows))
+write_scores(work["scores"], scores)
+answer(
+    {
+        "single_us": seconds * 1e6 / len(rows),
+        "batch_us": batch_us,
+        "load_s": load_s,
+        "single_differs": float(np.abs(single - scores).max()),
+    }
+)
