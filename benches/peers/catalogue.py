@@ -29,7 +29,7 @@ class Case:
     threads: int
     learner: str
     leaves: int
-    target: float  # how many times faster than the best peer we want to be
+    aim: str  # what we want the fastest other's time over ours to be
     only: tuple = ()  # keys of peers; all if empty
 
 
@@ -74,9 +74,7 @@ BOOSTING = [
         note="chooses step and tree size itself; stopped at 100 trees",
     ),
     Peer("hessboost-loss", "hessboost, loss-guided", "rust", {"library": "hessboost"}),
-    Peer(
-        "hessboost-depth", "hessboost, depth-wise", "rust", {"library": "hessboost", "depth_wise": True}
-    ),
+    Peer("hessboost-depth", "hessboost, depth-wise", "rust", {"library": "hessboost", "depth_wise": True}),
     Peer(
         "hessboost-quantised",
         "hessboost, loss-guided, quantised",
@@ -146,9 +144,9 @@ EXPLAIN = [
 GROWTH = [BOOSTING[0], BOOSTING[2]]
 
 FIT_CASES = [
-    Case("product-31", "product table, 31 leaves, two threads", "product", 1.0, 2, "boosting", 31, 2.0),
-    Case("product-255", "product table, 255 leaves, two threads", "product", 1.0, 2, "boosting", 255, 2.5),
-    Case("session-31", "session table, 31 leaves, two threads", "session", 1.0, 2, "boosting", 31, 2.5),
+    Case("product-31", "product table, 31 leaves, two threads", "product", 1.0, 2, "boosting", 31, "at least 2"),
+    Case("product-255", "product table, 255 leaves, two threads", "product", 1.0, 2, "boosting", 255, "at least 2.5"),
+    Case("session-31", "session table, 31 leaves, two threads", "session", 1.0, 2, "boosting", 31, "at least 2.5"),
     Case(
         "product-31-one",
         "product table, 31 leaves, one thread",
@@ -157,11 +155,20 @@ FIT_CASES = [
         1,
         "boosting",
         31,
-        2.0,
+        "at least 2",
         (OURS, "lightgbm-col", "lightgbm-row-quantised", "xgboost-loss", "hessboost-loss"),
     ),
 ]
 
 FOREST_CASES = [
-    Case("forest", "forest on the product table, two threads", "product", 0.2, 2, "forest", 0, 1.0)
+    Case(
+        "forest",
+        "forest on the product table, two threads",
+        "product",
+        0.2,
+        2,
+        "forest",
+        0,
+        "at most 4 s, a tenth of scikit-learn",
+    )
 ]

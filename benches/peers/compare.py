@@ -23,13 +23,13 @@ WHAT = {
     "from values in memory included. Each round draws new rows, so AUC and log loss are means over {rounds} seeds (in "
     "brackets: mean difference to LightGBM column-wise on the same rows).",
     "forest": "100 trees, at least 20 rows a leaf, square root of the columns a node; otherwise as above.",
-    "score": "One model of LightGBM, 100 trees of 31 leaves with categories, walked by every engine. From f64 values in "
-    "memory (f32 where the engine takes no other) to probabilities, each row new to the process; *one row* is one "
+    "score": "One model of LightGBM, 100 trees of 31 leaves with categories, walked by every engine. From f64 values "
+    "in memory (f32 where the engine takes no other) to probabilities, each row new to the process; *one row* is one "
     "call a row from a compiled loop. *Differs by*: largest difference of a probability from LightGBM's.",
     "explain": "One model of LightGBM, 100 trees of 31 leaves, categories read as numbers, path-dependent values of "
     "{explained} fresh rows, one thread. *Differs by*: largest difference of a value from LightGBM's.",
-    "growth": "31 leaves, two threads; 100 trees and {thin:,} rows of 28 columns but for what grows. Memory is what the "
-    "fit adds to the table in memory. Medians of {growth_rounds}.",
+    "growth": "31 leaves, two threads; 100 trees and {thin:,} rows of 28 columns but for what grows. Memory is what "
+    "the fit adds to the table in memory. Medians of {growth_rounds}.",
 }
 
 

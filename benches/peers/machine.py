@@ -75,9 +75,7 @@ def versions(lleaves_python):
     found |= {package: _version(package, lleaves_python) for package in PACKAGES["lleaves"]}
     lock = tomllib.loads((HERE / "rust" / "Cargo.lock").read_text())
     return found | {
-        f"{package['name']} (Rust)": package["version"]
-        for package in lock["package"]
-        if package["name"] in CRATES
+        f"{package['name']} (Rust)": package["version"] for package in lock["package"] if package["name"] in CRATES
     }
 
 

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import native
 import numpy as np
-import tables
 from scipy.stats import rankdata
+
+import native
+import tables
 
 HERE = Path(__file__).parent
 
@@ -73,15 +74,19 @@ class Bench:
         said = lines[-1] if lines else "no message"
         return {"error": f"{said[:160]} (exit {done.returncode})"}
 
-    def measure(self, case, round_, peer, work, threads, finish=None):
+    def measure(self, case, round_, peer, work, threads, labels=None):
         """One measurement as a record; a peer that failed in this case is not asked again."""
+        record = {"case": case, "round": round_, "peer": peer.key}
         known = self.given_up.get((case, peer.key))
-        figures = {"error": known} if known else self.run(peer, work, threads)
-        if "error" in figures:
-            self.given_up[case, peer.key] = figures["error"]
-        elif finish:
-            figures |= finish()
-        record = {"case": case, "round": round_, "peer": peer.key} | figures
+        if known:
+            return record | {"error": known}
+        if "scores" in work:
+            Path(work["scores"]).unlink(missing_ok=True)
+        record |= self.run(peer, work, threads)
+        if "error" in record:
+            self.given_up[case, peer.key] = record["error"]
+        elif labels is not None:
+            record |= quality(work["scores"], labels)
         print(json.dumps(record), flush=True)
         return record
 

@@ -1,8 +1,9 @@
 """The measurements of each section, as records: what ran in which round, and what it gave."""
 
 import numpy as np
-from catalogue import BOOSTING, EXPLAIN, FIT_CASES, FOREST, FOREST_CASES, GROWTH, OURS, SCORE
-from rounds import chosen, in_turn, quality
+
+from catalogue import BOOSTING, EXPLAIN, FIT_CASES, FOREST, FOREST_CASES, GROWTH, SCORE
+from rounds import chosen, in_turn
 from tables import Table
 
 TREES = 100
@@ -40,9 +41,7 @@ def fit(bench, options, cases=FIT_CASES, peers=BOOSTING):
             for peer in in_turn(asked, round_):
                 n_own = max(int(n_rows * peer.rows_share), 1_000)
                 task = work | {"table": bench.table(case.table, n_own, round_)}
-                record = bench.measure(
-                    case.key, round_, peer, task, case.threads, lambda: quality(scores, labels)
-                )
+                record = bench.measure(case.key, round_, peer, task, case.threads, labels)
                 records.append(record | {"rows": n_own})
         bench.clear_tables()
     return records
@@ -77,6 +76,7 @@ def _by_model(bench, options, kind, tables, peers, n_rows, differs):
                 "model": prefix,
                 "dump": f"{prefix}.json",
                 "rows": bench.table(table, n_rows, TEST_SEED + round_),
+                "singles": bench.table(table, n_rows, 3 * TEST_SEED + round_),
                 "warm": bench.table(table, min(WARM_ROWS, n_rows), 2 * TEST_SEED + round_),
             }
             values = {}

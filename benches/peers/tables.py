@@ -1,7 +1,8 @@
 """The tables of the comparison: seeded, written once, in a plain binary file that every runner reads.
 
-`product` is a product's usage, `numbers` the same with category codes read as numbers, `session` a log
-of sessions (mostly zeros and flags), `wide-N` the kinds of `product` repeated to N columns. A table of another seed has other rows of the same law.
+`product` is a product's usage, `numbers` the same with category codes read as numbers, `session` a log of
+sessions (mostly zeros and flags), `wide-N` the kinds of `product` repeated to N columns. A table of another
+seed has other rows of the same law.
 
 File, little-endian: 8 bytes `segtab01`, u64 rows, u64 columns, u64 categories of each column (0 for a
 number), then f64 labels, then f64 values column by column; NaN is missing.
@@ -146,9 +147,7 @@ def write(name, n_rows, seed, path):
     draft = Path(f"{path}.draft")
     header = np.array([n_rows, len(n_categories), *n_categories], "<u8")
     draft.write_bytes(MAGIC + header.tobytes())
-    values = np.memmap(
-        draft, "<f8", mode="r+", offset=8 + header.nbytes, shape=(1 + len(n_categories), n_rows)
-    )
+    values = np.memmap(draft, "<f8", mode="r+", offset=8 + header.nbytes, shape=(1 + len(n_categories), n_rows))
     numbers = np.flatnonzero(np.array(n_categories) == 0)
     for start in range(0, n_rows, CHUNK):
         n = min(CHUNK, n_rows - start)

@@ -3,6 +3,7 @@
 import lightgbm
 import numpy as np
 import shap
+
 from meter import answer, task, us_per_row, write_scores
 from tables import Table
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from catboost import CatBoostClassifier, Pool
+
 from meter import Meter, answer, task, write_scores
 from tables import Table
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
+
 from meter import Meter, answer, task, write_scores
 from tables import Table
 

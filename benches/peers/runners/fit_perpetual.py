@@ -1,8 +1,9 @@
 """Fits Perpetual. It chooses its own step and tree sizes: only the number of trees can be made the same."""
 
 import numpy as np
-from meter import Meter, answer, task, write_scores
 from perpetual import PerpetualBooster
+
+from meter import Meter, answer, task, write_scores
 from tables import Table
 
 work = task()

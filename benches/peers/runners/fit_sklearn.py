@@ -1,8 +1,9 @@
 """Fits scikit-learn: histogram boosting or random forest."""
 
 import numpy as np
-from meter import Meter, answer, task, write_scores
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+from meter import Meter, answer, task, write_scores
 from tables import Table
 
 MOST_CATEGORIES = 255  # of a categorical column; one with more goes in as a number

@@ -2,6 +2,7 @@
 
 import numpy as np
 import xgboost
+
 from meter import Meter, answer, task, write_scores
 from tables import Table
 
@@ -39,9 +40,7 @@ parameters |= flags
 
 
 def data_of(matrix, labels=None):
-    return xgboost.DMatrix(
-        matrix, labels, feature_types=types, enable_categorical=True, nthread=work["threads"]
-    )
+    return xgboost.DMatrix(matrix, labels, feature_types=types, enable_categorical=True, nthread=work["threads"])
 
 
 with Meter() as meter:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import ydf
+
 from meter import Meter, answer, task, write_scores
 from tables import Table
 
@@ -27,9 +28,7 @@ common = {
     "random_seed": work["seed"],
 } | work["flags"]
 if work["learner"] == "forest":
-    learner = ydf.RandomForestLearner(
-        compute_oob_performances=False, winner_take_all=False, max_depth=-1, **common
-    )
+    learner = ydf.RandomForestLearner(compute_oob_performances=False, winner_take_all=False, max_depth=-1, **common)
 else:
     learner = ydf.GradientBoostedTreesLearner(
         shrinkage=work["learning_rate"],

@@ -6,12 +6,13 @@ import lightgbm
 import numpy as np
 import onnxmltools
 import onnxruntime
-from meter import answer, task, us_per_row, write_scores
 from onnxmltools.convert.common.data_types import FloatTensorType
+
+from meter import answer, task, us_per_row, write_scores
 from tables import Table
 
 work = task()
-rows, warm = (Table(work[key]).as_rows(np.float32) for key in ("rows", "warm"))
+rows, singles, warm = (Table(work[key]).as_rows(np.float32) for key in ("rows", "singles", "warm"))
 booster = lightgbm.Booster(model_file=work["model"] + ".txt")
 start = time.perf_counter()
 model = onnxmltools.convert_lightgbm(
@@ -20,9 +21,7 @@ model = onnxmltools.convert_lightgbm(
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 options.inter_op_num_threads = 1
-session = onnxruntime.InferenceSession(
-    model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-)
+session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 load_s = time.perf_counter() - start
 
 
@@ -32,7 +31,7 @@ def probabilities(values):
 
 probabilities(warm)
 batch_us, scores = us_per_row(lambda: probabilities(rows), len(rows))
-few = rows[:20_000]
+few = singles[:20_000]
 python_us, _ = us_per_row(lambda: [probabilities(few[i : i + 1]) for i in range(len(few))], len(few))
 write_scores(work["scores"], scores[:, 1])
 answer({"batch_us": batch_us, "python_us": python_us, "load_s": load_s})

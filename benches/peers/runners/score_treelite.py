@@ -1,6 +1,7 @@
 """Scores by Treelite's interpreter (GTIL)."""
 
 import treelite
+
 from meter import answer, task, us_per_row, write_scores
 from tables import Table
 

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context;
 use hessboost::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ use crate::table::{Table, write_values};
 pub(crate) struct Trained {
     model: String,
     rows: PathBuf,
+    /// Rows scored one at a time.
+    singles: Option<PathBuf>,
     warm: PathBuf,
     scores: PathBuf,
 }
@@ -34,11 +37,13 @@ impl Trained {
         for row in warm.chunks_exact(width) {
             black_box(model.predict_row(row, Iterations::Best)?);
         }
+        let singles = self.singles.as_ref().context("no rows to score one at a time")?;
+        let singles = f32_rows(Table::read(singles)?);
         let start = Instant::now();
-        for row in rows.chunks_exact(width) {
+        for row in singles.chunks_exact(width) {
             black_box(model.predict_row(black_box(row), Iterations::Best)?);
         }
-        let single_us = start.elapsed().as_secs_f64() * 1e6 / n_rows as f64;
+        let single_us = start.elapsed().as_secs_f64() * 1e6 * width as f64 / singles.len() as f64;
 
         black_box(model.predict_rows(&warm, Iterations::Best)?);
         let start = Instant::now();
