@@ -54,6 +54,12 @@ BOOSTING = [
     Peer("xgboost-loss", "XGBoost hist, loss-guided", "fit_xgboost"),
     Peer("xgboost-depth", "XGBoost hist, depth-wise", "fit_xgboost", {"depth_wise": True}),
     Peer(
+        "xgboost-depth-numbers",
+        "XGBoost hist, depth-wise, categories as numbers",
+        "fit_xgboost",
+        {"depth_wise": True, "as_numbers": True},
+    ),
+    Peer(
         "catboost",
         "CatBoost",
         "fit_catboost",
@@ -97,7 +103,7 @@ FOREST = [
         "smartcore",
         "rust",
         {"library": "smartcore"},
-        rows_share=0.05,
+        rows_share=0.1,
         note="one thread; predicts classes, no probabilities",
     ),
     Peer(
@@ -105,7 +111,7 @@ FOREST = [
         "linfa",
         "rust",
         {"library": "linfa"},
-        rows_share=0.05,
+        rows_share=0.1,
         note="one thread; columns drawn for each tree",
     ),
 ]

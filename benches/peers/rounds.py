@@ -48,6 +48,7 @@ class Bench:
             "OMP_NUM_THREADS": str(threads),
             "OPENBLAS_NUM_THREADS": str(threads),
             "RAYON_NUM_THREADS": str(threads),
+            "RUST_BACKTRACE": "0",
         }
         processors = sorted(os.sched_getaffinity(0))[-threads:]
         try:

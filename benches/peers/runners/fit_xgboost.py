@@ -9,9 +9,10 @@ from tables import Table
 work = task()
 train = Table(work["table"])
 values, labels = train.as_rows(np.float32), np.array(train.labels, np.float32)
-types = ["c" if n else "q" for n in train.n_categories]
 flags = dict(work["flags"])
 depth_wise = flags.pop("depth_wise", False)
+as_numbers = flags.pop("as_numbers", False)
+types = ["c" if n and not as_numbers else "q" for n in train.n_categories]
 parameters = {
     "objective": "binary:logistic",
     "tree_method": "hist",
