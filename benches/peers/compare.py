@@ -29,7 +29,7 @@ WHAT = {
     "explain": "One model of LightGBM, 100 trees of 31 leaves, categories read as numbers, path-dependent values of "
     "{explained} fresh rows, one thread. *Differs by*: largest difference of a value from LightGBM's.",
     "growth": "31 leaves, two threads; 100 trees and {thin:,} rows of 28 columns but for what grows. Memory is what "
-    "the fit adds to the table in memory. Medians of {growth_rounds}.",
+    "the fit adds to the table in memory. At most {growth_rounds} rounds.",
 }
 
 
@@ -59,30 +59,52 @@ def measured(section, options):
     bench = Bench(options)
     hardware, versions = machine.hardware(), machine.versions(options.lleaves)
     records = SECTIONS[section](bench, options)
-    kept = {"rounds": options.rounds, "rows": options.rows, "hardware": hardware, "versions": versions}
+    kept = {
+        "rounds": options.rounds,
+        "rows": options.rows,
+        "only": options.only,
+        "hardware": hardware,
+        "versions": versions,
+    }
     kept["records"] = records
     path.write_text(json.dumps(kept))
     return kept
 
 
+def write(section, options):
+    """Measures a section and writes it."""
+    kept = measured(section, options)
+    records, rounds = kept["records"], kept["rounds"]
+    explained = max((record.get("rows", 0) for record in records), default=0)
+    what = WHAT[section].format(
+        rounds=rounds,
+        growth_rounds=min(rounds, 3),
+        thin=kept["rows"] // 10,
+        explained=f"{explained:,}",
+    )
+    only = f" --only {','.join(kept['only'])}" if kept["only"] else ""
+    lines = [
+        f"`benches/peers/run.sh {section} --rounds {rounds} --rows {kept['rows']}{only}`. {what} Medians of {rounds} "
+        "(smallest-largest), every measurement a process of its own, libraries in turn.",
+        "",
+        *REPORTS[section](records, options),
+        machine.line(kept["hardware"], kept["versions"]),
+    ]
+    write_section(options.out, section, TITLES[section], "\n".join(lines))
+
+
 def main():
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
+    failed = []
     for section in options.sections:
-        kept = measured(section, options)
-        records, rounds = kept["records"], kept["rounds"]
-        explained = max((r.get("rows", 0) for r in records), default=0)
-        what = WHAT[section].format(
-            rounds=rounds, growth_rounds=min(rounds, 3), thin=kept["rows"] // 10, explained=f"{explained:,}"
-        )
-        lines = [
-            f"`benches/peers/run.sh {section} --rounds {rounds} --rows {kept['rows']}`. {what} Medians of {rounds} "
-            "(smallest-largest), every measurement a process of its own, libraries in turn.",
-            "",
-            *REPORTS[section](records, options),
-            machine.line(kept["hardware"], kept["versions"]),
-        ]
-        write_section(options.out, section, TITLES[section], "\n".join(lines))
+        try:
+            write(section, options)
+        except (OSError, RuntimeError, ValueError) as error:
+            # the other sections shall have their turn
+            print(f"{section}: {error}", file=sys.stderr)
+            failed.append(section)
+    sys.exit(f"not written: {', '.join(failed)}" if failed else 0)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,12 @@ def _first_line(*command):
     return (done.stdout.splitlines() or [""])[0]
 
 
+def _changes():
+    """Whether the sources of what is measured are those of the commit."""
+    changed = _first_line("git", "status", "--porcelain", "--", ":/crates", ":/benches/src", ":/Cargo.lock")
+    return " with changes" if changed else ""
+
+
 def _field(path, name):
     for line in Path(path).read_text().splitlines():
         if line.startswith(name):
@@ -55,7 +61,7 @@ def hardware():
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "compilers": f"{_first_line('rustc', '--version')}; {_first_line('gcc', '--version')}",
         "load": f"{os.getloadavg()[0]:.1f}",
-        "commit": _first_line("git", "describe", "--always", "--dirty", "--abbrev=10"),
+        "commit": _first_line("git", "rev-parse", "--short=10", "HEAD") + _changes(),
     }
 
 
