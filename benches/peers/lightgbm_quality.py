@@ -26,12 +26,12 @@ import pandas as pd
 from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import roc_auc_score
 
+from results import write_section
+
 KEYS = ["user", "t", "split", "label"]
 CALIBRATION_BINS = 15  # as in the report of segue
 BOOTSTRAP_DRAWS = 1000
 NEAR_BINS = [127, 191, 250, 254]
-START = "<!-- lightgbm quality: start -->"
-END = "<!-- lightgbm quality: end -->"
 
 # our parameter -> LightGBM's, where both mean the same
 PARAMETERS = {
@@ -120,21 +120,27 @@ def fit_lightgbm(parts: dict[str, Table], learner: dict, binary: bool):
     valid = data.create_valid(parts["calibrate"].features, parts["calibrate"].label)
     patience = learner["early_stopping_rounds"]
     callbacks = [lightgbm.early_stopping(patience, verbose=False)] if patience else []
-    return lightgbm.train(
-        parameters, data, learner["rounds"], valid_sets=[valid], callbacks=callbacks
-    )
+    return lightgbm.train(parameters, data, learner["rounds"], valid_sets=[valid], callbacks=callbacks)
 
 
 def ours_on_test(binary: Path, job: Path, data: Path, table: Path, scratch: Path):
     """Trains, publishes into a scratch registry, scores the table; the test rows' scores."""
     registry = scratch / "registry"
-    trained = json.loads(
-        segue(binary, "train", job, "--data", data, "--registry", registry, "--json", "-q")
-    )
+    trained = json.loads(segue(binary, "train", job, "--data", data, "--registry", registry, "--json", "-q"))
     scores = scratch / "scores.parquet"
     segue(
-        binary, "score", f"{trained['model']}@{trained['version']}", "--features", table,
-        "--registry", registry, "--keep", "split", "-o", scores, "-q",
+        binary,
+        "score",
+        f"{trained['model']}@{trained['version']}",
+        "--features",
+        table,
+        "--registry",
+        registry,
+        "--keep",
+        "split",
+        "-o",
+        scores,
+        "-q",
     )
     frame = pd.read_parquet(scores)
     return trained, frame.loc[frame["split"] == "test", trained["model"]].to_numpy(float)
@@ -180,9 +186,7 @@ def best_single(parts: dict[str, Table], binary: bool) -> tuple[str, float]:
         known, later = train.features[name], test.features[name]
         if isinstance(known.dtype, pd.CategoricalDtype):
             means = pd.Series(train.label).groupby(known.astype(str).to_numpy()).mean()
-            known, later = (
-                column.astype(str).map(means).fillna(train.label.mean()) for column in (known, later)
-            )
+            known, later = (column.astype(str).map(means).fillna(train.label.mean()) for column in (known, later))
         middle = known.median()
         known, later = known.fillna(middle).to_numpy(float), later.fillna(middle).to_numpy(float)
         if np.isnan(middle) or np.ptp(known) == 0.0:
@@ -262,9 +266,7 @@ def compare(binary_path: Path, job: Path, data: Path) -> Outcome:
         outcome.log_loss = (log_loss(test.label, ours), log_loss(test.label, theirs))
     else:
         base = np.full_like(test.label, parts["train"].label.mean())
-        outcome.rmse = tuple(
-            float(np.sqrt(np.mean((test.label - guess) ** 2))) for guess in (ours, theirs, base)
-        )
+        outcome.rmse = tuple(float(np.sqrt(np.mean((test.label - guess) ** 2))) for guess in (ours, theirs, base))
     return outcome
 
 
@@ -281,8 +283,8 @@ def markdown(outcomes: list[Outcome]) -> str:
     chance = [outcome for outcome in outcomes if outcome.calibration is not None]
     if chance:
         lines += [
-            "| model | rows: train / calibrate / test | columns | AUC segue | AUC LightGBM | other bins | difference | interval "
-            "| best single feature | log loss segue / LightGBM | calibration error | floor |",
+            "| model | rows: train / calibrate / test | columns | AUC segue | AUC LightGBM | other bins | difference "
+            "| interval | best single feature | log loss segue / LightGBM | calibration error | floor |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
     for row in chance:
@@ -297,8 +299,8 @@ def markdown(outcomes: list[Outcome]) -> str:
     if values:
         lines += [
             "",
-            "| model | rows: train / calibrate / test | columns | Spearman segue | Spearman LightGBM | other bins | difference "
-            "| interval | best single feature | RMSE segue / LightGBM / mean |",
+            "| model | rows: train / calibrate / test | columns | Spearman segue | Spearman LightGBM | other bins "
+            "| difference | interval | best single feature | RMSE segue / LightGBM / mean |",
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
     for row in values:
@@ -309,18 +311,6 @@ def markdown(outcomes: list[Outcome]) -> str:
             f"| {row.single[1]:.4f} `{row.single[0]}` | {' / '.join(f'{value:.2f}' for value in row.rmse)} |"
         )
     return "\n".join(lines)
-
-
-def write_section(path: Path, section: str) -> None:
-    """Replaces what stands between the markers, or adds it at the end."""
-    text = path.read_text() if path.exists() else "# Results\n"
-    block = f"{START}\n{section}\n{END}"
-    if START in text and END in text:
-        head, rest = text.split(START, 1)
-        text = head + block + rest.split(END, 1)[1]
-    else:
-        text = f"{text.rstrip()}\n\n## Quality beside LightGBM\n\n{block}\n"
-    path.write_text(text)
 
 
 def main() -> None:
@@ -339,7 +329,7 @@ def main() -> None:
     section = markdown(outcomes)
     print(section)
     if options.out:
-        write_section(options.out, section)
+        write_section(options.out, "lightgbm quality", "Quality beside LightGBM", section)
 
 
 if __name__ == "__main__":
