@@ -132,7 +132,8 @@ pub fn prepare(
     prepare_rows(job, fixed, options, watch, false)
 }
 
-fn prepare_rows(
+/// The same, with or without the digest of the events: it takes a look at each of them.
+pub(crate) fn prepare_rows(
     job: &Job,
     fixed: Option<&FeatureSet>,
     options: &TrainOptions,

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use crate::fit::answer_of;
 use crate::job::{Job, LearnerSection, Origin, Span, SplitBy};
 use crate::rows::Prepared;
-use crate::train::{Preflight, TrainError, TrainOptions, prepare};
+use crate::train::{Preflight, TrainError, TrainOptions, prepare_rows};
 use crate::watch::Watch;
 
 pub use edit::job_with;
@@ -114,7 +114,7 @@ pub fn tune(
         rejects: options.rejects.clone(),
         created_by: String::new(),
     };
-    let (prepared, _) = prepare(job, None, &read, watch).map_err(TrainError::from)?;
+    let (prepared, _) = prepare_rows(job, None, &read, watch, true).map_err(TrainError::from)?;
     Preflight::of(&prepared).check(&job.preflight).map_err(TrainError::Preflight)?;
     let train = prepared.dataset.select(&prepared.split.train);
     let forward_in_time = is_forward(job, &train);
@@ -184,7 +184,8 @@ fn embargo(job: &Job) -> Span {
 
 fn head_of(job: &Job, prepared: &Prepared, folds: usize, seed: u64) -> Head {
     let job = hex::encode(Sha256::digest(job.to_toml()));
-    Head { segue_tune: 1, job, data: prepared.facts.digest.clone(), folds, seed }
+    let data = prepared.facts.digest.clone().unwrap_or_default();
+    Head { segue_tune: 1, job, data, folds, seed }
 }
 
 /// What does not change from trial to trial.

@@ -13,7 +13,7 @@ use super::csv_rows::CsvRows;
 use super::output::Batch;
 use super::{FileScorer, ScoreError, ScoreSummary, ScoreTarget, answer};
 use crate::export::column;
-use crate::read::{FileKind, ParquetFile, ReadError, no_column};
+use crate::read::{FileKind, Frame, ParquetFile, ReadError, no_column};
 use crate::rows::text_of;
 use crate::write::TableWriter;
 
