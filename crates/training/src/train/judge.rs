@@ -122,16 +122,20 @@ fn contributions(model: &Model, test: &Dataset) -> ContributionSample {
     let n_rows = test.n_rows();
     let n_kept = n_rows.min(MAX_EXPLAINED_ROWS);
     let rows: Vec<u32> = (0..n_kept).map(|kept| (kept * n_rows / n_kept) as u32).collect();
-    let mut row = vec![0.0; test.features().n_columns()];
+    let features = test.features().select(&rows);
+    let explanations = model.explain_rows(&features);
+    let mut row = vec![0.0; features.n_columns()];
     let mut values = Vec::with_capacity(rows.len() * row.len());
     let mut scratch = segue_model::Scratch::default();
-    for &index in &rows {
-        test.features().copy_row(index as usize, &mut row);
+    for kept in 0..rows.len() {
         let output = match model.target() {
-            TargetKind::Multiclass { .. } => model.score(&row, &mut scratch).best(),
+            TargetKind::Multiclass { .. } => {
+                features.copy_row(kept, &mut row);
+                model.score(&row, &mut scratch).best()
+            }
             TargetKind::Binary | TargetKind::Regression => 0,
         };
-        values.extend_from_slice(model.explain(&row).contributions(output));
+        values.extend_from_slice(explanations.contributions(kept, output));
     }
     let values = Matrix::from_rows(row.len(), &values);
     ContributionSample { rows, values }
