@@ -206,8 +206,9 @@ fn labelled_rows_give_metrics_and_something_for_the_gates() {
     let mut promote = segue();
     promote.args(["promote", "churn", "2", "--dry-run", "--registry"]);
     let ran = promote.arg(folder.join("models")).ran();
-    let judged = ran.stdout.lines().find(|line| line.contains("metric_not_inferior")).unwrap();
-    assert!(judged.contains("passed") && judged.contains("600 rows"), "{judged}");
+    let told = ran.stdout + &ran.stderr;
+    let judged = told.lines().find(|line| line.contains("metric_not_inferior")).unwrap();
+    assert!(judged.contains("of the champion on 600 rows"), "{judged}");
     segue().args(["models", "verify", "--registry"]).arg(folder.join("models")).done();
 }
 
