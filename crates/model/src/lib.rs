@@ -1,7 +1,8 @@
 //! What a trained thing is: trees, calibration, segments, explanations, artefact bytes.
 //!
 //! Pure: no files, no clock, no random numbers, no threads. Scoring is one function of the model and
-//! a row, the same in evaluation, in batch scoring and in the server.
+//! a row, the same in evaluation, in batch scoring and in the server; how it is made fast is behind
+//! [`Scorer`].
 
 mod calibration;
 mod codec;

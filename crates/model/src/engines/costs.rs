@@ -1,6 +1,6 @@
 //! What each engine costs on a model, to choose by.
 //!
-//! Nanoseconds on one core of a Zen 5 server, from `benches/scoring.rs`. Other machines differ, but
+//! Nanoseconds on one core of a busy Zen 5 server, from `benches/scoring.rs`. Other machines differ, but
 //! much the same for all engines, and a wrong choice costs time, never bits.
 
 use super::instructions::{Instructions, Level};
@@ -22,11 +22,11 @@ pub(super) struct Costs {
 impl Costs {
     pub(super) fn of(instructions: Instructions) -> Self {
         match instructions.level() {
-            Level::Portable => Self { piece: 40.0, node: 8.0, values: 50.0, step: 0.9 },
+            Level::Portable => Self { piece: 25.0, node: 2.2, values: 25.0, step: 0.9 },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Self { piece: 2.5, node: 1.2, values: 20.0, step: 0.9 },
+            Level::Avx2 => Self { piece: 3.5, node: 1.6, values: 8.0, step: 0.9 },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Self { piece: 1.3, node: 0.5, values: 6.0, step: 0.9 },
+            Level::Avx512 => Self { piece: 3.0, node: 1.3, values: 10.0, step: 0.9 },
         }
     }
 

@@ -159,12 +159,20 @@ impl<K: Kernel> Row<'_, K> {
         let has_links = self.forest.pieces.len() > n_trees;
         let mut exits = [0; GROUP];
         for first in (0..n_trees).step_by(GROUP) {
-            // The last tree of an odd number is its own partner.
+            let trees = first..n_trees.min(first + GROUP);
+            let (tops, last_top) = self.forest.pieces[trees.clone()].as_chunks::<2>();
+            let (leads, last_lead) = self.forest.exits[trees.clone()].as_chunks::<2>();
             let (pairs, _) = exits.as_chunks_mut::<2>();
-            for (exits, top) in pairs.iter_mut().zip((first..n_trees).step_by(2)) {
-                *exits = self.exits::<N, WINDOW>(table, [top, (top + 1).min(n_trees - 1)]);
+            for (pair, ((top, lead), found)) in tops.iter().zip(leads).zip(&mut *pairs).enumerate()
+            {
+                let windows = [first + 2 * pair, first + 2 * pair + 1];
+                *found = self.exits::<N, WINDOW>(table, windows, top.each_ref(), lead.each_ref());
             }
-            let exits = &mut exits[..GROUP.min(n_trees - first)];
+            if let ([top], [lead]) = (last_top, last_lead) {
+                let windows = [trees.end - 1; 2];
+                pairs[tops.len()] = self.exits::<N, WINDOW>(table, windows, [top; 2], [lead; 2]);
+            }
+            let exits = &mut exits[..trees.len()];
             if has_links {
                 self.follow::<N, WINDOW>(table, exits);
             }
@@ -187,8 +195,10 @@ impl<K: Kernel> Row<'_, K> {
             }
             for pair in open[..n_open].chunks(2) {
                 let (i, j) = (pair[0], pair[pair.len() - 1]);
-                let piece = |exit: u32| (exit & !TO_PIECE) as usize;
-                let found = self.exits::<N, WINDOW>(table, [piece(exits[i]), piece(exits[j])]);
+                let [a, b] = [exits[i], exits[j]].map(|exit| (exit & !TO_PIECE) as usize);
+                let MaskForest { pieces, exits: leads, .. } = self.forest;
+                let (both, leads) = ([&pieces[a], &pieces[b]], [&leads[a], &leads[b]]);
+                let found = self.exits::<N, WINDOW>(table, [a, b], both, leads);
                 [exits[i], exits[j]] = found;
             }
         }
@@ -200,16 +210,17 @@ impl<K: Kernel> Row<'_, K> {
         &self,
         table: &[Lanes; N],
         [a, b]: [usize; 2],
+        pieces: [&Piece; 2],
+        leads: [&Exits; 2],
     ) -> [u32; 2] {
-        let MaskForest { pieces, exits, windows, .. } = self.forest;
         let window = |piece: usize| {
             if !WINDOW {
                 return &Lanes::ZERO.0;
             }
-            self.answers[windows[piece] as usize..].first_chunk().unwrap_or(&Lanes::ZERO.0)
+            let from = self.forest.windows[piece] as usize;
+            self.answers[from..].first_chunk().unwrap_or(&Lanes::ZERO.0)
         };
-        let both = [&pieces[a], &pieces[b]];
-        let [at_a, at_b] = self.kernel.exits::<N, WINDOW>(table, [window(a), window(b)], both);
-        [exits[a].to[at_a as usize % MAX_EXITS], exits[b].to[at_b as usize % MAX_EXITS]]
+        let [at_a, at_b] = self.kernel.exits::<N, WINDOW>(table, [window(a), window(b)], pieces);
+        [leads[0].to[at_a as usize % MAX_EXITS], leads[1].to[at_b as usize % MAX_EXITS]]
     }
 }

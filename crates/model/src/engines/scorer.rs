@@ -112,7 +112,7 @@ impl Scorer {
     ) -> Option<Self> {
         let plan = match engine {
             Engine::Walker => Plan::Walker(Box::new(ensemble.clone())),
-            _ => Plan::Codes(Box::new(Codes::only(ensemble, n_columns, instructions, engine)?)),
+            _ => Plan::Codes(Box::new(Codes::only(ensemble, n_columns, engine)?)),
         };
         Some(Self::of(plan, ensemble, n_columns, instructions))
     }
@@ -239,13 +239,7 @@ impl Codes {
     }
 
     /// With the layout of one engine, which then scores rows and blocks.
-    fn only(
-        ensemble: &Ensemble,
-        n_columns: usize,
-        instructions: Instructions,
-        engine: Engine,
-    ) -> Option<Self> {
-        let _ = instructions;
+    fn only(ensemble: &Ensemble, n_columns: usize, engine: Engine) -> Option<Self> {
         let (encoding, questions) = encode(ensemble, n_columns)?;
         let leaves = Leaves::new(ensemble)?;
         let mut codes = Self {

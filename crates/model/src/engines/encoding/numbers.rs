@@ -107,6 +107,11 @@ impl Number {
         let kinds = kinds_of(value);
         let n_chunks = self.n_chunks();
         for variant in &self.variants {
+            if n_chunks == 1 {
+                let rank = if kinds & variant.kinds == 0 { found.1 } else { variant.substitute.1 };
+                *super::lane(bytes, variant.first_byte_column) = (rank ^ LOWEST) as i8;
+                continue;
+            }
             let found = variant.choose(kinds, found);
             for chunk in 0..n_chunks {
                 *super::lane(bytes, variant.first_byte_column + chunk) = byte(chunk, found);
