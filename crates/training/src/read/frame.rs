@@ -179,12 +179,6 @@ impl Frame {
         &self.path
     }
 
-    /// Row of the file that this table's row 0 is.
-    #[must_use]
-    pub fn first_row(&self) -> usize {
-        self.first_row
-    }
-
     /// Line of the file for a CSV, whose header is line 1; row from 1 for Parquet.
     #[must_use]
     pub fn line_of(&self, row: usize) -> u64 {

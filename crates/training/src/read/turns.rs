@@ -15,6 +15,8 @@ struct State<S, E> {
     /// The part whose turn it is.
     turn: usize,
     failed: Option<E>,
+    /// A thread panicked: its part will never be handed in.
+    is_broken: bool,
 }
 
 /// Another part failed: what is left is not worth doing.
@@ -34,10 +36,10 @@ impl<S, E> Turns<S, E> {
         touch: impl FnOnce(&mut S) -> Result<(), E>,
     ) -> Result<(), Stopped> {
         let mut state = self.lock();
-        while state.turn != part && state.failed.is_none() {
+        while state.turn != part && state.failed.is_none() && !state.is_broken {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.failed.is_some() {
+        if state.failed.is_some() || state.is_broken {
             return Err(Stopped);
         }
         let touched = touch(&mut state.shared);
@@ -45,6 +47,18 @@ impl<S, E> Turns<S, E> {
         state.failed = touched.err();
         self.changed.notify_all();
         if state.failed.is_some() { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+/// Lets nobody wait for a thread that panicked.
+struct Breaking<'a, S, E>(&'a Turns<S, E>);
+
+impl<S, E> Drop for Breaking<'_, S, E> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().is_broken = true;
+            self.0.changed.notify_all();
+        }
     }
 }
 
@@ -58,10 +72,11 @@ pub(super) fn in_turns<S: Send, E: Send, W: Send>(
     own: impl Fn() -> W + Sync,
     work: impl Fn(usize, &mut W, &Turns<S, E>) -> Result<(), Stopped> + Sync,
 ) -> Result<(Vec<W>, S), E> {
-    let state = State { shared, turn: 0, failed: None };
+    let state = State { shared, turn: 0, failed: None, is_broken: false };
     let turns = Turns { state: Mutex::new(state), changed: Condvar::new() };
     let next = AtomicUsize::new(0);
     let run = || {
+        let _breaking = Breaking(&turns);
         let mut value = own();
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
@@ -108,6 +123,16 @@ mod tests {
         let (done, order) = in_turns(50, n_threads, Vec::new(), || 0, work)?;
         assert_eq!(done.iter().sum::<usize>(), 50);
         Ok(order)
+    }
+
+    #[test]
+    #[should_panic(expected = "part 3")]
+    fn a_panic_ends_the_wait_of_the_others() {
+        let work = |part: usize, (): &mut (), turns: &Turns<(), ()>| {
+            assert_ne!(part, 3, "part 3");
+            turns.hand_in(part, true, |()| Ok(()))
+        };
+        let _ = in_turns(20, 4, (), || (), work);
     }
 
     #[test]
