@@ -62,6 +62,7 @@ def growth_figures(records, peers, picture):
         panels[0, column].set_title(f"fit, s, by {name}")
         panels[1, column].set_title(f"memory above the data, MB, by {name}")
         for panel in panels[:, column]:
+            panel.minorticks_off()
             panel.grid(alpha=0.3)
             panel.legend(frameon=False)
     figure.savefig(picture, metadata={"Date": None})

@@ -36,7 +36,7 @@ def fit(bench, options, cases=FIT_CASES, peers=BOOSTING):
         for case in cases:
             n_rows = max(int(options.rows * case.rows_share), 1_000)
             test = bench.table(case.table, max(n_rows // 5, 1_000), TEST_SEED + round_)
-            labels = np.array(Table(test).labels)
+            labels = Table(test).labels
             scores = bench.work / "scores.f64"
             work = fit_work(case.learner, case.leaves, round_) | {"test": test, "scores": str(scores)}
             asked = [peer for peer in chosen(peers, options.only) if peer.key in (case.only or {peer.key})]
