@@ -114,9 +114,14 @@ def explain(bench, options):
     return _by_model(bench, options, "explain", ["numbers"], EXPLAIN, n_rows, _furthest)
 
 
+def thin_rows(rows):
+    """Rows where something else grows."""
+    return max(rows // 10, 1_000)
+
+
 def growth_points(rows):
     """Axis, size, table, rows, trees: each axis grows alone."""
-    thin = max(rows // 10, 1_000)
+    thin = thin_rows(rows)
     points = [("rows", int(thin * grow), "product", TREES) for grow in (1, 3, 10, 30, 100)]
     points = [(axis, n, table, n, trees) for axis, n, table, trees in points]
     points += [("features", n, f"wide-{n}", thin, TREES) for n in (10, 30, 100, 300, 1_000)]
