@@ -9,7 +9,7 @@ import machine
 from report import REPORTS
 from results import write_section
 from rounds import Bench
-from sections import SECTIONS
+from sections import SECTIONS, thin_rows
 
 TITLES = {
     "fit": "Fitting beside other boosting libraries",
@@ -79,7 +79,7 @@ def write(section, options):
     what = WHAT[section].format(
         rounds=rounds,
         growth_rounds=min(rounds, 3),
-        thin=kept["rows"] // 10,
+        thin=thin_rows(kept["rows"]),
         explained=f"{explained:,}",
     )
     only = f" --only {','.join(kept['only'])}" if kept["only"] else ""

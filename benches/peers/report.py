@@ -6,6 +6,7 @@ from catalogue import BOOSTING, EXPLAIN, FIT_CASES, FOREST, FOREST_CASES, GROWTH
 from growth_plot import growth_figures
 
 BASE = "lightgbm-col"  # quality is compared with this one
+LIKE_AUC = 0.005  # below ours by no more than this is like quality
 
 
 def _values(records, key):
@@ -68,18 +69,28 @@ def _paired(records, case, peer, base, key):
 
 
 def _verdict(records, case, peers, key, aim, unit):
-    """Ours against the fastest of the others."""
-    ours = _values(_of(records, case, OURS), key)
-    others = {
-        peer.label: median(values)
+    """Ours against the fastest of the others, and of those of like quality if that is another one."""
+    ours = _of(records, case, OURS)
+    runs = {
+        peer.label: of_peer
         for peer in peers
-        if peer.key != OURS and peer.rows_share == 1.0 and (values := _values(_of(records, case, peer.key), key))
+        if peer.runner != "ours" and peer.rows_share == 1.0 and (of_peer := _of(records, case, peer.key))
     }
-    if not ours or not others:
+    times = {label: median(values) for label, of_peer in runs.items() if (values := _values(of_peer, key))}
+    if not ours or not times:
         return []
-    best = min(others, key=others.get)
-    ratio = others[best] / median(ours)
-    return [f"Fastest other: {best}, {others[best]:.3g} {unit}, {ratio:.2f} times ours (aim: {aim}).", ""]
+
+    def against(label):
+        ratio = times[label] / median(_values(ours, key))
+        return f"{label}, {times[label]:.3g} {unit}, {ratio:.2f} times ours"
+
+    best = min(times, key=times.get)
+    line = f"Fastest other: {against(best)} (aim: {aim})."
+    if auc := _values(ours, "auc"):
+        like = [label for label in times if mean(_values(runs[label], "auc")) >= mean(auc) - LIKE_AUC]
+        if like and best not in like:
+            line += f" Of those whose AUC is at most {LIKE_AUC} below ours: {against(min(like, key=times.get))}."
+    return [line, ""]
 
 
 def fit_report(records, options, cases=FIT_CASES, peers=BOOSTING):

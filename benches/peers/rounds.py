@@ -72,7 +72,7 @@ class Bench:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         log = self.work / f"failed-{peer.key}.log"
         log.write_text(done.stdout + done.stderr)
-        said = lines[-1] if lines else "no message"
+        said = lines[-1].removeprefix("Error: ") if lines else "no message"
         return {"error": f"{said[:160]} (exit {done.returncode})"}
 
     def measure(self, case, round_, peer, work, threads, labels=None):

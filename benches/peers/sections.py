@@ -36,7 +36,7 @@ def fit(bench, options, cases=FIT_CASES, peers=BOOSTING):
         for case in cases:
             n_rows = max(int(options.rows * case.rows_share), 1_000)
             test = bench.table(case.table, max(n_rows // 5, 1_000), TEST_SEED + round_)
-            labels = np.array(Table(test).labels)
+            labels = Table(test).labels
             scores = bench.work / "scores.f64"
             work = fit_work(case.learner, case.leaves, round_) | {"test": test, "scores": str(scores)}
             asked = [peer for peer in chosen(peers, options.only) if peer.key in (case.only or {peer.key})]
@@ -114,9 +114,14 @@ def explain(bench, options):
     return _by_model(bench, options, "explain", ["numbers"], EXPLAIN, n_rows, _furthest)
 
 
+def thin_rows(rows):
+    """Rows where something else grows."""
+    return max(rows // 10, 1_000)
+
+
 def growth_points(rows):
     """Axis, size, table, rows, trees: each axis grows alone."""
-    thin = max(rows // 10, 1_000)
+    thin = thin_rows(rows)
     points = [("rows", int(thin * grow), "product", TREES) for grow in (1, 3, 10, 30, 100)]
     points = [(axis, n, table, n, trees) for axis, n, table, trees in points]
     points += [("features", n, f"wide-{n}", thin, TREES) for n in (10, 30, 100, 300, 1_000)]

@@ -20,30 +20,43 @@ SESSION_CATEGORIES = [4, 7, 12, 30, 90, 300]
 
 
 class Table:
-    """A table on disk: labels of shape (n_rows,), columns of shape (n_columns, n_rows), mapped."""
+    """A table on disk. What is asked for is read; nothing stays mapped that would count as memory."""
 
     def __init__(self, path):
+        self.path = path
         with open(path, "rb") as file:
             if file.read(8) != MAGIC:
                 raise ValueError(f"{path} is no table")
             self.n_rows, self.n_columns = (int(n) for n in np.fromfile(file, "<u8", 2))
             self.n_categories = np.fromfile(file, "<u8", self.n_columns).astype(int)
-            start = file.tell()
-        shape = (1 + self.n_columns, self.n_rows)
-        values = np.memmap(path, "<f8", mode="r", offset=start, shape=shape)
-        self.labels, self.columns = values[0], values[1:]
+            self._start = file.tell()
         self.categorical = [int(c) for c in np.flatnonzero(self.n_categories)]
 
+    def _values(self, place):
+        return np.fromfile(self.path, "<f8", self.n_rows, offset=self._start + 8 * self.n_rows * place)
+
+    @property
+    def labels(self):
+        """0 or 1, shape (n_rows,)."""
+        return self._values(0)
+
+    def column(self, column):
+        """Values of a column, shape (n_rows,)."""
+        return self._values(1 + column)
+
     def as_columns(self, kind=np.float64):
-        """Values of shape (n_rows, n_columns) in memory, column after column."""
-        return np.array(self.columns, kind).T
+        """Values of shape (n_rows, n_columns), column after column in memory."""
+        values = np.empty((self.n_columns, self.n_rows), kind)
+        for column in range(self.n_columns):
+            values[column] = self.column(column)
+        return values.T
 
     def as_rows(self, kind=np.float64):
-        """Values of shape (n_rows, n_columns) in memory, row after row."""
-        rows = np.empty((self.n_rows, self.n_columns), kind)
-        for start in range(0, self.n_rows, 16_384):
-            rows[start : start + 16_384] = self.columns[:, start : start + 16_384].T
-        return rows
+        """Values of shape (n_rows, n_columns), row after row in memory."""
+        values = np.empty((self.n_rows, self.n_columns), kind)
+        for column in range(self.n_columns):
+            values[:, column] = self.column(column)
+        return values
 
 
 def product(rng, n):

@@ -13,11 +13,11 @@ work = task()
 def frame_of(table):
     """Numbers as f32, categories as integers; column after column."""
     kinds = [np.int32 if n else np.float32 for n in table.n_categories]
-    return pd.DataFrame({i: np.array(table.columns[i], kind) for i, kind in enumerate(kinds)})
+    return pd.DataFrame({i: table.column(i).astype(kind) for i, kind in enumerate(kinds)})
 
 
 train = Table(work["table"])
-values, labels = frame_of(train), np.array(train.labels, np.int32)
+values, labels = frame_of(train), train.labels.astype(np.int32)
 model = CatBoostClassifier(
     iterations=work["rounds"],
     learning_rate=work["learning_rate"],

@@ -11,7 +11,7 @@ from tables import Table
 
 work = task()
 train = Table(work["table"])
-values, labels = train.as_columns(), np.array(train.labels)
+values, labels = train.as_columns(), train.labels
 parameters = {
     "objective": "binary",
     "num_leaves": work["leaves"],

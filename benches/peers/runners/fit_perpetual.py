@@ -8,7 +8,7 @@ from tables import Table
 
 work = task()
 train = Table(work["table"])
-values, labels = train.as_columns(), np.array(train.labels)
+values, labels = train.as_columns(), train.labels
 model = PerpetualBooster(
     objective="LogLoss",
     num_threads=work["threads"],

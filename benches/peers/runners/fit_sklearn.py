@@ -31,7 +31,7 @@ else:
         random_state=work["seed"],
         **work["flags"],
     )
-labels = np.array(train.labels)
+labels = train.labels
 
 with Meter() as meter:
     model.fit(values, labels)

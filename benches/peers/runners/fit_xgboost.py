@@ -8,7 +8,7 @@ from tables import Table
 
 work = task()
 train = Table(work["table"])
-values, labels = train.as_rows(np.float32), np.array(train.labels, np.float32)
+values, labels = train.as_rows(np.float32), train.labels.astype(np.float32)
 flags = dict(work["flags"])
 depth_wise = flags.pop("depth_wise", False)
 as_numbers = flags.pop("as_numbers", False)

@@ -12,11 +12,11 @@ ydf.verbose(0)
 
 def columns_of(table):
     kinds = [np.int64 if n else np.float32 for n in table.n_categories]
-    return {f"c{i}": np.array(table.columns[i], kind) for i, kind in enumerate(kinds)}
+    return {f"c{i}": table.column(i).astype(kind) for i, kind in enumerate(kinds)}
 
 
 train = Table(work["table"])
-values = columns_of(train) | {"label": np.array(train.labels, np.int64)}
+values = columns_of(train) | {"label": train.labels.astype(np.int64)}
 common = {
     "label": "label",
     "features": [(f"c{c}", ydf.Semantic.CATEGORICAL) for c in train.categorical],
