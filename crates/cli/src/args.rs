@@ -31,6 +31,12 @@ pub(crate) enum Command {
     /// Run a job: train, calibrate, evaluate, publish a version
     Train(Train),
     /// Search better parameters for a job's learner and write them as a job
+    ///
+    /// Only the training part is searched, on folds that look back in time and keep users whole; the
+    /// calibrating and test rows stay unseen. Boosting: learning_rate 0.01 to 0.3, leaves 2 to 256,
+    /// min_rows_per_leaf 5 to 1000, l2 0.01 to 100, column_share 0.3 to 1, row_share 0.5 to 1. Forest:
+    /// min_rows_per_leaf 1 to 500, max_depth 3 to 32, column_share 0.05 to 1. Stopped at any moment, the
+    /// same command goes on where it was.
     Tune(Tune),
     /// Measure a published version on the test rows of a job
     Evaluate(Evaluate),
@@ -146,11 +152,6 @@ pub(crate) struct Train {
     pub(crate) actor: String,
 }
 
-/// Searches within the training part only, on folds that look back in time with users whole; the
-/// calibrating and test rows stay unseen. Boosting: learning_rate 0.01 to 0.3, leaves 2 to 256,
-/// min_rows_per_leaf 5 to 1000, l2 0.01 to 100, column_share 0.3 to 1, row_share 0.5 to 1. Forest:
-/// min_rows_per_leaf 1 to 500, max_depth 3 to 32, column_share 0.05 to 1. Stopped at any moment, the same
-/// command goes on where it was.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tune {
     #[command(flatten)]
