@@ -1,10 +1,13 @@
 //! What the command line takes.
 
+mod exchange;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use segue_model::exchange::Format;
+
+pub(crate) use exchange::{Export, Import};
 
 const EXIT_CODES: &str = "\
 Data goes to stdout, everything else to stderr.
@@ -47,6 +50,12 @@ pub(crate) enum Command {
     /// Write a version for LightGBM, XGBoost or ONNX
     Export(Export),
     /// Search better parameters for a job's learner and write them as a job
+    ///
+    /// Only the training part is searched, on folds that look back in time and keep users whole; the
+    /// calibrating and test rows stay unseen. Boosting: learning_rate 0.01 to 0.3, leaves 2 to 256,
+    /// min_rows_per_leaf 5 to 1000, l2 0.01 to 100, column_share 0.3 to 1, row_share 0.5 to 1. Forest:
+    /// min_rows_per_leaf 1 to 500, max_depth 3 to 32, column_share 0.05 to 1. Stopped at any moment, the
+    /// same command goes on where it was.
     Tune(Tune),
     /// Measure a published version on the test rows of a job
     Evaluate(Evaluate),
@@ -167,102 +176,6 @@ pub(crate) struct Train {
     pub(crate) actor: String,
 }
 
-/// Format of a foreign model in a file to read.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ImportFormat {
-    /// LightGBM's text
-    Lightgbm,
-    /// XGBoost's JSON
-    Xgboost,
-    /// XGBoost's UBJSON
-    XgboostUbjson,
-    /// ONNX with one tree ensemble
-    Onnx,
-}
-
-impl From<ImportFormat> for Format {
-    fn from(format: ImportFormat) -> Self {
-        match format {
-            ImportFormat::Lightgbm => Self::LightGbm,
-            ImportFormat::Xgboost => Self::XgboostJson,
-            ImportFormat::XgboostUbjson => Self::XgboostUbjson,
-            ImportFormat::Onnx => Self::Onnx,
-        }
-    }
-}
-
-/// Format of a foreign model in a file to write.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// LightGBM's text, version v4
-    Lightgbm,
-    /// XGBoost's JSON, in single precision
-    Xgboost,
-    /// ONNX, ai.onnx.ml 5 in double precision
-    Onnx,
-}
-
-impl From<ExportFormat> for Format {
-    fn from(format: ExportFormat) -> Self {
-        match format {
-            ExportFormat::Lightgbm => Self::LightGbm,
-            ExportFormat::Xgboost => Self::XgboostJson,
-            ExportFormat::Onnx => Self::Onnx,
-        }
-    }
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Import {
-    /// The foreign model
-    pub(crate) file: PathBuf,
-    /// Name of the model
-    #[arg(long)]
-    pub(crate) name: String,
-    /// Format [default: recognised by the first bytes]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<ImportFormat>,
-    /// Task, free text [default: the name]
-    #[arg(long)]
-    pub(crate) task: Option<String>,
-    /// Rows that the model was not fitted on, .parquet or .csv, for metrics and gates
-    #[arg(long, value_name = "FILE", requires = "label")]
-    pub(crate) data: Option<PathBuf>,
-    /// Column of labels in that table
-    #[arg(long, value_name = "COLUMN", requires = "data")]
-    pub(crate) label: Option<String>,
-    /// Label that counts as 1 [default: 1 or true]
-    #[arg(long, value_name = "TEXT", requires = "label")]
-    pub(crate) positive: Option<String>,
-    /// Who publishes
-    #[arg(long, env = "USER", default_value = "unknown")]
-    pub(crate) actor: String,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Export {
-    /// MODEL, MODEL@ALIAS or MODEL@VERSION
-    pub(crate) model: String,
-    /// Format
-    #[arg(long, value_enum)]
-    pub(crate) format: ExportFormat,
-    /// Where to write the model
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Leave the calibration out; the scores are then not those of the model
-    #[arg(long)]
-    pub(crate) uncalibrated: bool,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-/// Searches within the training part only, on folds that look back in time with users whole; the
-/// calibrating and test rows stay unseen. Boosting: learning_rate 0.01 to 0.3, leaves 2 to 256,
-/// min_rows_per_leaf 5 to 1000, l2 0.01 to 100, column_share 0.3 to 1, row_share 0.5 to 1. Forest:
-/// min_rows_per_leaf 1 to 500, max_depth 3 to 32, column_share 0.05 to 1. Stopped at any moment, the same
-/// command goes on where it was.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tune {
     #[command(flatten)]

@@ -328,7 +328,7 @@ fn parameters_out_of_range_are_told_by_the_jobs_own_keys() {
     assert!(message.starts_with("churn.toml: learner.alpha: is 1, expected a number"), "{message}");
     let message = refused(&value("learning_rate = \"fast\""));
     assert!(
-        message.contains("5: \"fast\" is neither a number nor \"auto\" in [learner]"),
+        message.contains("6: \"fast\" is neither a number nor \"auto\" in [learner]"),
         "{message}"
     );
 }

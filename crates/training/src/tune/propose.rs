@@ -2,16 +2,19 @@
 //!
 //! The first points are an additive recurrence (Roberts 2018, "The unreasonable effectiveness of
 //! quasirandom sequences"), then a tree-structured Parzen estimator (Bergstra and others 2011): the best
-//! quarter of the trials and the rest each give a density, one parameter at a time, and of some draws from
-//! the good density the one with the largest ratio of good to bad is taken.
+//! few trials and the rest each give a density, one parameter at a time, and of some draws from the good
+//! density the one with the largest ratio of good to bad is taken. Few are good: a share that grows with
+//! all trials keeps the density as wide as it was, and then the search does not close in.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// Points that are spread before any is proposed from others.
 const N_SPREAD: usize = 12;
-/// Share of the trials that count as good.
+/// Trials that count as good, as a share of the square root of those that were finished (hyperopt's rule).
 const GOOD_SHARE: f64 = 0.25;
+/// Least trials that count as good.
+const MIN_GOOD: usize = 3;
 /// Draws from the good density.
 const N_CANDIDATES: usize = 32;
 /// Narrowest kernel, as a share of the range.
@@ -34,7 +37,7 @@ pub(super) fn propose(n_dimensions: usize, tried: &[Tried], seed: u64) -> Vec<f6
     }
     let mut order: Vec<&Tried> = tried.iter().collect();
     order.sort_by(|a, b| a.loss.total_cmp(&b.loss));
-    let n_good = ((n_finished as f64 * GOOD_SHARE).ceil() as usize).max(3);
+    let n_good = (((n_finished as f64).sqrt() * GOOD_SHARE).ceil() as usize).max(MIN_GOOD);
     let (good, bad) = order.split_at(n_good.min(order.len() - 1));
     let mut random = Random::new(seed, nth as u64);
     let densities: Vec<(Density, Density)> =
@@ -153,14 +156,17 @@ mod tests {
             let goal = [0.2, 0.7, 0.45, 0.9];
             point.iter().zip(goal).map(|(x, goal)| (x - goal).powi(2)).sum::<f64>()
         };
-        for seed in 0..5 {
+        // single searches may be lucky or not: the mean of the logarithms over ten
+        let gain = |seed: u64| {
             let tried = searched(&bowl, 4, seed, 60);
             let spread: Vec<Tried> = (0..60)
                 .map(|nth| spread(4, nth, seed))
                 .map(|point| Tried { loss: bowl(&point), point })
                 .collect();
-            assert!(best(&tried) < 0.5 * best(&spread), "{} {}", best(&tried), best(&spread));
-        }
+            (best(&tried) / best(&spread)).ln()
+        };
+        let mean = (0..10).map(gain).sum::<f64>() / 10.0;
+        assert!(mean < 0.25_f64.ln(), "{}", mean.exp());
     }
 
     #[test]

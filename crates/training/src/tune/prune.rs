@@ -1,6 +1,7 @@
-//! When a trial is given up: when the median of the finished ones was better at the same point.
+//! When a trial is given up: when three in four of the finished ones were better at the same point.
 //!
-//! The rule is that of Golovin and others (Vizier, 2017). Points of boosting are where rounds times
+//! The rule is the median rule of Golovin and others (Vizier, 2017) at another quantile: those that finish
+//! are the better ones already, and against their median nearly every later trial would be given up. Points of boosting are where rounds times
 //! learning rate reach 2, 4, 8 and so on, so that slow rates are not judged before fast ones have had
 //! their say; and the ends of the folds, which forests have too.
 
@@ -22,7 +23,7 @@ pub(super) fn is_hopeless(trials: &[Trial], fold: usize, curve: &[f64]) -> bool 
     // a trial that had stopped by then stands with what it reached
     let at = |result: &FoldResult| result.curve.get(before.len()).copied().unwrap_or(result.loss);
     let peers = finished(trials).filter_map(|trial| trial.folds.get(fold).map(at));
-    median(peers.collect()).is_some_and(|median| best > median)
+    bound(peers.collect()).is_some_and(|bound| best > bound)
 }
 
 /// Whether a trial should be left after the folds `done`.
@@ -31,17 +32,17 @@ pub(super) fn is_behind(trials: &[Trial], done: &[FoldResult]) -> bool {
         folds.iter().map(|fold| fold.loss).sum::<f64>() / folds.len().max(1) as f64
     };
     let peers = finished(trials).filter_map(|trial| trial.folds.get(..done.len()).map(mean));
-    median(peers.collect()).is_some_and(|median| mean(done) > median)
+    bound(peers.collect()).is_some_and(|bound| mean(done) > bound)
 }
 
 fn finished(trials: &[Trial]) -> impl Iterator<Item = &Trial> {
     trials.iter().filter(|trial| trial.state == TrialState::Done)
 }
 
-/// The lower median, of enough values.
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The value that three in four are below, of enough values.
+fn bound(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    (values.len() >= MIN_PEERS).then(|| values[values.len() / 2])
+    (values.len() >= MIN_PEERS).then(|| values[values.len() * 3 / 4])
 }
 
 #[cfg(test)]
@@ -57,19 +58,19 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_the_finished_decides() {
+    fn three_in_four_of_the_finished_decide() {
         let trials: Vec<Trial> = [0.1, 0.2, 0.3, 0.4, 0.5].map(|loss| done(&[loss, loss])).into();
-        assert!(is_hopeless(&trials, 0, &[0.51]) && !is_hopeless(&trials, 0, &[0.5]));
-        assert!(is_hopeless(&trials, 1, &[0.9, 0.41]) && !is_hopeless(&trials, 1, &[0.9, 0.4]));
+        assert!(is_hopeless(&trials, 0, &[0.61]) && !is_hopeless(&trials, 0, &[0.59]));
+        assert!(is_hopeless(&trials, 1, &[0.9, 0.51]) && !is_hopeless(&trials, 1, &[0.9, 0.49]));
         // beyond the others' curves, what they reached counts
         assert!(
-            is_hopeless(&trials, 0, &[0.4, 0.4, 0.31])
-                && !is_hopeless(&trials, 0, &[0.4, 0.4, 0.3])
+            is_hopeless(&trials, 0, &[0.4, 0.4, 0.41])
+                && !is_hopeless(&trials, 0, &[0.4, 0.4, 0.39])
         );
         assert!(!is_hopeless(&trials, 0, &[]));
         let fold = |loss| FoldResult { loss, ..FoldResult::default() };
-        assert!(is_behind(&trials, &[fold(0.2), fold(0.5)]));
-        assert!(!is_behind(&trials, &[fold(0.2), fold(0.4)]));
+        assert!(is_behind(&trials, &[fold(0.2), fold(0.62)]));
+        assert!(!is_behind(&trials, &[fold(0.2), fold(0.58)]));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) struct Head {
 pub enum TrialState {
     /// All folds were fitted.
     Done,
-    /// Given up, because the median of the finished trials was better so far.
+    /// Given up, because three in four of the finished trials were better by then.
     Pruned,
     /// A fold could not be fitted.
     Failed,
