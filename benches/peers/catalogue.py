@@ -118,6 +118,7 @@ FOREST = [
 
 SCORE = [
     SEGUE,
+    Peer("segue-avx2", "segue by AVX2", "ours", {"instructions": "avx2"}),
     Peer("lightgbm", "LightGBM", "score_lightgbm", note="one row: `SingleRowFast` from C"),
     Peer("lleaves", "lleaves", "score_lleaves", environment="lleaves", note="one row: compiled function from C"),
     Peer("tl2cgen", "TL2cgen, gcc -O3", "score_tl2cgen", note="one row: compiled function from C"),

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use segue_dataset::Matrix;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,23 +25,21 @@ pub(crate) struct Explain {
 }
 
 impl Explain {
-    /// Microseconds a row, row after row.
+    /// Microseconds a row, all rows at once.
     pub(crate) fn run(self) -> anyhow::Result<Value> {
         let (rows, warm) = (Table::read(&self.rows)?, Table::read(&self.warm)?);
         let model = lightgbm_dump::read(&self.dump, &rows.n_categories)?;
-        let n_columns = rows.columns.len();
-        for row in warm.to_rows().chunks_exact(n_columns) {
-            black_box(model.explain(row));
-        }
-        let by_row = rows.to_rows();
-        let mut contributions = Vec::with_capacity(rows.n_rows() * (n_columns + 1));
+        black_box(model.explain_rows(&Matrix::from_columns(warm.n_rows(), warm.columns)));
+        let n_rows = rows.n_rows();
+        let features = Matrix::from_columns(n_rows, rows.columns);
         let start = Instant::now();
-        for row in by_row.chunks_exact(n_columns) {
-            let explanation = model.explain(black_box(row));
-            contributions.extend_from_slice(explanation.contributions(0));
-            contributions.push(explanation.bias()[0]);
+        let explanations = black_box(model.explain_rows(black_box(&features)));
+        let row_us = start.elapsed().as_secs_f64() * 1e6 / n_rows as f64;
+        let mut contributions = Vec::with_capacity(n_rows * (features.n_columns() + 1));
+        for row in 0..n_rows {
+            contributions.extend_from_slice(explanations.contributions(row, 0));
+            contributions.push(explanations.bias()[0]);
         }
-        let row_us = start.elapsed().as_secs_f64() * 1e6 / rows.n_rows() as f64;
         write_values(&self.scores, &contributions)?;
         Ok(json!({ "row_us": row_us }))
     }

@@ -1,5 +1,7 @@
 //! Measured scoring of fresh rows by a model that LightGBM has fitted.
 
+mod narrow;
+
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -25,6 +27,13 @@ pub(crate) struct Score {
     warm: PathBuf,
     /// Where the probabilities of `rows` go.
     scores: PathBuf,
+    flags: Flags,
+}
+
+#[derive(Debug, Deserialize)]
+struct Flags {
+    /// Instructions by name, to see narrower ones than this machine's widest; otherwise the model chooses.
+    instructions: Option<String>,
 }
 
 impl Score {
@@ -36,6 +45,9 @@ impl Score {
         let model = lightgbm_dump::read(&self.dump, &rows.n_categories)?;
         let load_s = load.elapsed().as_secs_f64();
         let warm = Table::read(&self.warm)?;
+        if let Some(instructions) = &self.flags.instructions {
+            return narrow::score(&model, instructions, [warm, singles, rows], &self.scores);
+        }
         let n_columns = rows.columns.len();
 
         let mut scratch = Scratch::default();
