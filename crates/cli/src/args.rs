@@ -5,7 +5,7 @@ mod exchange;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use exchange::{Export, Import};
 
