@@ -45,10 +45,6 @@ pub(crate) enum Command {
     Features(Features),
     /// Run a job: train, calibrate, evaluate, publish a version
     Train(Train),
-    /// Publish a model of LightGBM, XGBoost or ONNX as a version
-    Import(Import),
-    /// Write a version for LightGBM, XGBoost or ONNX
-    Export(Export),
     /// Search better parameters for a job's learner and write them as a job
     ///
     /// Only the training part is searched, on folds that look back in time and keep users whole; the
@@ -57,6 +53,10 @@ pub(crate) enum Command {
     /// min_rows_per_leaf 1 to 500, max_depth 3 to 32, column_share 0.05 to 1. Stopped at any moment, the
     /// same command goes on where it was.
     Tune(Tune),
+    /// Publish a model of LightGBM, XGBoost or ONNX as a version
+    Import(Import),
+    /// Write a version for LightGBM, XGBoost or ONNX
+    Export(Export),
     /// Measure a published version on the test rows of a job
     Evaluate(Evaluate),
     /// Write or locate the report of a version
