@@ -3,24 +3,26 @@
 mod gradients;
 mod grow;
 mod params;
+mod place;
 #[cfg(test)]
 mod tests;
 
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
-use segue_dataset::{Dataset, TargetKind};
+use segue_dataset::{Dataset, FeatureKind, TargetKind};
 use segue_model::{Combine, Ensemble, Tree};
 
 use crate::binning::{Binning, Bundles, CodeMatrix};
 use crate::histogram::{Cell, Scaled};
 use crate::objective::{RowWeights, weighted_quantile};
-use crate::sampling::{draw_columns, draw_rows, generator};
-use crate::split::{SplitRules, soft_threshold};
+use crate::sampling::{draw_columns, draw_rows, generator, hashed};
+use crate::split::{Monotone, SplitRules, soft_threshold};
 use crate::{Fitted, LearnError, LossPoint, Objective, Progress};
 use gradients::{Gradients, Source, class_shares};
 use grow::{Grower, Grown, TreeLimits};
 pub use params::{BoostingParams, BoostingValidParams, ClassWeight};
+use place::PathRules;
 
 /// Training rows on which the training loss is watched, at most; evenly spaced.
 const WATCHED_ROWS: usize = 16_384;
@@ -37,6 +39,7 @@ pub(crate) fn fit(
     let objective =
         params.objective.unwrap_or_else(|| Objective::default_for(&train.target().kind));
     objective.check_target(train.target())?;
+    check_constraints(params, train)?;
     // A table without weight has no loss to stop at.
     let has_weight = |data: &&Dataset| match data.weight() {
         Some(weight) => weight.iter().any(|&weight| weight > 0.0),
@@ -123,6 +126,27 @@ impl Margins {
     fn copy_row(&self, row: usize, out: &mut [f64]) {
         out.iter_mut().zip(&self.0).for_each(|(value, margins)| *value = margins[row]);
     }
+}
+
+/// Constraints name columns of the table, and only numbers have an order.
+fn check_constraints(params: &BoostingParams, train: &Dataset) -> Result<(), LearnError> {
+    let features = train.schema().features();
+    if !params.monotone.is_empty() && params.monotone.len() != features.len() {
+        let (expected, got) = (features.len(), params.monotone.len());
+        return Err(LearnError::MonotoneCount { expected, got });
+    }
+    for (feature, monotone) in features.iter().zip(&params.monotone) {
+        if *monotone != Monotone::Free && feature.kind != FeatureKind::Number {
+            return Err(LearnError::MonotoneCategory { column: feature.name.clone() });
+        }
+    }
+    for (group, columns) in params.interactions.iter().enumerate() {
+        if let Some(&column) = columns.iter().find(|&&column| column as usize >= features.len()) {
+            let n_columns = features.len();
+            return Err(LearnError::InteractionColumn { group, column, n_columns });
+        }
+    }
+    Ok(())
 }
 
 /// Factor of each class; empty means 1 for all.
@@ -233,7 +257,19 @@ impl Boosting<'_> {
                 min_hessian: params.min_hessian_in_leaf,
                 min_gain: params.min_gain,
                 categories: params.categories.clone(),
+                // All free is no constraint, and searched as fast.
+                monotone: if params.monotone.iter().all(|&monotone| monotone == Monotone::Free) {
+                    Vec::new()
+                } else {
+                    params.monotone.clone()
+                },
             },
+            paths: PathRules::new(
+                &params.interactions,
+                self.binning.columns().len(),
+                params.column_share_by_node,
+                params.extra_trees,
+            ),
         }
     }
 
@@ -268,11 +304,11 @@ impl Boosting<'_> {
             let dither = (iteration * self.base.len() + output) as u64;
             scaled.refill(n_rows, &gradients, Some(params.seed ^ dither << 32 ^ dither));
             let columns = draw_columns(
-                self.binning.columns().len(),
+                (0..self.binning.columns().len() as u32).collect(),
                 params.column_share,
                 &mut columns_generator,
             );
-            let grown = grower.grow(scaled, rows, &columns);
+            let grown = grower.grow(scaled, rows, &columns, hashed(params.seed, dither));
             let values = self.leaf_values(&grown, scaled, &margins.0[output]);
             grown.add_to_rows(&values, &mut margins.0[output]);
             if sampled.is_some() {
@@ -306,7 +342,7 @@ impl Boosting<'_> {
                 Some(alpha) => quantile(leaf, alpha),
                 None => newton(grown.total(leaf)),
             };
-            params.learning_rate * step
+            params.learning_rate * grown.bounds(leaf).hold(step)
         };
         (0..grown.tree.n_leaves()).into_par_iter().map(value).collect()
     }

@@ -129,6 +129,34 @@ pub enum LearnError {
     /// Class weights were given for a regression.
     #[error("class_weight needs classes, the target is a regression; remove it")]
     ClassWeightTarget,
+    /// Monotone constraints of another number than the columns.
+    #[error("monotone lists {got} columns, the table has {expected}")]
+    MonotoneCount {
+        /// Columns of the table.
+        expected: usize,
+        /// Constraints listed.
+        got: usize,
+    },
+    /// A monotone constraint on a category, which has no order.
+    #[error(
+        "monotone constrains column {column:?}, which is a category; only numbers have an order"
+    )]
+    MonotoneCategory {
+        /// Name of the column.
+        column: String,
+    },
+    /// An interaction group names a column that the table does not have.
+    #[error(
+        "group {group} of interactions names column {column}, the table has {n_columns} columns"
+    )]
+    InteractionColumn {
+        /// Index of the group.
+        group: usize,
+        /// What it names.
+        column: u32,
+        /// Columns of the table.
+        n_columns: usize,
+    },
     /// A learner that only classifies was given a regression.
     #[error("{learner} only classifies, the target is a regression; use {instead}")]
     OnlyClassifies {

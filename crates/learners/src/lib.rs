@@ -33,4 +33,4 @@ pub use linfa_face::{
 pub use linfa_tree::{LinfaTreeParams, LinfaTreeValidParams};
 pub use objective::Objective;
 pub use smartcore_forest::{SmartcoreForestParams, SmartcoreForestValidParams};
-pub use split::CategoryRules;
+pub use split::{CategoryRules, Monotone};

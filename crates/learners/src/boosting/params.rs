@@ -1,7 +1,7 @@
 //! Parameters of the boosting, with LightGBM's defaults.
 
 use crate::error::{check_integer, check_real};
-use crate::{CategoryRules, Objective, ParamError};
+use crate::{CategoryRules, Monotone, Objective, ParamError};
 
 /// How much each class counts, on top of row weights.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,6 +45,22 @@ pub struct BoostingParams {
     pub row_share: f64,
     /// Share of the columns drawn for each tree, above 0 to 1. Default 1.
     pub column_share: f64,
+    /// Share of the tree's columns drawn for each node, above 0 to 1; LightGBM's `feature_fraction_bynode`.
+    /// Default 1.
+    pub column_share_by_node: f64,
+    /// Whether a node tries one random cut a column, uniform over the codes between the lowest and the
+    /// highest it holds, instead of all (extremely randomised trees, Geurts et al. 2006; LightGBM's
+    /// `extra_trees`). A category tries one random set, missing values both sides. Default false.
+    pub extra_trees: bool,
+    /// How each output's margin may move with each column, in column order; empty (default) is free.
+    /// LightGBM's `monotone_constraints`, method "basic". Only for numbers; missing values have no place in
+    /// the order.
+    pub monotone: Vec<Monotone>,
+    /// Groups of columns that may meet on one path from root to leaf; empty (default) lets all meet.
+    /// LightGBM's `interaction_constraints`: a node may ask about the columns of every group that
+    /// holds all columns asked above it. Columns in no group are one more group together, as in LightGBM's R
+    /// package and scikit-learn.
+    pub interactions: Vec<Vec<u32>>,
     /// Rules for splitting categories into two sets.
     pub categories: CategoryRules,
     /// Weight of each class.
@@ -71,6 +87,10 @@ impl Default for BoostingParams {
             max_bins: 255,
             row_share: 1.0,
             column_share: 1.0,
+            column_share_by_node: 1.0,
+            extra_trees: false,
+            monotone: Vec::new(),
+            interactions: Vec::new(),
             categories: CategoryRules::default(),
             class_weight: ClassWeight::Equal,
             early_stopping_rounds: 50,
@@ -112,6 +132,7 @@ fn check_boosting(params: &BoostingParams) -> Result<(), ParamError> {
     unit("learning_rate", params.learning_rate)?;
     unit("row_share", params.row_share)?;
     unit("column_share", params.column_share)?;
+    unit("column_share_by_node", params.column_share_by_node)?;
     let not_negative = |field, value: f64| {
         check_real(field, value, value.is_finite() && value >= 0.0, "a finite number not below 0")
     };

@@ -1,3 +1,5 @@
+mod constraints;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
