@@ -37,7 +37,7 @@ pub(crate) fn fit(
 ) -> Result<Fitted, LearnError> {
     let params = params.params();
     let objective =
-        params.objective.unwrap_or_else(|| Objective::default_for(&train.target().kind));
+        params.objective.clone().unwrap_or_else(|| Objective::default_for(&train.target().kind));
     objective.check_target(train.target())?;
     check_constraints(params, train)?;
     // A table without weight has no loss to stop at.
@@ -55,13 +55,17 @@ pub(crate) fn fit(
     let codes = binning.encode(bundles.clone(), train.features());
     let train = Rows::new(train, &codes, &class_factors);
     let base = objective.base(train.data.target(), &train.weights);
+    if let Some(&value) = base.iter().find(|base| !base.is_finite()) {
+        return Err(LearnError::StartValue { objective: objective.name(), value });
+    }
     let valid_codes = valid.map(|valid| binning.encode(bundles, valid.features()));
     let valid = valid.zip(valid_codes.as_ref()).map(|(data, codes)| {
         let rows = Rows::new(data, codes, &class_factors);
         let margins = Margins::constant(&base, data.n_rows());
         (rows, margins)
     });
-    let run = Boosting { params, objective, binning: &binning, train: &train, base: &base };
+    let run =
+        Boosting { params, objective: &objective, binning: &binning, train: &train, base: &base };
     run.fit(valid, progress)
 }
 
@@ -93,7 +97,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Weighted mean loss over every `stride`-th row; block sums in block order.
-    fn loss(&self, objective: Objective, margins: &Margins, stride: usize) -> f64 {
+    fn loss(&self, objective: &Objective, margins: &Margins, stride: usize) -> f64 {
         let rows: Vec<usize> = (0..self.labels().len()).step_by(stride).collect();
         let partial: Vec<(f64, f64)> = rows
             .par_chunks(BLOCK_ROWS)
@@ -178,7 +182,7 @@ fn class_factors(weight: &ClassWeight, train: &Dataset) -> Result<Vec<f64>, Lear
 /// One fit: what does not change from round to round.
 struct Boosting<'a> {
     params: &'a BoostingParams,
-    objective: Objective,
+    objective: &'a Objective,
     binning: &'a Binning,
     train: &'a Rows<'a>,
     base: &'a [f64],
@@ -204,8 +208,14 @@ impl Boosting<'_> {
         let watched = n_rows.div_ceil(WATCHED_ROWS).max(1);
         for iteration in 1..=n_rounds {
             let valid_margins = valid.as_mut().map(|(rows, margins)| (rows.codes, margins));
-            let round =
-                self.round(iteration, &rows, &mut margins, valid_margins, &mut grower, &mut scaled);
+            let round = self.round(
+                iteration,
+                &rows,
+                &mut margins,
+                valid_margins,
+                &mut grower,
+                &mut scaled,
+            )?;
             if round.iter().all(|tree| tree.nodes.is_empty()) {
                 break;
             }
@@ -282,7 +292,7 @@ impl Boosting<'_> {
         mut valid: Option<(&CodeMatrix, &mut Margins)>,
         grower: &mut Grower<'_>,
         scaled: &mut Scaled,
-    ) -> Vec<Tree> {
+    ) -> Result<Vec<Tree>, LearnError> {
         let params = self.params;
         let sampled = (params.row_share < 1.0)
             .then(|| draw_rows(all_rows, params.row_share, params.seed, 2 * iteration as u64));
@@ -290,7 +300,10 @@ impl Boosting<'_> {
         let mut columns_generator = generator(params.seed, 2 * iteration as u64 + 1);
         let mut trees = Vec::with_capacity(self.base.len());
         let n_rows = self.train.labels().len();
-        let softmax = self.objective == Objective::Softmax;
+        if let Objective::Custom(custom) = self.objective {
+            custom.check_derivatives(&margins.0[0], self.train.labels())?;
+        }
+        let softmax = *self.objective == Objective::Softmax;
         let shares = if softmax { class_shares(margins, n_rows) } else { Vec::new() };
         for output in 0..self.base.len() {
             let source = if softmax {
@@ -320,7 +333,7 @@ impl Boosting<'_> {
             let cover = self.leaf_cover(&grown);
             trees.push(grown.tree.to_tree(self.binning, values, cover, 1));
         }
-        trees
+        Ok(trees)
     }
 
     /// Shrunken leaf values: Newton steps from the sums that the histograms hold, or residual quantiles.

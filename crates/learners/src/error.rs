@@ -112,6 +112,31 @@ pub enum LearnError {
         /// What it may be.
         expected: &'static str,
     },
+    /// A custom objective starts a fit nowhere.
+    #[error("objective {objective} gives the start value {value}, expected a finite number")]
+    StartValue {
+        /// Name of the objective.
+        objective: &'static str,
+        /// What it gives.
+        value: f64,
+    },
+    /// A custom objective gives derivatives that no step can be made of.
+    #[error(
+        "objective {objective} gives row {row} at margin {margin} the derivatives {first} and \
+         {second}, expected finite numbers, the second not below 0"
+    )]
+    Derivatives {
+        /// Name of the objective.
+        objective: &'static str,
+        /// Row index.
+        row: usize,
+        /// Where the loss was derived.
+        margin: f64,
+        /// First derivative.
+        first: f64,
+        /// Second derivative.
+        second: f64,
+    },
     /// The validation table is of another kind than the training table.
     #[error("validation data has another {what} than the training data")]
     ValidationMismatch {

@@ -31,6 +31,6 @@ pub use linfa_face::{
     FittedClassifier, FittedRegressor, dataset_from_linfa, to_linfa_classes, to_linfa_numbers,
 };
 pub use linfa_tree::{LinfaTreeParams, LinfaTreeValidParams};
-pub use objective::Objective;
+pub use objective::{Custom, CustomObjective, Objective};
 pub use smartcore_forest::{SmartcoreForestParams, SmartcoreForestValidParams};
 pub use split::{CategoryRules, Monotone};

@@ -141,7 +141,7 @@ fn check_boosting(params: &BoostingParams) -> Result<(), ParamError> {
     not_negative("lambda_l1", params.lambda_l1)?;
     not_negative("lambda_l2", params.lambda_l2)?;
     params.categories.check()?;
-    if let Some(objective) = params.objective {
+    if let Some(objective) = &params.objective {
         objective.check()?;
     }
     if let ClassWeight::Each(weights) = &params.class_weight {

@@ -1,4 +1,5 @@
 mod constraints;
+mod custom;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -206,10 +207,14 @@ fn training_loss_falls_for_every_objective() {
     ];
     let mut runs: Vec<(TargetKind, Objective)> =
         regressions.map(|objective| (TargetKind::Regression, objective)).to_vec();
-    runs.extend([(TargetKind::Binary, Objective::Logistic), (classes(3), Objective::Softmax)]);
+    runs.extend([
+        (TargetKind::Binary, Objective::Logistic),
+        (TargetKind::Binary, Objective::Focal { gamma: 2.0, alpha: 0.25 }),
+        (classes(3), Objective::Softmax),
+    ]);
     for (kind, objective) in runs {
         let data = mixed(2_000, 9, kind);
-        let params = BoostingParams { objective: Some(objective), ..small() };
+        let params = BoostingParams { objective: Some(objective.clone()), ..small() };
         let fitted = fit_with(params, &data, None, 2).unwrap();
         let losses: Vec<f64> = fitted.history.iter().map(|point| point.train_loss).collect();
         assert_eq!(losses.len(), 20, "{objective:?}");
@@ -322,7 +327,7 @@ fn bad_input_is_an_error_that_says_what_and_where() {
     let error = |params, data: &Dataset| fit_with(params, data, None, 1).unwrap_err().to_string();
     assert_eq!(
         error(poisson.clone(), &binary),
-        "objective poisson does not fit a binary target; use logistic"
+        "objective poisson does not fit a binary target; use logistic or focal"
     );
     assert_eq!(
         error(poisson, &numbers),
