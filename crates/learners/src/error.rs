@@ -137,6 +137,20 @@ pub enum LearnError {
         /// Second derivative.
         second: f64,
     },
+    /// The ensemble that a fit should start from cannot be the beginning of one.
+    #[error("the fit cannot start from the given trees: {reason}")]
+    Start {
+        /// What does not fit.
+        reason: String,
+    },
+    /// A learner was given an option that it does not have.
+    #[error("{learner} has no {option}; only boosting has")]
+    OnlyBoosting {
+        /// Name of the learner.
+        learner: &'static str,
+        /// The option.
+        option: &'static str,
+    },
     /// The validation table is of another kind than the training table.
     #[error("validation data has another {what} than the training data")]
     ValidationMismatch {

@@ -23,10 +23,13 @@ mod smartcore_forest;
 mod split;
 
 pub use binning::BinningError;
-pub use boosting::{BoostingParams, BoostingValidParams, ClassWeight};
+pub use boosting::{BoostingParams, BoostingValidParams, ClassWeight, Dart, Goss};
 pub use error::{LearnError, ParamError};
 pub use forest::{FeatureShare, ForestParams, ForestValidParams};
-pub use learner::{CheckedLearner, Fitted, Learner, LossPoint, OutOfBag, Progress, fit};
+pub use learner::{
+    CheckedLearner, Checkpoint, FitOptions, Fitted, Learner, LossPoint, OutOfBag, Progress, fit,
+    fit_with,
+};
 pub use linfa_face::{
     FittedClassifier, FittedRegressor, dataset_from_linfa, to_linfa_classes, to_linfa_numbers,
 };

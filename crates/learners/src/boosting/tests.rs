@@ -1,16 +1,17 @@
 mod constraints;
 mod custom;
+mod rounds;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use rand::Rng;
-use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target};
+use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target, TargetKind};
 use segue_model::{Child, MissingRule, Split};
 
 use super::*;
-use crate::{Learner, ParamError};
+use crate::{Learner, ParamError, Progress};
 
 fn table(features: Vec<Feature>, columns: Vec<Vec<f64>>, target: Target) -> Dataset {
     let schema = Arc::new(Schema::new(features).unwrap());

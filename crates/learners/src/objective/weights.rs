@@ -24,6 +24,17 @@ impl RowWeights {
         }
     }
 
+    /// Each row's weight times its factor.
+    pub(crate) fn times(&self, factors: &[f64]) -> Self {
+        let of_row = |(row, factor): (usize, &f64)| self.of(row) * factor;
+        Self::Each(factors.iter().enumerate().map(of_row).collect())
+    }
+
+    /// The largest weight.
+    pub(crate) fn largest(&self) -> f64 {
+        self.each().map_or(1.0, |each| each.iter().copied().fold(0.0, f64::max))
+    }
+
     pub(super) fn sum(&self, n_rows: usize) -> f64 {
         self.each().map_or(n_rows as f64, |weights| weights.iter().sum())
     }
