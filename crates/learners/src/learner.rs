@@ -13,6 +13,7 @@ use crate::{
 
 /// A learner with unchecked parameters.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "made once a fit; a box would only be in the way")]
 pub enum Learner {
     /// Our histogram gradient boosting.
     Boosting(BoostingParams),
@@ -44,6 +45,7 @@ impl Learner {
 pub struct CheckedLearner(Checked);
 
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "made once a fit; a box would only be in the way")]
 enum Checked {
     Boosting(BoostingValidParams),
     Forest(ForestValidParams),
