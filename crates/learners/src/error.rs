@@ -115,6 +115,45 @@ pub enum LearnError {
         /// What it may be.
         expected: &'static str,
     },
+    /// A custom objective starts a fit nowhere.
+    #[error("objective {objective} gives the start value {value}, expected a finite number")]
+    StartValue {
+        /// Name of the objective.
+        objective: &'static str,
+        /// What it gives.
+        value: f64,
+    },
+    /// A custom objective gives derivatives that no step can be made of.
+    #[error(
+        "objective {objective} gives row {row} at margin {margin} the derivatives {first} and \
+         {second}, expected finite numbers, the second not below 0"
+    )]
+    Derivatives {
+        /// Name of the objective.
+        objective: &'static str,
+        /// Row index.
+        row: usize,
+        /// Where the loss was derived.
+        margin: f64,
+        /// First derivative.
+        first: f64,
+        /// Second derivative.
+        second: f64,
+    },
+    /// The ensemble that a fit should start from cannot be the beginning of one.
+    #[error("the fit cannot start from the given trees: {reason}")]
+    Start {
+        /// What does not fit.
+        reason: String,
+    },
+    /// A learner was given an option that it does not have.
+    #[error("{learner} has no {option}; only boosting has")]
+    OnlyBoosting {
+        /// Name of the learner.
+        learner: &'static str,
+        /// The option.
+        option: &'static str,
+    },
     /// The validation table is of another kind than the training table.
     #[error("validation data has another {what} than the training data")]
     ValidationMismatch {
@@ -132,6 +171,34 @@ pub enum LearnError {
     /// Class weights were given for a regression.
     #[error("class_weight needs classes, the target is a regression; remove it")]
     ClassWeightTarget,
+    /// Monotone constraints of another number than the columns.
+    #[error("monotone lists {got} columns, the table has {expected}")]
+    MonotoneCount {
+        /// Columns of the table.
+        expected: usize,
+        /// Constraints listed.
+        got: usize,
+    },
+    /// A monotone constraint on a category, which has no order.
+    #[error(
+        "monotone constrains column {column:?}, which is a category; only numbers have an order"
+    )]
+    MonotoneCategory {
+        /// Name of the column.
+        column: String,
+    },
+    /// An interaction group names a column that the table does not have.
+    #[error(
+        "group {group} of interactions names column {column}, the table has {n_columns} columns"
+    )]
+    InteractionColumn {
+        /// Index of the group.
+        group: usize,
+        /// What it names.
+        column: u32,
+        /// Columns of the table.
+        n_columns: usize,
+    },
     /// A learner that only classifies was given a regression.
     #[error("{learner} only classifies, the target is a regression; use {instead}")]
     OnlyClassifies {

@@ -13,6 +13,7 @@ use crate::{
 
 /// A learner with unchecked parameters.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "made once a fit; a box would only be in the way")]
 pub enum Learner {
     /// Our histogram gradient boosting.
     Boosting(BoostingParams),
@@ -44,6 +45,7 @@ impl Learner {
 pub struct CheckedLearner(Checked);
 
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "made once a fit; a box would only be in the way")]
 enum Checked {
     Boosting(BoostingValidParams),
     Forest(ForestValidParams),
@@ -114,7 +116,40 @@ pub struct Fitted {
     pub out_of_bag: Option<OutOfBag>,
 }
 
-/// Fits `learner` on `train`.
+/// A place to keep the trees of a long fit of the boosting.
+#[derive(Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// Rounds between two calls of `save`; 0 calls it on cancellation only.
+    pub every: usize,
+    /// Receives all trees so far, also when the fit is cancelled. A fit that starts from them, with
+    /// the same data and parameters, goes on as if it had not been interrupted, to the last bit (but for
+    /// [`crate::Dart`], whose margins are added up in another order).
+    pub save: &'a (dyn Fn(&Ensemble) + Sync),
+}
+
+/// Where a fit starts and who hears of it.
+#[derive(Clone, Copy)]
+pub struct FitOptions<'a> {
+    /// Called after every iteration on one thread at a time; [`ControlFlow::Break`] cancels.
+    pub progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    /// Trees to go on from (boosting): a checkpoint, or a model of older data. Its rounds count towards
+    /// `n_rounds` and are judged by the validation rows as if they had been grown here, so that early
+    /// stopping may even drop some of them; a start of `n_rounds` or more is returned as it is but for that.
+    /// Its base is kept.
+    pub start: Option<&'a Ensemble>,
+    /// Where to keep the trees so far (boosting).
+    pub checkpoint: Option<Checkpoint<'a>>,
+}
+
+impl<'a> FitOptions<'a> {
+    /// A fit from nothing.
+    #[must_use]
+    pub fn new(progress: &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync)) -> Self {
+        Self { progress, start: None, checkpoint: None }
+    }
+}
+
+/// Fits `learner` on `train`; [`fit_with`] from nothing.
 ///
 /// `valid` drives early stopping of the boosting and is not used by the other learners. The result is
 /// the same for every `n_threads`. `progress` is called after every iteration on one thread at a time
@@ -130,6 +165,29 @@ pub fn fit(
     n_threads: usize,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Fitted, LearnError> {
+    fit_with(learner, train, valid, n_threads, &FitOptions::new(progress))
+}
+
+/// Fits `learner` on `train` with options; otherwise as [`fit`].
+///
+/// # Errors
+/// As [`fit`], and [`LearnError::Start`] for trees that do not fit the table or the objective,
+/// [`LearnError::OnlyBoosting`] for options that the learner does not have.
+pub fn fit_with(
+    learner: &CheckedLearner,
+    train: &Dataset,
+    valid: Option<&Dataset>,
+    n_threads: usize,
+    options: &FitOptions<'_>,
+) -> Result<Fitted, LearnError> {
+    if !matches!(learner.0, Checked::Boosting(_)) {
+        let given =
+            [("start", options.start.is_some()), ("checkpoint", options.checkpoint.is_some())];
+        if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(LearnError::OnlyBoosting { learner: learner.name(), option });
+        }
+    }
+    let progress = options.progress;
     check_table(train)?;
     if let Some(valid) = valid {
         if valid.schema() != train.schema() {
@@ -144,7 +202,7 @@ pub fn fit(
         .build()
         .map_err(|error| LearnError::Threads { n_threads, reason: error.to_string() })?;
     pool.install(|| match &learner.0 {
-        Checked::Boosting(params) => boosting::fit(params, train, valid, progress),
+        Checked::Boosting(params) => boosting::fit(params, train, valid, options),
         Checked::Forest(params) => forest::fit(params, train, progress),
         Checked::LinfaTree(params) => linfa_tree::fit(params, train, progress),
         Checked::SmartcoreForest(params) => smartcore_forest::fit(params, train, progress),

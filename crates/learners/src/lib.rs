@@ -23,14 +23,17 @@ mod smartcore_forest;
 mod split;
 
 pub use binning::BinningError;
-pub use boosting::{BoostingParams, BoostingValidParams, ClassWeight};
+pub use boosting::{BoostingParams, BoostingValidParams, ClassWeight, Dart, Goss};
 pub use error::{LearnError, ParamError};
 pub use forest::{FeatureShare, ForestParams, ForestValidParams};
-pub use learner::{CheckedLearner, Fitted, Learner, LossPoint, OutOfBag, Progress, fit};
+pub use learner::{
+    CheckedLearner, Checkpoint, FitOptions, Fitted, Learner, LossPoint, OutOfBag, Progress, fit,
+    fit_with,
+};
 pub use linfa_face::{
     FittedClassifier, FittedRegressor, dataset_from_linfa, to_linfa_classes, to_linfa_numbers,
 };
 pub use linfa_tree::{LinfaTreeParams, LinfaTreeValidParams};
-pub use objective::Objective;
+pub use objective::{Custom, CustomObjective, Objective};
 pub use smartcore_forest::{SmartcoreForestParams, SmartcoreForestValidParams};
-pub use split::CategoryRules;
+pub use split::{CategoryRules, Monotone};

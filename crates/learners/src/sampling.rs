@@ -25,9 +25,13 @@ pub(crate) fn draw_front(elements: &mut [u32], n: usize, generator: &mut ChaCha8
     }
 }
 
-/// `share` of `n_columns` columns, rounded up, ascending.
-pub(crate) fn draw_columns(n_columns: usize, share: f64, generator: &mut ChaCha8Rng) -> Vec<u32> {
-    let mut columns: Vec<u32> = (0..n_columns as u32).collect();
+/// `share` of the ascending `columns`, rounded up, ascending.
+pub(crate) fn draw_columns(
+    mut columns: Vec<u32>,
+    share: f64,
+    generator: &mut ChaCha8Rng,
+) -> Vec<u32> {
+    let n_columns = columns.len();
     let n = ((share * n_columns as f64).ceil() as usize).clamp(1, n_columns.max(1));
     if n < n_columns {
         draw_front(&mut columns, n, generator);
@@ -45,4 +49,27 @@ pub(crate) fn bootstrap_counts(n_rows: usize, generator: &mut ChaCha8Rng) -> Vec
         counts[row] = counts[row].saturating_add(1);
     }
     counts
+}
+
+/// 64 random bits of one thing (a node, a column) of a seeded fit: the finaliser of SplitMix64 (Steele,
+/// Lea and Flood 2014) over both numbers. Needs no generator and no order.
+pub(crate) fn hashed(seed: u64, stream: u64) -> u64 {
+    let mut bits = seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+/// The random cut of extra-trees (Geurts et al. 2006) over `n` places in order: uniform over the places
+/// between the first and the last that have rows, the cut being behind the place. With fewer than two
+/// such places, the last one.
+pub(crate) fn drawn_cut(n: usize, has_rows: impl Fn(usize) -> bool, draw: u64) -> usize {
+    let first = (0..n).position(&has_rows);
+    let last = (0..n).rposition(&has_rows);
+    match (first, last) {
+        (Some(first), Some(last)) if first < last => {
+            first + (draw % (last - first) as u64) as usize
+        }
+        _ => n.saturating_sub(1),
+    }
 }

@@ -1,6 +1,8 @@
 //! The best question a node can ask of one column, from the column's histogram.
 
+mod bounds;
 mod scan;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +12,9 @@ use rayon::prelude::*;
 use crate::ParamError;
 use crate::binning::{Binning, Bundles, ColumnBins, MISSING_CODE};
 use crate::histogram::{Cell, Histogram, Layout, Scaled};
+use crate::sampling::hashed;
+pub(crate) use bounds::Bounds;
+pub use bounds::Monotone;
 use scan::{Cuts, ScanRules};
 
 /// A set of byte codes.
@@ -115,6 +120,8 @@ pub(crate) struct SplitRules {
     pub(crate) min_hessian: f64,
     pub(crate) min_gain: f64,
     pub(crate) categories: CategoryRules,
+    /// One entry a column; empty if all are free.
+    pub(crate) monotone: Vec<Monotone>,
 }
 
 /// Gains below this share of the parent's score are rounding noise.
@@ -134,6 +141,10 @@ pub(crate) struct Judge<'a> {
     /// Smallest hessian of a leaf, in units.
     min_hessian: u64,
     min_rows: u64,
+    /// Between what the values of the node's leaves must lie; `None` in a fit without constraints.
+    bounds: Option<Bounds>,
+    /// The node's draw if only one random question a column is tried (extra-trees).
+    draw: Option<u64>,
 }
 
 /// The best question so far of one column.
@@ -141,6 +152,38 @@ struct Best {
     above: f64,
     found: Option<Candidate>,
     parent: f64,
+}
+
+impl Best {
+    /// Takes the cut behind `code`. `left` are its left side's sums, `total` the node's.
+    fn take_cut(
+        &mut self,
+        code: u8,
+        missing_left: bool,
+        no_missing: bool,
+        gain: f64,
+        [left, total]: [Cell; 2],
+    ) {
+        let right = total.minus(left);
+        let mut left_codes = CodeSet::up_to(code);
+        // Missing not seen here: the side of more rows.
+        if missing_left || no_missing && left.n_rows() >= right.n_rows() {
+            left_codes.insert(MISSING_CODE);
+        }
+        self.above = gain;
+        let at_most = Some(code);
+        self.found = Some(Candidate { column: 0, at_most, left_codes, gain, left, right });
+    }
+}
+
+/// Sides on which missing values are tried: without any, only right.
+fn missing_sides(cells: &[Cell]) -> &'static [bool] {
+    if cells[usize::from(MISSING_CODE)].n_rows() > 0 { &[false, true] } else { &[false] }
+}
+
+/// What is on the left of every cut.
+fn before_values(cells: &[Cell], missing_left: bool) -> Cell {
+    if missing_left { cells[usize::from(MISSING_CODE)] } else { Cell::default() }
 }
 
 impl<'a> Judge<'a> {
@@ -151,7 +194,14 @@ impl<'a> Judge<'a> {
             hessian_unit: scaled.hessian_unit,
             min_hessian: (rules.min_hessian / scaled.hessian_unit).ceil() as u64,
             min_rows: rules.min_rows.max(1),
+            bounds: None,
+            draw: None,
         }
+    }
+
+    /// At a node whose leaves have bounds, or which tries random questions only.
+    pub(crate) fn at(self, bounds: Option<Bounds>, draw: Option<u64>) -> Self {
+        Self { bounds, draw, ..self }
     }
 
     /// Twice the loss decrease of the best value for a leaf with these sums.
@@ -160,7 +210,11 @@ impl<'a> Judge<'a> {
         let gradient =
             soft_threshold(sums.gradient() as f64 * self.gradient_unit, self.rules.lambda_l1);
         let hessian = sums.hessian() as f64 * self.hessian_unit + self.rules.lambda_l2 + extra_l2;
-        if hessian > 0.0 { gradient * gradient / hessian } else { 0.0 }
+        match self.bounds {
+            Some(bounds) => bounds.score(gradient, hessian),
+            None if hessian > 0.0 => gradient * gradient / hessian,
+            None => 0.0,
+        }
     }
 
     fn fits(&self, sums: Cell) -> bool {
@@ -181,7 +235,9 @@ impl<'a> Judge<'a> {
         let mut best = Best { above, found: None, parent };
         let cells = &cells[..bins.n_codes()];
         if bins.is_category() {
-            self.scan_category(cells, total, &mut best);
+            self.scan_category(column, cells, total, &mut best);
+        } else if self.bounds.is_some() || self.draw.is_some() {
+            self.scan_number_singly(column, cells, total, &mut best);
         } else {
             self.scan_number(cells, total, &mut best);
         }
@@ -189,29 +245,19 @@ impl<'a> Judge<'a> {
     }
 
     fn scan_number(&self, cells: &[Cell], total: Cell, best: &mut Best) {
-        let missing = cells[usize::from(MISSING_CODE)];
         let mut cuts = Cuts::new();
         let rules = self.scan_rules();
-        let sides: &[bool] = if missing.n_rows() > 0 { &[false, true] } else { &[false] };
-        for &missing_left in sides {
-            let before = if missing_left { missing } else { Cell::default() };
+        for &missing_left in missing_sides(cells) {
+            let before = before_values(cells, missing_left);
             let Some((index, score)) = cuts.best(&cells[1..], before, total, &rules) else {
                 continue;
             };
             let gain = score - best.parent;
             if gain > best.above {
-                best.above = gain;
                 let mut left = before;
                 cells[1..=index + 1].iter().for_each(|&cell| left.add(cell));
-                let right = total.minus(left);
-                let code = (index + 1) as u8;
-                let unseen_left = missing.n_rows() == 0 && left.n_rows() >= right.n_rows();
-                let mut left_codes = CodeSet::up_to(code);
-                if missing_left || unseen_left {
-                    left_codes.insert(MISSING_CODE);
-                }
-                let at_most = Some(code);
-                best.found = Some(Candidate { column: 0, at_most, left_codes, gain, left, right });
+                let no_missing = cells[usize::from(MISSING_CODE)].n_rows() == 0;
+                best.take_cut((index + 1) as u8, missing_left, no_missing, gain, [left, total]);
             }
         }
     }
@@ -227,14 +273,16 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn scan_category(&self, cells: &[Cell], total: Cell, best: &mut Best) {
+    fn scan_category(&self, column: u32, cells: &[Cell], total: Cell, best: &mut Best) {
+        let draw = self.draw.map(|key| hashed(key, u64::from(column)));
         // The last code is "any other category", which no set can name.
         let n_named = cells.len() - 1;
         let present = |&code: &u8| cells[usize::from(code)].n_rows() > 0;
         let codes: Vec<u8> = (0..n_named as u8).filter(present).collect();
         let rules = &self.rules.categories;
         if codes.len() <= rules.one_vs_rest_up_to {
-            for &code in &codes {
+            let drawn = draw.map(|draw| draw % codes.len().max(1) as u64);
+            for (_, &code) in (0..).zip(&codes).filter(|(at, _)| drawn.is_none_or(|d| d == *at)) {
                 self.judge_set(cells, total, &[code], 0.0, best);
             }
             return;
@@ -251,15 +299,27 @@ impl<'a> Judge<'a> {
             .collect();
         ordered.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let mut codes: Vec<u8> = ordered.into_iter().map(|(_, code)| code).collect();
-        self.scan_ordered(cells, total, &codes, best);
+        self.scan_ordered(cells, total, &codes, draw, best);
         codes.reverse();
-        self.scan_ordered(cells, total, &codes, best);
+        self.scan_ordered(cells, total, &codes, draw, best);
     }
 
-    /// Judges the beginnings of `codes`, up to half of them.
-    fn scan_ordered(&self, cells: &[Cell], total: Cell, codes: &[u8], best: &mut Best) {
+    /// Judges the beginnings of `codes`, up to half of them, or the one that is drawn.
+    fn scan_ordered(
+        &self,
+        cells: &[Cell],
+        total: Cell,
+        codes: &[u8],
+        draw: Option<u64>,
+        best: &mut Best,
+    ) {
         let rules = &self.rules.categories;
         let longest = rules.max_categories.min(codes.len().div_ceil(2));
+        if let Some(draw) = draw.filter(|_| longest > 0) {
+            let end = 1 + (draw % longest as u64) as usize;
+            self.judge_set(cells, total, &codes[..end], rules.l2, best);
+            return;
+        }
         let min_group = rules.min_rows_per_group as u64;
         let mut left = Cell::default();
         let mut group_rows = 0;
@@ -312,9 +372,17 @@ pub(crate) struct ColumnSearch<'a> {
     pub(crate) layout: &'a Layout,
     /// Ascending.
     pub(crate) columns: &'a [u32],
+    /// See [`Judge::at`].
+    pub(crate) bounds: Option<Bounds>,
+    /// See [`Judge::at`].
+    pub(crate) draw: Option<u64>,
 }
 
 impl ColumnSearch<'_> {
+    pub(crate) fn judge(&self) -> Judge<'_> {
+        Judge::new(self.rules, self.scaled).at(self.bounds, self.draw)
+    }
+
     /// The question with the largest gain, of the lowest column among equals.
     pub(crate) fn best(
         &self,
@@ -322,7 +390,7 @@ impl ColumnSearch<'_> {
         total: Cell,
         parallel: bool,
     ) -> Option<Candidate> {
-        let judge = Judge::new(self.rules, self.scaled);
+        let judge = self.judge();
         let larger = |best: Option<Candidate>, next: Option<Candidate>| match (best, next) {
             (Some(best), Some(next)) => Some(if next.gain > best.gain { next } else { best }),
             (best, next) => best.or(next),

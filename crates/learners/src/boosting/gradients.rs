@@ -24,7 +24,7 @@ pub(super) struct Gradients<'a> {
 /// What the derivatives are computed from.
 pub(super) enum Source<'a> {
     /// Margins of the one output.
-    Margins { objective: Objective, margins: &'a [f64] },
+    Margins { objective: &'a Objective, margins: &'a [f64] },
     /// Class probabilities, shape `(n_rows, n_classes)`, and the class that the output is of.
     Shares { shares: &'a [f64], n_classes: usize, class: usize },
 }

@@ -9,11 +9,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::place::{PathRules, Place};
 use crate::binning::{Binning, CodeMatrix};
 use crate::code_tree::CodeTree;
 use crate::histogram::{Accumulator, Cell, Entry, Histogram, Layout, Scaled, Workspace};
 use crate::partition::{LeafRows, Partition, Question, Summed};
-use crate::split::{Candidate, ColumnSearch, SplitRules};
+use crate::split::{Bounds, Candidate, ColumnSearch, SplitRules};
 
 /// Rows from which all threads split a leaf together.
 const LARGE_ROWS: usize = 32_768;
@@ -27,6 +28,7 @@ pub(super) struct TreeLimits {
     /// `usize::MAX` is no limit.
     pub(super) max_depth: usize,
     pub(super) rules: SplitRules,
+    pub(super) paths: PathRules,
 }
 
 /// Grows trees over one table; keeps its memory from tree to tree.
@@ -43,6 +45,7 @@ pub(super) struct Grower<'a> {
 struct Leaf {
     range: Range<usize>,
     depth: usize,
+    place: Place,
     total: Cell,
     histogram: Option<Histogram>,
     best: Option<Candidate>,
@@ -55,6 +58,7 @@ pub(super) struct Grown<'a> {
     pub(super) tree: CodeTree,
     ranges: Vec<Range<usize>>,
     totals: Vec<Cell>,
+    bounds: Vec<Bounds>,
     partition: &'a Partition,
 }
 
@@ -70,6 +74,11 @@ impl Grown<'_> {
         self.totals[leaf]
     }
 
+    /// Between what a leaf's value must lie, before shrinkage.
+    pub(super) fn bounds(&self, leaf: usize) -> Bounds {
+        self.bounds[leaf]
+    }
+
     /// Adds each leaf's value to its rows.
     pub(super) fn add_to_rows(&self, values: &[f64], margins: &mut [f64]) {
         self.partition.add_to_rows(&self.ranges, values, margins);
@@ -83,8 +92,15 @@ impl<'a> Grower<'a> {
         Self { codes, binning, limits, layout, partition, workspace }
     }
 
-    /// Grows a tree on `rows` (ascending), looking at `columns` (ascending) only.
-    pub(super) fn grow(&mut self, scaled: &Scaled, rows: &[u32], columns: &[u32]) -> Grown<'_> {
+    /// Grows a tree on `rows` (ascending), looking at `columns` (ascending) only. `key` seeds the draws of
+    /// its leaves.
+    pub(super) fn grow(
+        &mut self,
+        scaled: &Scaled,
+        rows: &[u32],
+        columns: &[u32],
+        key: u64,
+    ) -> Grown<'_> {
         self.partition.reset(rows, scaled);
         let mut bundles: Vec<u32> = columns
             .iter()
@@ -106,10 +122,12 @@ impl<'a> Grower<'a> {
             bundles: self.codes.bundles(),
             layout: &self.layout,
             columns,
+            bounds: None,
+            draw: None,
         };
         let round = Round { accumulator, search, limits: &self.limits };
         let mut tree = CodeTree::root();
-        let mut leaves = vec![round.root(self.partition.entries(0..rows.len()))];
+        let mut leaves = vec![round.root(self.partition.entries(0..rows.len()), key)];
         loop {
             let n_left = self.limits.n_leaves - leaves.len();
             let line = next_in_line(&leaves, n_left.min(AHEAD));
@@ -128,8 +146,9 @@ impl<'a> Grower<'a> {
         }
         leaves.iter_mut().for_each(|leaf| round.close(leaf, &mut self.partition));
         let totals = leaves.iter().map(|leaf| leaf.total).collect();
+        let bounds = leaves.iter().map(|leaf| leaf.place.bounds()).collect();
         let ranges = leaves.into_iter().map(|leaf| leaf.range).collect();
-        Grown { tree, ranges, totals, partition: &self.partition }
+        Grown { tree, ranges, totals, bounds, partition: &self.partition }
     }
 }
 
@@ -152,14 +171,37 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    fn root(&self, entries: &[Entry]) -> Leaf {
+    fn root(&self, entries: &[Entry], key: u64) -> Leaf {
         let histogram = self.accumulator.histogram_in_parallel(entries);
         let mut total = Cell::default();
         let first = self.accumulator.bundles[0] as usize;
         histogram.bundle(self.accumulator.layout, first).iter().for_each(|&cell| total.add(cell));
-        let best = self.search.best(&histogram, total, true);
+        let place = Place::root(key, &self.limits.paths);
+        let best = self.best(&histogram, total, &place, true);
         let (range, histogram) = (0..entries.len(), Some(histogram));
-        Leaf { range, depth: 0, total, histogram, best, children: None }
+        Leaf { range, depth: 0, place, total, histogram, best, children: None }
+    }
+
+    /// The search as it is at a place, but for the columns.
+    fn search_at(&self, place: &Place) -> ColumnSearch<'_> {
+        let constrained = !self.limits.rules.monotone.is_empty();
+        ColumnSearch {
+            bounds: constrained.then(|| place.bounds()),
+            draw: place.draw(&self.limits.paths),
+            ..self.search
+        }
+    }
+
+    fn best(
+        &self,
+        histogram: &Histogram,
+        total: Cell,
+        place: &Place,
+        parallel: bool,
+    ) -> Option<Candidate> {
+        let columns = place.columns(self.search.columns, &self.limits.paths);
+        let search = ColumnSearch { columns: &columns, ..self.search_at(place) };
+        search.best(histogram, total, parallel)
     }
 
     /// Splits the first leaf in line and, if it is small, the small ones behind it.
@@ -196,16 +238,24 @@ impl Round<'_> {
         let Some(split) = &leaf.best else { return };
         let n_left = split.left.n_rows() as usize;
         let middle = leaf.range.start + n_left;
-        let child = |range, total| Leaf {
+        let monotone = &self.limits.rules.monotone;
+        let [left_place, right_place] = leaf.place.split(
+            split,
+            monotone.get(split.column as usize).copied().unwrap_or_default(),
+            &self.search_at(&leaf.place).judge(),
+            &self.limits.paths,
+        );
+        let child = |range, place, total| Leaf {
             range,
             depth: leaf.depth + 1,
+            place,
             total,
             histogram: None,
             best: None,
             children: None,
         };
-        let mut left = child(leaf.range.start..middle, split.left);
-        let mut right = child(middle..leaf.range.end, split.right);
+        let mut left = child(leaf.range.start..middle, left_place, split.left);
+        let mut right = child(middle..leaf.range.end, right_place, split.right);
         let sum_left = left.range.len() <= right.range.len();
         let wanted = !last && (self.may_split(&left) || self.may_split(&right));
         let summed = wanted.then(|| Summed {
@@ -253,7 +303,7 @@ impl Round<'_> {
     fn search_in(&self, leaf: &mut Leaf, parallel: bool) {
         let Some(histogram) = leaf.histogram.take() else { return };
         if self.may_split(leaf) {
-            leaf.best = self.search.best(&histogram, leaf.total, parallel);
+            leaf.best = self.best(&histogram, leaf.total, &leaf.place, parallel);
         }
         if leaf.best.is_some() {
             leaf.histogram = Some(histogram);

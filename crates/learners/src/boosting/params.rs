@@ -1,7 +1,7 @@
 //! Parameters of the boosting, with LightGBM's defaults.
 
 use crate::error::{check_integer, check_real};
-use crate::{CategoryRules, Objective, ParamError};
+use crate::{CategoryRules, Monotone, Objective, ParamError};
 
 /// How much each class counts, on top of row weights.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +13,42 @@ pub enum ClassWeight {
     Balanced,
     /// One factor a class, in class order; for a binary target the factors of 0 and 1.
     Each(Vec<f64>),
+}
+
+/// Gradient-based one-side sampling (Ke et al. 2017; LightGBM's `data_sample_strategy=goss`): a round takes the
+/// rows with the largest absolute gradients and draws from the others, which count more in return,
+/// `others / drawn` times. The first `1 / learning_rate` rounds take all rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Goss {
+    /// Share of the rows taken by gradient, 0 to below 1. Default 0.2.
+    pub top_rate: f64,
+    /// Share of all rows drawn from the others, above 0; at most 1 with `top_rate`. Default 0.1.
+    pub other_rate: f64,
+}
+
+impl Default for Goss {
+    fn default() -> Self {
+        Self { top_rate: 0.2, other_rate: 0.1 }
+    }
+}
+
+/// Dropout of rounds (Rashmi and Gilad-Bachrach 2015; LightGBM's `boosting=dart` with `uniform_drop`): a
+/// round that drops `k` earlier rounds grows on what the others leave; its trees are then shrunken by
+/// `1 / (k + 1)` and the dropped ones by `k / (k + 1)`, on top of the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dart {
+    /// Probability of each earlier round to be dropped, 0 to 1. Default 0.1.
+    pub drop_rate: f64,
+    /// Probability that a round drops none, 0 to 1. Default 0.5.
+    pub skip_drop: f64,
+    /// Rounds dropped at once, at most; 0 is no limit. Default 50.
+    pub max_drop: usize,
+}
+
+impl Default for Dart {
+    fn default() -> Self {
+        Self { drop_rate: 0.1, skip_drop: 0.5, max_drop: 50 }
+    }
 }
 
 /// Parameters of the boosting, unchecked. [`BoostingParams::default`] is LightGBM's default model but for
@@ -43,8 +79,29 @@ pub struct BoostingParams {
     pub max_bins: usize,
     /// Share of the rows drawn (without repetition) for each round, above 0 to 1. Default 1.
     pub row_share: f64,
+    /// Sampling of rows by their gradients; `None` (default) is none. Instead of `row_share`.
+    pub goss: Option<Goss>,
+    /// Dropout of earlier rounds; `None` (default) is none. Early stopping must be off: no round's trees are
+    /// final before the last.
+    pub dart: Option<Dart>,
     /// Share of the columns drawn for each tree, above 0 to 1. Default 1.
     pub column_share: f64,
+    /// Share of the tree's columns drawn for each node, above 0 to 1; LightGBM's `feature_fraction_bynode`.
+    /// Default 1.
+    pub column_share_by_node: f64,
+    /// Whether a node tries one random cut a column, uniform over the codes between the lowest and the
+    /// highest it holds, instead of all (extremely randomised trees, Geurts et al. 2006; LightGBM's
+    /// `extra_trees`). A category tries one random set, missing values both sides. Default false.
+    pub extra_trees: bool,
+    /// How each output's margin may move with each column, in column order; empty (default) is free.
+    /// LightGBM's `monotone_constraints`, method "basic". Only for numbers; missing values have no place in
+    /// the order.
+    pub monotone: Vec<Monotone>,
+    /// Groups of columns that may meet on one path from root to leaf; empty (default) lets all meet.
+    /// LightGBM's `interaction_constraints`: a node may ask about the columns of every group that
+    /// holds all columns asked above it. Columns in no group are one more group together, as in LightGBM's R
+    /// package and scikit-learn.
+    pub interactions: Vec<Vec<u32>>,
     /// Rules for splitting categories into two sets.
     pub categories: CategoryRules,
     /// Weight of each class.
@@ -70,7 +127,13 @@ impl Default for BoostingParams {
             lambda_l2: 0.0,
             max_bins: 255,
             row_share: 1.0,
+            goss: None,
+            dart: None,
             column_share: 1.0,
+            column_share_by_node: 1.0,
+            extra_trees: false,
+            monotone: Vec::new(),
+            interactions: Vec::new(),
             categories: CategoryRules::default(),
             class_weight: ClassWeight::Equal,
             early_stopping_rounds: 50,
@@ -112,6 +175,9 @@ fn check_boosting(params: &BoostingParams) -> Result<(), ParamError> {
     unit("learning_rate", params.learning_rate)?;
     unit("row_share", params.row_share)?;
     unit("column_share", params.column_share)?;
+    unit("column_share_by_node", params.column_share_by_node)?;
+    check_goss(params)?;
+    check_dart(params)?;
     let not_negative = |field, value: f64| {
         check_real(field, value, value.is_finite() && value >= 0.0, "a finite number not below 0")
     };
@@ -120,7 +186,7 @@ fn check_boosting(params: &BoostingParams) -> Result<(), ParamError> {
     not_negative("lambda_l1", params.lambda_l1)?;
     not_negative("lambda_l2", params.lambda_l2)?;
     params.categories.check()?;
-    if let Some(objective) = params.objective {
+    if let Some(objective) = &params.objective {
         objective.check()?;
     }
     if let ClassWeight::Each(weights) = &params.class_weight {
@@ -132,6 +198,37 @@ fn check_boosting(params: &BoostingParams) -> Result<(), ParamError> {
                 "a finite number above 0",
             )?;
         }
+    }
+    Ok(())
+}
+
+fn check_goss(params: &BoostingParams) -> Result<(), ParamError> {
+    let Some(Goss { top_rate, other_rate }) = params.goss else { return Ok(()) };
+    let fits = (0.0..1.0).contains(&top_rate);
+    check_real("top_rate", top_rate, fits, "a number not below 0, below 1")?;
+    let fits = other_rate > 0.0 && top_rate + other_rate <= 1.0;
+    check_real("other_rate", other_rate, fits, "a number above 0, with top_rate at most 1")?;
+    if params.row_share < 1.0 {
+        return Err(ParamError::Contradiction {
+            field: "row_share",
+            other: "goss",
+            reason: "both draw the rows of a round; remove one",
+        });
+    }
+    Ok(())
+}
+
+fn check_dart(params: &BoostingParams) -> Result<(), ParamError> {
+    let Some(dart) = params.dart else { return Ok(()) };
+    for (field, value) in [("drop_rate", dart.drop_rate), ("skip_drop", dart.skip_drop)] {
+        check_real(field, value, (0.0..=1.0).contains(&value), "a number from 0 to 1")?;
+    }
+    if params.early_stopping_rounds > 0 {
+        return Err(ParamError::Contradiction {
+            field: "early_stopping_rounds",
+            other: "dart",
+            reason: "later rounds change earlier trees, so that no best round can be kept; set it to 0",
+        });
     }
     Ok(())
 }

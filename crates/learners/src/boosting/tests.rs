@@ -1,13 +1,17 @@
+mod constraints;
+mod custom;
+mod rounds;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use rand::Rng;
-use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target};
+use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target, TargetKind};
 use segue_model::{Child, MissingRule, Split};
 
 use super::*;
-use crate::{Learner, ParamError};
+use crate::{Learner, ParamError, Progress};
 
 fn table(features: Vec<Feature>, columns: Vec<Vec<f64>>, target: Target) -> Dataset {
     let schema = Arc::new(Schema::new(features).unwrap());
@@ -204,10 +208,14 @@ fn training_loss_falls_for_every_objective() {
     ];
     let mut runs: Vec<(TargetKind, Objective)> =
         regressions.map(|objective| (TargetKind::Regression, objective)).to_vec();
-    runs.extend([(TargetKind::Binary, Objective::Logistic), (classes(3), Objective::Softmax)]);
+    runs.extend([
+        (TargetKind::Binary, Objective::Logistic),
+        (TargetKind::Binary, Objective::Focal { gamma: 2.0, alpha: 0.25 }),
+        (classes(3), Objective::Softmax),
+    ]);
     for (kind, objective) in runs {
         let data = mixed(2_000, 9, kind);
-        let params = BoostingParams { objective: Some(objective), ..small() };
+        let params = BoostingParams { objective: Some(objective.clone()), ..small() };
         let fitted = fit_with(params, &data, None, 2).unwrap();
         let losses: Vec<f64> = fitted.history.iter().map(|point| point.train_loss).collect();
         assert_eq!(losses.len(), 20, "{objective:?}");
@@ -320,7 +328,7 @@ fn bad_input_is_an_error_that_says_what_and_where() {
     let error = |params, data: &Dataset| fit_with(params, data, None, 1).unwrap_err().to_string();
     assert_eq!(
         error(poisson.clone(), &binary),
-        "objective poisson does not fit a binary target; use logistic"
+        "objective poisson does not fit a binary target; use logistic or focal"
     );
     assert_eq!(
         error(poisson, &numbers),

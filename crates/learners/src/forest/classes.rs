@@ -2,6 +2,7 @@
 
 use crate::binning::{CodeMatrix, ColumnBins, MISSING_CODE};
 use crate::histogram::{Cell, Entry, Scaled};
+use crate::sampling::{drawn_cut, hashed};
 use crate::split::{Candidate, CodeSet};
 
 /// What a split must satisfy.
@@ -60,7 +61,8 @@ impl<'a> ClassCells<'a> {
     }
 
     /// The best question of a column. Among equals the first, as in the search for one output.
-    /// Categories are ordered by their share of the node's heaviest class and cut once.
+    /// Categories are ordered by their share of the node's heaviest class and cut once. With the node's
+    /// `draw` one random cut is tried.
     pub(super) fn best_split(
         &mut self,
         codes: &CodeMatrix,
@@ -68,18 +70,26 @@ impl<'a> ClassCells<'a> {
         bins: &ColumnBins,
         rows: &[Entry],
         rules: &ClassRules,
+        draw: Option<u64>,
     ) -> Option<Candidate> {
         self.count(codes, column, rows);
         let mut total = Side::new(self.n_classes);
         (0..bins.n_codes()).for_each(|code| self.add(&mut total, code as u8));
         let last = (bins.n_codes() - 1) as u8;
+        let drawn = |order: &[u8]| {
+            let draw = hashed(draw?, u64::from(column));
+            let has_rows = |index: usize| self.n_rows[usize::from(order[index])] > 0;
+            Some(drawn_cut(order.len(), has_rows, draw))
+        };
         let mut best = Best {
             parent: total.score(),
             above: (rules.min_gain / self.scaled.hessian_unit).max(total.score() * 1e-12),
             found: None,
+            only: None,
         };
         if bins.is_category() {
             let order = self.category_order(last, &total);
+            best.only = drawn(&order);
             self.scan(&order, &total, Side::new(self.n_classes), rules, &mut best);
             let (gain, end) = best.found?;
             let mut left_codes = CodeSet::default();
@@ -87,6 +97,7 @@ impl<'a> ClassCells<'a> {
             return Some(self.candidate(column, None, left_codes, gain));
         }
         let order: Vec<u8> = (1..=last).collect();
+        best.only = drawn(&order);
         self.scan(&order, &total, Side::new(self.n_classes), rules, &mut best);
         let mut missing_left = false;
         if self.n_rows[usize::from(MISSING_CODE)] > 0 {
@@ -142,14 +153,15 @@ impl<'a> ClassCells<'a> {
         order.into_iter().map(|(_, code)| code).collect()
     }
 
-    /// Judges every beginning of `order`, on top of what `left` holds already.
+    /// Judges every beginning of `order`, or the only one to try, on top of what `left` holds already.
     fn scan(&self, order: &[u8], total: &Side, left: Side, rules: &ClassRules, best: &mut Best) {
         let mut left = left;
         let mut right = total.clone();
         right.n_rows -= left.n_rows;
         right.weights.iter_mut().zip(&left.weights).for_each(|(sum, weight)| *sum -= weight);
         for (index, &code) in order.iter().enumerate() {
-            if self.n_rows[usize::from(code)] == 0 {
+            // A cut behind a code without rows is the same as the one before it, unless only it is tried.
+            if self.n_rows[usize::from(code)] == 0 && best.only.is_none() {
                 continue;
             }
             self.add(&mut left, code);
@@ -159,7 +171,7 @@ impl<'a> ClassCells<'a> {
             if right.n_rows < rules.min_rows.max(1) {
                 break;
             }
-            if left.n_rows < rules.min_rows {
+            if left.n_rows < rules.min_rows || best.only.is_some_and(|only| only != index) {
                 continue;
             }
             let gain = left.score() + right.score() - best.parent;
@@ -197,4 +209,6 @@ struct Best {
     parent: f64,
     above: f64,
     found: Option<(f64, usize)>,
+    /// Index of the only cut to try.
+    only: Option<usize>,
 }

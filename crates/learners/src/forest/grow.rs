@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::Forest;
@@ -108,6 +109,7 @@ impl<'a> Search<'a> {
             min_hessian: 0.0,
             min_gain,
             categories: CategoryRules::exhaustive(),
+            monotone: Vec::new(),
         };
         let layout = Layout::new(forest.codes.bundles());
         Self::One { labels, scaled, rules, layout, workspace: Workspace::default() }
@@ -132,13 +134,14 @@ impl<'a> Search<'a> {
             return None;
         }
         let n_drawn = forest.params.features.of(columns.len());
+        let draw = forest.params.extra_trees.then(|| generator.random());
         let mut rest = columns;
         while !rest.is_empty() {
             let n = n_drawn.min(rest.len());
             draw_front(rest, n, generator);
             let (drawn, undrawn) = rest.split_at_mut(n);
             drawn.sort_unstable();
-            let found = self.best_of(forest, rows, drawn);
+            let found = self.best_of(forest, rows, drawn, draw);
             if found.is_some() {
                 return found;
             }
@@ -157,7 +160,14 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn best_of(&mut self, forest: &Forest<'_>, rows: &[Entry], drawn: &[u32]) -> Option<Candidate> {
+    /// `draw` is the node's for random cuts, if only those are tried.
+    fn best_of(
+        &mut self,
+        forest: &Forest<'_>,
+        rows: &[Entry],
+        drawn: &[u32],
+        draw: Option<u64>,
+    ) -> Option<Candidate> {
         match self {
             Self::One { scaled, rules, layout, workspace, .. } => {
                 let accumulator = Accumulator {
@@ -179,6 +189,8 @@ impl<'a> Search<'a> {
                     bundles: forest.codes.bundles(),
                     layout,
                     columns: drawn,
+                    bounds: None,
+                    draw,
                 };
                 let best = search.best(&histogram, total, false);
                 workspace.put(histogram);
@@ -188,7 +200,7 @@ impl<'a> Search<'a> {
                 let mut best: Option<Candidate> = None;
                 for &column in drawn {
                     let bins = &forest.binning.columns()[column as usize];
-                    let found = cells.best_split(&forest.codes, column, bins, rows, rules);
+                    let found = cells.best_split(&forest.codes, column, bins, rows, rules, draw);
                     if let Some(found) = found
                         && best.as_ref().is_none_or(|best| found.gain > best.gain)
                     {

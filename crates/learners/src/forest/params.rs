@@ -39,6 +39,11 @@ pub struct ForestParams {
     pub min_rows_in_leaf: usize,
     /// Largest number of questions on a path; 0 is no limit (default).
     pub max_depth: usize,
+    /// Whether a node tries one random cut a column, uniform over the codes between the lowest and the
+    /// highest it holds, instead of all (extremely randomised trees, Geurts et al. 2006; LightGBM's
+    /// `extra_trees`). A category tries one random set. The paper's forests see all rows:
+    /// `bootstrap: false`. Default false.
+    pub extra_trees: bool,
     /// Impurity decrease a split must exceed, weighted by the node's share of the rows. Default 0.
     pub min_gain: f64,
     /// Byte codes a column may use, missing included, 3 to 255. Default 255.
@@ -58,6 +63,7 @@ impl Default for ForestParams {
             features: FeatureShare::Sqrt,
             min_rows_in_leaf: 20,
             max_depth: 0,
+            extra_trees: false,
             min_gain: 0.0,
             max_bins: 255,
             bootstrap: true,

@@ -83,9 +83,10 @@ fn a_tree_without_bootstrap_by_hand() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for kind in [TargetKind::Binary, TargetKind::Regression, three()] {
+    let kinds = [TargetKind::Binary, TargetKind::Regression, three()];
+    for (kind, extra_trees) in kinds.into_iter().zip([false, true, true]) {
         let data = noisy(2_000, kind);
-        let params = ForestParams { n_trees: 9, ..ForestParams::default() };
+        let params = ForestParams { n_trees: 9, extra_trees, ..ForestParams::default() };
         let [one, two, three] = [1, 2, 3].map(|n| fit_with(params.clone(), &data, n));
         let bits = |fitted: &Fitted| -> Vec<u64> {
             let estimate = fitted.out_of_bag.as_ref().unwrap();
@@ -103,11 +104,38 @@ fn two_classes_as_multiclass_give_the_same_questions_as_binary() {
     let columns = binary.features().columns().to_vec();
     let kind = TargetKind::Multiclass { classes: names };
     let multiclass = table(columns, kind, binary.target().values.clone());
-    let params = ForestParams { n_trees: 3, ..ForestParams::default() };
-    let (a, b) = (fit_with(params.clone(), &binary, 1), fit_with(params, &multiclass, 1));
-    for row in 0..binary.n_rows() {
-        let (p, shares) = (predict(&a, &binary, row)[0], predict(&b, &multiclass, row));
-        assert!((p - shares[1]).abs() < 1e-9 && (shares[0] + shares[1] - 1.0).abs() < 1e-9);
+    for extra_trees in [false, true] {
+        let params = ForestParams { n_trees: 3, extra_trees, ..ForestParams::default() };
+        let (a, b) = (fit_with(params.clone(), &binary, 1), fit_with(params, &multiclass, 1));
+        for row in 0..binary.n_rows() {
+            let (p, shares) = (predict(&a, &binary, row)[0], predict(&b, &multiclass, row));
+            assert!((p - shares[1]).abs() < 1e-9 && (shares[0] + shares[1] - 1.0).abs() < 1e-9);
+        }
+    }
+}
+
+#[test]
+fn extra_trees_ask_about_random_cuts_of_every_kind_of_target() {
+    for kind in [TargetKind::Binary, three()] {
+        let data = noisy(1_500, kind);
+        let params = ForestParams {
+            n_trees: 200,
+            max_depth: 1,
+            features: FeatureShare::All,
+            out_of_bag: false,
+            ..ForestParams::default()
+        };
+        // Distinct tenths of the range of a column at which roots cut it.
+        let n_tenths = |extra_trees| {
+            let fitted = fit_with(ForestParams { extra_trees, ..params.clone() }, &data, 1);
+            let roots = fitted.ensemble.trees.iter().map(|tree| &tree.nodes[0]);
+            let cuts = roots.filter_map(|node| match node.split {
+                Split::AtMost(cut) => Some((cut * 10.0).floor() as i32),
+                _ => None,
+            });
+            cuts.collect::<std::collections::BTreeSet<i32>>().len()
+        };
+        assert!(n_tenths(true) > n_tenths(false), "random cuts spread");
     }
 }
 

@@ -11,6 +11,7 @@ fn rules(min_rows: u64, categories: CategoryRules) -> SplitRules {
         min_hessian: 0.125,
         min_gain: 0.01,
         categories,
+        monotone: Vec::new(),
     }
 }
 
@@ -107,6 +108,52 @@ proptest! {
                 prop_assert_eq!(found.left.n_rows() + found.right.n_rows(), rows.len() as u64);
             }
             (wanted, found) => prop_assert!(false, "{wanted:?} {found:?}"),
+        }
+    }
+
+    /// Cut by cut with unbounded values is the search over all cuts at once; within bounds the gain is what
+    /// the held values give.
+    #[test]
+    fn bounded_numbers_are_split_as_by_exhaustive_search(
+        rows in any_rows(9), min_rows in 0u64..4, low in -2.0..0.5f64, width in 0.0..2.0f64,
+    ) {
+        let mut rules = rules(min_rows, CategoryRules::default());
+        let (cells, total, scaled) = histogram(&rows);
+        let judge = Judge::new(&rules, &scaled);
+        let plain = judge.best_split(0, &number_bins(7), &cells, total);
+        let free = judge.at(Some(Bounds::FREE), None);
+        let free = free.best_split(0, &number_bins(7), &cells, total);
+        prop_assert_eq!(plain.is_some(), free.is_some());
+        if let (Some(plain), Some(free)) = (plain, free) {
+            prop_assert!((plain.gain - free.gain).abs() < 1e-9);
+        }
+
+        rules.monotone = vec![Monotone::Increasing];
+        let [above, _] = Bounds::FREE.split(Monotone::Decreasing, low, low);
+        let [bounds, _] = above.split(Monotone::Increasing, low + width, low + width);
+        let value_and_score = |left: &dyn Fn(u8) -> bool, side: bool| {
+            let side = rows.iter().filter(|row| left(row.0) == side);
+            let (g, h, n) = side.fold((0.0, 0.0, 0), |(g, h, n), r| (g + r.1, h + r.2, n + 1));
+            let g = g.signum() * (g.abs() - rules.lambda_l1).max(0.0);
+            let curvature = h + rules.lambda_l2;
+            let value = (-g / curvature).clamp(low, low + width);
+            let score = -2.0 * g * value - curvature * value * value;
+            (value, score, n >= rules.min_rows.max(1) && h >= rules.min_hessian)
+        };
+        let parent = value_and_score(&|_| true, true).1;
+        let has_missing = rows.iter().any(|row| row.0 == MISSING_CODE);
+        let questions = (1u8..9).flat_map(|code| [(code, false), (code, true)]);
+        let wanted = largest(questions.filter(|q| has_missing || !q.1).map(|(code, missing_left)| {
+            let goes = move |c: u8| if c == MISSING_CODE { missing_left } else { c <= code };
+            let (left, right) = (value_and_score(&goes, true), value_and_score(&goes, false));
+            let gain = left.1 + right.1 - parent;
+            (left.2 && right.2 && left.0 <= right.0 && gain > rules.min_gain).then_some(gain)
+        }));
+        let judge = Judge::new(&rules, &scaled).at(Some(bounds), None);
+        let found = judge.best_split(0, &number_bins(7), &cells, total).map(|found| found.gain);
+        prop_assert_eq!(wanted.is_some(), found.is_some(), "{:?} {:?}", wanted, found);
+        if let (Some(wanted), Some(found)) = (wanted, found) {
+            prop_assert!((wanted - found).abs() < 1e-9, "{} {}", wanted, found);
         }
     }
 
