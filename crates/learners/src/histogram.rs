@@ -57,8 +57,8 @@ impl Cell {
         self.hessian_rows >> ROW_BITS
     }
 
-    /// Second derivatives and rows in one word, as [`Self::hessian_and_rows`] takes it apart: words add
-    /// and subtract as the two sums do.
+    /// Second derivatives and rows in one word, which [`Self::hessian`] and [`Self::n_rows`] take
+    /// apart: words add and subtract as the two sums do.
     #[inline]
     pub(crate) fn word(self) -> u64 {
         self.hessian_rows

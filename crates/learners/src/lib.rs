@@ -1,7 +1,8 @@
 //! From a dataset to a model: our histogram boosting and forest, and the linfa and smartcore learners.
 //!
-//! A learner is chosen with [`Learner`], checked with [`Learner::check`] and run with [`fit`]; all of
-//! them give a [`segue_model::Ensemble`], so that scoring, explaining and storing know one structure.
+//! A learner is chosen with [`Learner`], checked with [`Learner::check`] and run with [`fit`], or
+//! with [`fit_with`] to go on from earlier trees and to save some on the way; all of them give a
+//! [`segue_model::Ensemble`], so that scoring, explaining and storing know one structure.
 //! Results do not depend on the number of threads: gradients are summed as integers, and every
 //! floating-point sum has a fixed order.
 
