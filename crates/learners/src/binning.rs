@@ -8,6 +8,7 @@
 mod bundles;
 mod codes;
 mod cuts;
+mod encoder;
 #[cfg(test)]
 mod tests;
 

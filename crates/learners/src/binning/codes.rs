@@ -3,10 +3,8 @@
 use rayon::prelude::*;
 use segue_dataset::Matrix;
 
-use super::{Bundles, ColumnBins, MISSING_CODE};
-
-/// Rows coded together, so that they stay in the first-level cache.
-const BLOCK_ROWS: usize = 1024;
+use super::encoder::{BLOCK_ROWS, Encoder};
+use super::{Bundles, ColumnBins};
 
 /// Byte codes of a table, twice: row by row for histograms, which read all bytes of a row, and bundle by
 /// bundle for splitting leaves, which reads one byte of every row and would else fetch a cache line for it.
@@ -92,46 +90,4 @@ fn transpose(by_bundle: &[u8], n_rows: usize, n_bundles: usize) -> Vec<u8> {
         }
     });
     by_row
-}
-
-/// A column's coder with its cuts padded to 255, so that the search has a fixed number of steps.
-enum Encoder<'a> {
-    Number(Box<[f64; 255]>),
-    Category(&'a ColumnBins),
-}
-
-impl<'a> Encoder<'a> {
-    fn new(column: &'a ColumnBins) -> Self {
-        match column {
-            ColumnBins::Number { cuts } => {
-                let mut padded = Box::new([f64::INFINITY; 255]);
-                padded[..cuts.len()].copy_from_slice(cuts);
-                Self::Number(padded)
-            }
-            ColumnBins::Category { .. } => Self::Category(column),
-        }
-    }
-
-    /// Adds each value's code times `factor` to its state.
-    fn add_codes(&self, values: &[f64], factor: u8, states: &mut [u8]) {
-        let pairs = states.iter_mut().zip(values);
-        match self {
-            Self::Number(cuts) => {
-                pairs.for_each(|(state, &value)| *state += number_code(cuts, value) * factor);
-            }
-            Self::Category(column) => {
-                pairs.for_each(|(state, &value)| *state += column.code(value) * factor);
-            }
-        }
-    }
-}
-
-/// `1 +` the number of cuts below `value`; 0 for NaN. Branch-free: eight halvings.
-#[inline]
-fn number_code(cuts: &[f64; 255], value: f64) -> u8 {
-    let mut below = 0usize;
-    for step in [128, 64, 32, 16, 8, 4, 2, 1] {
-        below += step * usize::from(cuts[below + step - 1] < value);
-    }
-    if value.is_nan() { MISSING_CODE } else { (below + 1) as u8 }
 }
