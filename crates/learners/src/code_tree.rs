@@ -90,7 +90,7 @@ impl CodeTree {
             let bins = &binning.columns()[node.column as usize];
             let split = match node.at_most {
                 Some(code) => bins.at_most(code),
-                None => bins.one_of(&node.left_codes.value_codes()),
+                None => bins.one_of(&node.left_codes.value_codes().collect::<Vec<_>>()),
             };
             let missing = if node.left_codes.contains(MISSING_CODE) {
                 MissingRule::Left

@@ -1,6 +1,7 @@
 //! The best question a node can ask of one column, from the column's histogram.
 
 mod bounds;
+mod few;
 mod scan;
 mod single;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use crate::histogram::{Cell, Histogram, Layout, Scaled};
 use crate::sampling::hashed;
 pub(crate) use bounds::Bounds;
 pub use bounds::Monotone;
+pub(crate) use few::{FEW_ROWS, FewRows};
 use scan::{Cuts, ScanRules};
 
 /// A set of byte codes.
@@ -39,8 +41,21 @@ impl CodeSet {
     }
 
     /// The codes of values (not missing), ascending.
-    pub(crate) fn value_codes(&self) -> Vec<u8> {
-        (1..=u8::MAX).filter(|&code| self.contains(code)).collect()
+    pub(crate) fn value_codes(self) -> impl Iterator<Item = u8> + Clone {
+        self.codes().filter(|&code| code != MISSING_CODE)
+    }
+
+    /// All codes, ascending.
+    pub(crate) fn codes(self) -> impl Iterator<Item = u8> + Clone {
+        [0u8, 64, 128, 192].into_iter().zip(self.0).flat_map(|(first, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = word.trailing_zeros() as u8;
+                (word != 0).then(|| {
+                    word &= word - 1;
+                    first + bit
+                })
+            })
+        })
     }
 }
 
@@ -230,34 +245,50 @@ impl<'a> Judge<'a> {
         cells: &[Cell],
         total: Cell,
     ) -> Option<Candidate> {
-        let parent = self.score(total, 0.0);
-        let above = self.rules.min_gain.max(parent * NOISE);
-        let mut best = Best { above, found: None, parent };
+        let mut best = self.nothing_yet(total);
         let cells = &cells[..bins.n_codes()];
         if bins.is_category() {
             self.scan_category(column, cells, total, &mut best);
-        } else if self.bounds.is_some() || self.draw.is_some() {
+        } else if self.is_single() {
             self.scan_number_singly(column, cells, total, &mut best);
         } else {
-            self.scan_number(cells, total, &mut best);
+            let values = (1..=u8::MAX).zip(cells[1..].iter().copied());
+            self.scan_number(cells, values, total, &mut Cuts::new(), &mut best);
         }
         best.found.map(|found| Candidate { column, ..found })
     }
 
-    fn scan_number(&self, cells: &[Cell], total: Cell, best: &mut Best) {
-        let mut cuts = Cuts::new();
+    fn nothing_yet(&self, total: Cell) -> Best {
+        let parent = self.score(total, 0.0);
+        Best { above: self.rules.min_gain.max(parent * NOISE), found: None, parent }
+    }
+
+    /// Whether cuts of a number have to be judged one by one.
+    fn is_single(&self) -> bool {
+        self.bounds.is_some() || self.draw.is_some()
+    }
+
+    /// `values` are the cells of all codes that have rows, ascending, or more.
+    fn scan_number(
+        &self,
+        cells: &[Cell],
+        values: impl Iterator<Item = (u8, Cell)> + Clone,
+        total: Cell,
+        cuts: &mut Cuts,
+        best: &mut Best,
+    ) {
         let rules = self.scan_rules();
         for &missing_left in missing_sides(cells) {
             let before = before_values(cells, missing_left);
-            let Some((index, score)) = cuts.best(&cells[1..], before, total, &rules) else {
+            let Some((code, score)) = cuts.best(values.clone(), before, total, &rules) else {
                 continue;
             };
             let gain = score - best.parent;
             if gain > best.above {
                 let mut left = before;
-                cells[1..=index + 1].iter().for_each(|&cell| left.add(cell));
+                cells[1..=usize::from(code)].iter().for_each(|&cell| left.add(cell));
                 let no_missing = cells[usize::from(MISSING_CODE)].n_rows() == 0;
-                best.take_cut((index + 1) as u8, missing_left, no_missing, gain, [left, total]);
+                best.take_cut(code, missing_left, no_missing, gain, [left, total]);
             }
         }
     }
@@ -362,6 +393,14 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// The one of the larger gain, the first among equals.
+fn larger(best: Option<Candidate>, next: Option<Candidate>) -> Option<Candidate> {
+    match (best, next) {
+        (Some(best), Some(next)) => Some(if next.gain > best.gain { next } else { best }),
+        (best, next) => best.or(next),
+    }
+}
+
 /// Finds a node's best question over a round's columns.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnSearch<'a> {
@@ -391,10 +430,6 @@ impl ColumnSearch<'_> {
         parallel: bool,
     ) -> Option<Candidate> {
         let judge = self.judge();
-        let larger = |best: Option<Candidate>, next: Option<Candidate>| match (best, next) {
-            (Some(best), Some(next)) => Some(if next.gain > best.gain { next } else { best }),
-            (best, next) => best.or(next),
-        };
         let of_column = |&column: &u32| self.best_of(column, histogram, total, &judge);
         if parallel {
             self.columns.par_iter().with_min_len(4).map(of_column).reduce(|| None, larger)

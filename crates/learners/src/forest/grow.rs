@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use segue_dataset::TargetKind;
 
 use super::Forest;
 use super::classes::{ClassCells, ClassRules};
@@ -11,7 +12,7 @@ use crate::code_tree::CodeTree;
 use crate::histogram::{Accumulator, Cell, Derivatives, Entry, Layout, Scaled, Workspace};
 use crate::partition::{Partition, Question};
 use crate::sampling::draw_front;
-use crate::split::{Candidate, CategoryRules, ColumnSearch, SplitRules};
+use crate::split::{Candidate, CategoryRules, ColumnSearch, FEW_ROWS, FewRows, SplitRules};
 
 /// A grown tree and the rows of its leaves.
 pub(super) struct Grown {
@@ -38,6 +39,7 @@ enum Search<'a> {
         rules: SplitRules,
         layout: Layout,
         workspace: Workspace,
+        few: FewRows,
     },
     /// Several classes: Gini.
     Classes { cells: ClassCells<'a>, rules: ClassRules },
@@ -95,13 +97,18 @@ impl<'a> Search<'a> {
         let min_rows = params.min_rows_in_leaf as u64;
         let mut scaled = Scaled::default();
         if forest.leaf_width > 1 {
-            let weights = RowDerivatives { weight, centred: &|_| 0.0 };
+            let weights = RowDerivatives { weight, label: &|_| 0.0, are_whole: false };
             scaled.refill(n_rows, &weights, None);
             let cells = ClassCells::new(scaled, labels, forest.leaf_width);
             return Self::Classes { cells, rules: ClassRules { min_rows, min_gain } };
         }
-        let centred = |row: usize| labels[row] - forest.centre;
-        scaled.refill(n_rows, &RowDerivatives { weight, centred: &centred }, None);
+        // Gains do not depend on where labels are centred. 0/1 stay as they are: times the number of
+        // draws they are small whole numbers, whose sums need no rounding in any width.
+        let are_whole =
+            forest.data.weight().is_none() && forest.data.target().kind == TargetKind::Binary;
+        let centre = if are_whole { 0.0 } else { forest.centre };
+        let label = |row: usize| labels[row] - centre;
+        scaled.refill(n_rows, &RowDerivatives { weight, label: &label, are_whole }, None);
         let rules = SplitRules {
             lambda_l1: 0.0,
             lambda_l2: 0.0,
@@ -112,7 +119,8 @@ impl<'a> Search<'a> {
             monotone: Vec::new(),
         };
         let layout = Layout::new(forest.codes.bundles());
-        Self::One { labels, scaled, rules, layout, workspace: Workspace::default() }
+        let (workspace, few) = (Workspace::default(), FewRows::default());
+        Self::One { labels, scaled, rules, layout, workspace, few }
     }
 
     fn scaled(&self) -> &Scaled {
@@ -169,7 +177,20 @@ impl<'a> Search<'a> {
         draw: Option<u64>,
     ) -> Option<Candidate> {
         match self {
-            Self::One { scaled, rules, layout, workspace, .. } => {
+            Self::One { scaled, rules, layout, workspace, few, .. } => {
+                let search = ColumnSearch {
+                    rules,
+                    scaled,
+                    binning: &forest.binning,
+                    bundles: forest.codes.bundles(),
+                    layout,
+                    columns: drawn,
+                    bounds: None,
+                    draw,
+                };
+                if rows.len() < FEW_ROWS {
+                    return search.best_of_few(rows, &forest.codes, few);
+                }
                 let accumulator = Accumulator {
                     codes: &forest.codes,
                     scaled,
@@ -182,16 +203,6 @@ impl<'a> Search<'a> {
                 let mut total = Cell::default();
                 let first = histogram.bundle(layout, drawn[0] as usize);
                 first.iter().for_each(|&cell| total.add(cell));
-                let search = ColumnSearch {
-                    rules,
-                    scaled,
-                    binning: &forest.binning,
-                    bundles: forest.codes.bundles(),
-                    layout,
-                    columns: drawn,
-                    bounds: None,
-                    draw,
-                };
                 let best = search.best(&histogram, total, false);
                 workspace.put(histogram);
                 best
@@ -216,14 +227,20 @@ impl<'a> Search<'a> {
 /// The forest's gradients: weighted centred labels, and weights as second derivatives.
 struct RowDerivatives<'a> {
     weight: &'a (dyn Fn(usize) -> f64 + Sync),
-    centred: &'a (dyn Fn(usize) -> f64 + Sync),
+    label: &'a (dyn Fn(usize) -> f64 + Sync),
+    /// Weights are counts up to 255 and labels 0 or 1.
+    are_whole: bool,
 }
 
 impl Derivatives for RowDerivatives<'_> {
     fn fill(&self, first: usize, gradients: &mut [f64], hessians: &mut [f64]) {
         for (row, (gradient, hessian)) in (first..).zip(gradients.iter_mut().zip(hessians)) {
             *hessian = (self.weight)(row);
-            *gradient = *hessian * (self.centred)(row);
+            *gradient = *hessian * (self.label)(row);
         }
+    }
+
+    fn are_whole(&self) -> bool {
+        self.are_whole
     }
 }

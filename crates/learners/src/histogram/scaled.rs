@@ -34,6 +34,12 @@ pub(crate) trait Derivatives: Sync {
     fn bounds(&self) -> Option<[f64; 2]> {
         None
     }
+
+    /// Whether all are whole numbers, gradients within ±2047 and second derivatives within 511: they
+    /// are packed as they are.
+    fn are_whole(&self) -> bool {
+        false
+    }
 }
 
 /// Scaled gradients of one round and the factors that undo the scaling.
@@ -135,9 +141,15 @@ impl Scaled {
     /// What a row adds.
     #[inline]
     pub(crate) fn cell(&self, row: usize) -> Cell {
+        self.cell_of(self.entry(row as u32))
+    }
+
+    /// What a row of a leaf adds.
+    #[inline]
+    pub(crate) fn cell_of(&self, entry: Entry) -> Cell {
         match &self.rows {
-            Rows::Wide(cells) => cells[row],
-            Rows::Packed(stored) => packed::cell(packed::word(stored[row])),
+            Rows::Wide(cells) => cells[entry.row as usize],
+            Rows::Packed(_) => packed::cell(packed::word(entry.stored)),
         }
     }
 
@@ -159,6 +171,16 @@ impl Scaled {
         derivatives: &dyn Derivatives,
         dither: Option<u64>,
     ) {
+        if derivatives.are_whole() && (PACKED_ROWS..=MAX_PACKED_ROWS).contains(&n_rows) {
+            (self.gradient_unit, self.hessian_unit) = (1.0, 1.0);
+            self.pack_by(n_rows, derivatives, |gradients, hessians, _, stored| {
+                let pairs = gradients.iter().zip(hessians);
+                stored.iter_mut().zip(pairs).for_each(|(stored, (&gradient, &hessian))| {
+                    *stored = packed::store(gradient as i32, hessian as i32);
+                });
+            });
+            return;
+        }
         if let (Some(seed), Some(bounds)) = (dither, derivatives.bounds()) {
             let extent = Extent::over(n_rows, derivatives, SAMPLED_BLOCKS).within(bounds);
             if extent.packs(n_rows) {
@@ -201,6 +223,18 @@ impl Scaled {
         self.gradient_unit = value_unit(extent.max_gradient, MAX_GRADIENT);
         self.hessian_unit = value_unit(extent.max_hessian, MAX_HESSIAN);
         let per_unit = [1.0 / self.gradient_unit, 1.0 / self.hessian_unit];
+        self.pack_by(n_rows, derivatives, |gradients, hessians, first, stored| {
+            round_block(gradients, hessians, per_unit, seed, first, stored);
+        });
+    }
+
+    /// Fills packed rows block by block: `of_block` gets the derivatives and the first row.
+    fn pack_by(
+        &mut self,
+        n_rows: usize,
+        derivatives: &dyn Derivatives,
+        of_block: impl Fn(&[f64], &[f64], u32, &mut [u32]) + Sync,
+    ) {
         let mut stored = match std::mem::replace(&mut self.rows, Rows::Packed(Vec::new())) {
             Rows::Packed(stored) => stored,
             Rows::Wide(_) => Vec::new(),
@@ -209,8 +243,7 @@ impl Scaled {
         stored.par_chunks_mut(BLOCK_ROWS).with_min_len(16).enumerate().for_each(
             |(block, stored)| {
                 with_block(derivatives, n_rows, block, |gradients, hessians| {
-                    let first = (block * BLOCK_ROWS) as u32;
-                    round_block(gradients, hessians, per_unit, seed, first, stored);
+                    of_block(gradients, hessians, (block * BLOCK_ROWS) as u32, stored);
                 });
             },
         );

@@ -147,3 +147,36 @@ fn heavy_tails_are_never_packed() {
     assert!(matches!(scaled.rows, scaled::Rows::Wide(_)));
     assert!((scaled.cell(17).gradient() as f64 * scaled.gradient_unit - 1e4).abs() < 1e-9);
 }
+
+/// A bootstrap's 0/1 labels: drawn up to three times.
+struct Draws(Vec<(u32, bool)>);
+
+impl Derivatives for Draws {
+    fn fill(&self, first: usize, gradients: &mut [f64], hessians: &mut [f64]) {
+        for (&(n, label), (gradient, hessian)) in
+            self.0[first..].iter().zip(gradients.iter_mut().zip(hessians))
+        {
+            (*gradient, *hessian) = (f64::from(n) * f64::from(u8::from(label)), f64::from(n));
+        }
+    }
+
+    fn are_whole(&self) -> bool {
+        true
+    }
+}
+
+/// Forests would else grow from rounded counts.
+#[test]
+fn whole_numbers_are_packed_without_rounding() {
+    let mut generator = generator(11, 0);
+    let draws = (0..N_ROWS).map(|_| (generator.random_range(0..4), generator.random_bool(0.3)));
+    let draws = Draws(draws.collect());
+    let mut scaled = Scaled::default();
+    scaled.refill(N_ROWS, &draws, None);
+    assert!(matches!(scaled.rows, scaled::Rows::Packed(_)));
+    assert_eq!((scaled.gradient_unit, scaled.hessian_unit), (1.0, 1.0));
+    for (row, &(n, label)) in draws.0.iter().enumerate() {
+        let wanted = Cell::of_row(i64::from(n) * i64::from(label), u64::from(n));
+        assert_eq!(scaled.cell(row), wanted, "row {row}");
+    }
+}

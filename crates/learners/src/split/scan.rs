@@ -22,7 +22,10 @@ pub(super) struct ScanRules {
 }
 
 /// Room for the sums and gains of all cuts.
+#[derive(Debug)]
 pub(super) struct Cuts {
+    /// Last code on the left of each cut.
+    codes: [u8; MAX_CODES],
     gradients: [i64; MAX_CODES],
     words: [u64; MAX_CODES],
     gains: [f64; MAX_CODES],
@@ -30,26 +33,34 @@ pub(super) struct Cuts {
 
 impl Cuts {
     pub(super) fn new() -> Self {
-        Self { gradients: [0; MAX_CODES], words: [0; MAX_CODES], gains: [0.0; MAX_CODES] }
+        Self {
+            codes: [0; MAX_CODES],
+            gradients: [0; MAX_CODES],
+            words: [0; MAX_CODES],
+            gains: [0.0; MAX_CODES],
+        }
     }
 
-    /// Scores (twice the loss decrease of the best leaf values) of both sides of the cut behind each cell,
-    /// summed, and the first cut with the largest sum: its index and the sum. `None` if the rules
-    /// allow no cut. `before` is on the left of every cut; `total` is the node.
+    /// Scores (twice the loss decrease of the best leaf values) of both sides of the cut behind each code,
+    /// summed, and the first cut with the largest sum: its code and the sum. `None` if the rules
+    /// allow no cut. `cells` ascend by code; `before` is on the left of every cut; `total` is the node.
+    ///
+    /// A cut behind a code without rows parts the node as the cut before it does, or keeps no value on
+    /// the left, which the cut behind all values does on the other side: it is not looked at.
     pub(super) fn best(
         &mut self,
-        cells: &[Cell],
+        cells: impl Iterator<Item = (u8, Cell)>,
         before: Cell,
         total: Cell,
         rules: &ScanRules,
-    ) -> Option<(usize, f64)> {
-        let n = cells.len();
+    ) -> Option<(u8, f64)> {
         let mut left = before;
-        for (cell, (gradient, word)) in
-            cells.iter().zip(self.gradients.iter_mut().zip(&mut self.words))
-        {
-            left.add(*cell);
-            (*gradient, *word) = (left.gradient(), left.word());
+        let mut n = 0;
+        for (code, cell) in cells {
+            left.add(cell);
+            self.codes[n] = code;
+            (self.gradients[n], self.words[n]) = (left.gradient(), left.word());
+            n += usize::from(cell.n_rows() > 0);
         }
         let gains = &mut self.gains[..n];
         let sums = (total.gradient(), total.word());
@@ -59,7 +70,7 @@ impl Cuts {
             return None;
         }
         let index = gains.iter().position(|&gain| gain == largest)?;
-        Some((index, largest))
+        Some((self.codes[index], largest))
     }
 }
 

@@ -223,11 +223,11 @@ fn category_rules_of_groups_and_size_hold() {
         .flat_map(|code| std::iter::repeat_n((code, 4.0 - f64::from(code), 1.0), 30))
         .collect();
     let (cells, total, scaled) = histogram(&rows);
-    let set = |categories: CategoryRules| {
+    let set = |categories: CategoryRules| -> Option<Vec<u8>> {
         let mut rules = rules(1, categories);
         rules.lambda_l1 = 0.0;
         let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(8), &cells, total);
-        found.map(|found| found.left_codes.value_codes())
+        found.map(|found| found.left_codes.value_codes().collect())
     };
     let free = CategoryRules { min_rows_per_group: 0, l2: 0.0, ..CategoryRules::default() };
     assert_eq!(set(free.clone()), Some(vec![5, 6, 7, 8]));
