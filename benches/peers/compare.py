@@ -39,6 +39,12 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default 5)")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of a fit (default 1,000,000)")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="keys of peers, with commas")
+    parser.add_argument(
+        "--far",
+        type=float,
+        default=0.0,
+        help="after a round, fit no more with those that took so many times as long as ours (default: all go on)",
+    )
     parser.add_argument("--timeout", type=int, default=900, help="seconds that one measurement may take (default 900)")
     parser.add_argument("--stored", action="store_true", help="write the sections from the last run's figures")
     parser.add_argument("--ours", type=Path, required=True, help="binary segue-peer")
@@ -63,6 +69,7 @@ def measured(section, options):
         "rounds": options.rounds,
         "rows": options.rows,
         "only": options.only,
+        "far": options.far,
         "hardware": hardware,
         "versions": versions,
     }
@@ -83,9 +90,15 @@ def write(section, options):
         explained=f"{explained:,}",
     )
     only = f" --only {','.join(kept['only'])}" if kept["only"] else ""
+    far = kept.get("far", 0.0) if section in ("fit", "forest") else 0.0
+    if far:
+        what += (
+            f" Those that took more than {far:g} times as long as ours were not asked again; their rows say how often."
+        )
+    far = f" --far {far:g}" if far else ""
     lines = [
-        f"`benches/peers/run.sh {section} --rounds {rounds} --rows {kept['rows']}{only}`. {what} Medians of {rounds} "
-        "(smallest-largest), every measurement a process of its own, libraries in turn.",
+        f"`benches/peers/run.sh {section} --rounds {rounds} --rows {kept['rows']}{only}{far}`. {what} Medians of "
+        f"{rounds} (smallest-largest), every measurement a process of its own, libraries in turn.",
         "",
         *REPORTS[section](records, options),
         machine.line(kept["hardware"], kept["versions"]),

@@ -108,6 +108,8 @@ def fit_report(records, options, cases=FIT_CASES, peers=BOOSTING):
                 continue
             full = peer.rows_share == 1.0
             label = _label(peer, notes) + ("" if full else f", **{fits[0]['rows']:,} rows**")
+            if len(fits) < len(ours):
+                label += f", {len(fits)} of {len(ours)} rounds"
             growth = [f["peak_mb"] - f["before_mb"] for f in fits]
             quality = [
                 f"{mean(values):.4f}" + (_paired(records, case.key, peer.key, BASE, key) if full else "")

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 
-from catalogue import BOOSTING, EXPLAIN, FIT_CASES, FOREST, FOREST_CASES, GROWTH, SCORE
+from catalogue import BOOSTING, EXPLAIN, FIT_CASES, FOREST, FOREST_CASES, GROWTH, OURS, SCORE
 from rounds import chosen, in_turn
 from tables import Table
 
@@ -40,6 +40,7 @@ def fit(bench, options, cases=FIT_CASES, peers=BOOSTING):
             scores = bench.work / "scores.f64"
             work = fit_work(case.learner, case.leaves, round_) | {"test": test, "scores": str(scores)}
             asked = [peer for peer in chosen(peers, options.only) if peer.key in (case.only or {peer.key})]
+            asked = [peer for peer in asked if not _is_far(records, case.key, peer.key, options.far)]
             for peer in in_turn(asked, round_):
                 n_own = max(int(n_rows * peer.rows_share), 1_000)
                 task = work | {"table": bench.table(case.table, n_own, round_)}
@@ -47,6 +48,12 @@ def fit(bench, options, cases=FIT_CASES, peers=BOOSTING):
                 records.append(record | {"rows": n_own})
         bench.clear_tables()
     return records
+
+
+def _is_far(records, case, peer, far):
+    """Whether a peer took more than `far` times as long as ours in the rounds so far; never with 0."""
+    of = {r["peer"]: r["wall_s"] for r in records if r["case"] == case and "wall_s" in r}
+    return far > 0 and OURS in of and of.get(peer, 0.0) > far * of[OURS]
 
 
 def forest(bench, options):
