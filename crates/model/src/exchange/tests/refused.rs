@@ -1,26 +1,24 @@
 //! What cannot be computed here is refused by name and place.
 
-use super::{classes, plain};
+use super::{classes, error, plain, replaced, text};
 use crate::exchange::{Format, ImportError, export, import};
-use crate::{Link, MissingRule, Model, Split};
+use crate::{Link, MissingRule, Split};
 
-fn text(model: &Model, format: Format) -> String {
-    String::from_utf8(export(model, format, true).unwrap().bytes).unwrap()
-}
+/// What is changed in a good file, to what, and what its refusal then says.
+type Cases<'a> = &'a [(&'a str, &'a str, &'a str)];
 
-fn replaced(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "{from:?} is not in\n{text}");
-    text.replacen(from, to, 1)
-}
-
-fn error(text: &str) -> String {
-    import(text.as_bytes(), None).unwrap_err().to_string()
+fn each_is_refused(good: &str, cases: Cases<'_>, begins: &str) {
+    for (from, to, expected) in cases {
+        let found = error(&replaced(good, from, to));
+        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
+        assert!(found.starts_with(begins), "{found:?} does not begin with {begins:?}");
+    }
 }
 
 #[test]
 fn lightgbm_names_line_and_key() {
     let good = text(&plain(), Format::LightGbm);
-    let cases = [
+    let cases: Cases<'_> = &[
         ("version=v4", "version=v9", "line 2, \"version\": not supported: version \"v9\""),
         (
             "objective=binary sigmoid:1",
@@ -61,17 +59,13 @@ fn lightgbm_names_line_and_key() {
         ("end of trees", "end", "expected \"Tree=2\""),
         ("num_leaves=3", "num_leaves=3\nnum_leaves=3", "given twice in one tree"),
     ];
-    for (from, to, expected) in cases {
-        let found = error(&replaced(&good, from, to));
-        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
-        assert!(found.starts_with("LightGBM text, line "), "{found}");
-    }
+    each_is_refused(&good, cases, "LightGBM text, line ");
 }
 
 #[test]
 fn xgboost_names_the_path() {
     let good = text(&plain(), Format::XgboostJson);
-    let cases = [
+    let cases: Cases<'_> = &[
         (
             "\"name\":\"gbtree\"",
             "\"name\":\"gblinear\"",
@@ -122,10 +116,7 @@ fn xgboost_names_the_path() {
         ("\"learner\":", "\"learned\":", "the document: there is no key \"learner\""),
         ("\"default_left\":[0", "\"default_left\":[\"no\"", "default_left: item 0 is not a number"),
     ];
-    for (from, to, expected) in cases {
-        let found = error(&replaced(&good, from, to));
-        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
-    }
+    each_is_refused(&good, cases, "XGBoost JSON, ");
     let found = error("{\"learner\": }");
     assert!(found.contains("XGBoost JSON, line 1, column 13"), "{found}");
 }
