@@ -117,7 +117,8 @@ fn margin(imported: &Imported, row: &[f64]) -> f64 {
 /// Yes leads to 1, no to 2; NaN answers no to all but "not equal", and yes where it is tracked.
 #[test]
 fn every_mode_asks_its_question() {
-    let cases: [(&str, fn(f32) -> bool); 6] = [
+    type Asks = fn(f32) -> bool;
+    let cases: [(&str, Asks); 6] = [
         ("BRANCH_LEQ", |value| value <= 1.5),
         ("BRANCH_LT", |value| value < 1.5),
         ("BRANCH_GTE", |value| value >= 1.5),
@@ -271,6 +272,56 @@ fn an_average_is_over_all_trees() {
     );
     attribute(&mut graph.node[0], "aggregate_function").s = b"MIN".to_vec();
     assert!(of_graph(graph).unwrap_err().contains("aggregate function \"MIN\""));
+}
+
+/// Trees of one target each count for both: each output is half of its own tree.
+#[test]
+fn an_average_counts_trees_of_other_targets() {
+    let mut graph = regressor("BRANCH_LEQ", 1.5);
+    let trees = &mut graph.node[0];
+    let doubled = |attribute: &mut AttributeProto| {
+        attribute.ints.extend_from_within(..);
+        attribute.floats.extend_from_within(..);
+        attribute.strings.extend_from_within(..);
+    };
+    trees.attribute.iter_mut().for_each(doubled);
+    attribute(trees, "nodes_treeids").ints = vec![0, 0, 0, 1, 1, 1];
+    attribute(trees, "target_treeids").ints = vec![0, 0, 1, 1];
+    attribute(trees, "target_ids").ints = vec![0, 0, 1, 1];
+    let n_targets = AttributeProto { name: "n_targets".into(), i: 2, ..AttributeProto::default() };
+    trees.attribute.extend([n_targets, text("aggregate_function", "AVERAGE")]);
+    let imported = of_graph(graph).unwrap();
+    let mut margins = [0.0; 2];
+    imported.ensemble.margins(&[0.0, 0.0], &mut margins);
+    assert_eq!(margins, [0.5, 0.5]);
+}
+
+/// Nodes of the older operators that are not where they should be, and leaves of no number.
+#[test]
+fn versions_1_and_3_check_their_nodes() {
+    let change = |change: fn(&mut NodeProto)| {
+        let mut graph = regressor("BRANCH_LEQ", 1.5);
+        change(&mut graph.node[0]);
+        of_graph(graph).unwrap_err()
+    };
+    // a tree is one run of its id: what stands behind another tree is not in it
+    let parted = change(|trees| {
+        attribute(trees, "nodes_treeids").ints = vec![0, 1, 0];
+        attribute(trees, "target_treeids").ints = vec![1, 0];
+    });
+    assert!(parted.contains("node 1 of tree 0 is not there"), "{parted}");
+    let behind = change(|trees| {
+        attribute(trees, "nodes_treeids").ints = vec![0, 1, 0];
+        attribute(trees, "nodes_truenodeids").ints = vec![2, 0, 0];
+        attribute(trees, "target_treeids").ints = vec![1, 0];
+    });
+    assert!(behind.contains("node 2 of tree 0 is not there"), "{behind}");
+    let twice = change(|trees| attribute(trees, "nodes_nodeids").ints = vec![0, 1, 1]);
+    assert!(twice.contains("node 1 of tree 0 is there twice"), "{twice}");
+    let infinite = change(|trees| attribute(trees, "target_weights").floats[1] = f32::INFINITY);
+    assert!(infinite.contains("\"target_weights\": a leaf of inf"), "{infinite}");
+    let compared = change(|trees| attribute(trees, "nodes_values").floats[0] = f32::NAN);
+    assert!(compared.contains("\"nodes_values\": a node compares with NaN"), "{compared}");
 }
 
 /// Indices, modes and roots of the newer operator that point beside what they should.

@@ -63,6 +63,66 @@ fn lightgbm_sets_count_by_their_last_code() {
     assert_eq!(imported.unwrap().ensemble.trees[0].nodes.len(), 3_000);
 }
 
+/// 400,000 names of no letters, and 5,000 sets of the last of them, as long as the set of all.
+#[test]
+fn xgboost_sets_count_by_their_last_code() {
+    let (n_names, n) = (400_000, 5_000);
+    let mut document: serde_json::Value =
+        serde_json::from_str(&text(&plain(), Format::XgboostJson)).unwrap();
+    document["learner"]["attributes"] = serde_json::json!({});
+    let model = &mut document["learner"]["gradient_booster"]["model"];
+    let named = serde_json::json!({"offsets": vec![0; n_names + 1], "values": []});
+    let number = serde_json::json!({"offsets": [], "values": []});
+    model["cats"] = serde_json::json!({"enc": [number, number, named, number, number]});
+    // inner nodes, then their leaves on the right, then the last leaf
+    let inner = |value: &dyn Fn(usize) -> i64, leaf: i64| -> Vec<i64> {
+        (0..2 * n + 1).map(|node| if node < n { value(node) } else { leaf }).collect()
+    };
+    let left = |node: usize| if node + 1 < n { node as i64 + 1 } else { 2 * n as i64 };
+    let nodes: Vec<usize> = (0..n).collect();
+    model["trees"][0] = serde_json::json!({
+        "left_children": inner(&left, -1),
+        "right_children": inner(&|node| (n + node) as i64, -1),
+        "split_conditions": inner(&|_| 0, 1),
+        "split_indices": inner(&|_| 2, 0),
+        "default_left": inner(&|_| 0, 0),
+        "split_type": inner(&|_| 1, 0),
+        "categories": vec![n_names - 1; n],
+        "categories_nodes": nodes,
+        "categories_segments": nodes,
+        "categories_sizes": vec![1; n],
+    });
+    let found = error(&document.to_string());
+    assert!(found.contains("not supported: sets of categories of 250000000 bytes"), "{found}");
+}
+
+/// Each missing category that goes left is a question of its own for LightGBM, with a copy of the left
+/// branch: a chain of them would double at every node.
+#[test]
+fn lightgbm_copies_of_branches_end() {
+    let n = 60u32;
+    let mut parts = plain().into_parts();
+    let node = |index: u32| Node {
+        feature: 2,
+        split: Split::In(crate::CategorySet::from_codes([1])),
+        missing: MissingRule::Left,
+        left: if index + 1 < n { Child::Node(index + 1) } else { Child::Leaf(n) },
+        right: Child::Leaf(index),
+        gain: 0.0,
+        cover: 1.0,
+    };
+    parts.ensemble.trees = vec![Tree {
+        nodes: (0..n).map(node).collect(),
+        leaf_values: vec![0.5; n as usize + 1],
+        leaf_cover: vec![1.0; n as usize + 1],
+        leaf_width: 1,
+    }];
+    let model = Model::new(parts).unwrap();
+    let found = super::export(&model, Format::LightGbm, true).unwrap_err().to_string();
+    assert!(found.contains("make a tree of 60 nodes larger than 1504"), "{found}");
+    super::export(&model, Format::XgboostJson, true).unwrap();
+}
+
 /// As many classes as trees: counting the trees of each class by a pass over all of them took hours.
 #[test]
 fn a_mean_of_many_classes_is_counted_in_one_pass() {
@@ -90,8 +150,11 @@ fn a_chain_of_nodes_is_read_in_passes_over_it() {
     const N: u32 = 200_000;
     let node = |index: u32| {
         let below = if index + 1 < N { Child::Node(index + 1) } else { Child::Leaf(N) };
-        let (left, right) =
-            if index % 2 == 0 { (below, Child::Leaf(index)) } else { (Child::Leaf(index), below) };
+        let (left, right) = if index.is_multiple_of(2) {
+            (below, Child::Leaf(index))
+        } else {
+            (Child::Leaf(index), below)
+        };
         Node {
             feature: [0, 1, 3][index as usize % 3],
             split: Split::AtMost(f64::from(index)),

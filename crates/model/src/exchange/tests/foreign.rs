@@ -213,6 +213,26 @@ fn lightgbm_compares_no_category() {
     }
 }
 
+/// Three classes take their trees in turn: a file that ends within a turn was cut short.
+#[test]
+fn lightgbm_rounds_of_classes_are_whole() {
+    let good = text(&classes(), Format::LightGbm);
+    let (last, end) = (good.find("Tree=2").unwrap(), good.find("end of trees").unwrap());
+    let cut = format!("{}{}", &good[..last], &good[end..]).replace("tree_sizes", "sizes");
+    let found = error(&cut);
+    assert!(found.contains("\"tree\": 2 trees, expected a multiple of 3"), "{found}");
+}
+
+/// Gains that overflowed in training are unknown, and no reason to refuse a model that scores.
+#[test]
+fn gains_that_are_not_finite_are_unknown() {
+    let text = text(&plain(), Format::LightGbm);
+    let text = replaced(&text, "split_gain=1 1", "split_gain=inf nan");
+    let model = import(text.as_bytes(), None).unwrap().into_model("gains").unwrap();
+    let gains = model.ensemble().trees[0].nodes.iter().map(|node| node.gain);
+    assert_eq!(gains.collect::<Vec<_>>(), [0.0, 0.0]);
+}
+
 /// Numbers of every type, counted and not, with no-ops where the specification allows them.
 #[test]
 fn ubjson_is_read_as_specified() {

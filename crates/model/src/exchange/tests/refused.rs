@@ -57,6 +57,7 @@ fn lightgbm_names_line_and_key() {
         ("leaf_value=-1.0", "leaf_value=inf", "a leaf of inf"),
         ("Tree=1", "Tree=3", "expected \"Tree=1\""),
         ("end of trees", "end", "expected \"Tree=2\""),
+        ("tree_sizes=", "tree_sizes=1 ", "sizes of 3 trees, but the file holds 2"),
         ("num_leaves=3", "num_leaves=3\nnum_leaves=3", "given twice in one tree"),
     ];
     each_is_refused(&good, cases, "LightGBM text, line ");
@@ -111,12 +112,19 @@ fn xgboost_names_the_path() {
             "\"categories_sizes\":[9]",
             "trees[0].categories_nodes: 9 categories from 0 of 1",
         ),
-        ("\"tree_info\":[0", "\"tree_info\":[4", "tree_info: item 0 is no class of 1"),
+        ("\"tree_info\":[0", "\"tree_info\":[1", "tree_info: item 0 is no class of 1"),
+        (
+            "\"categories_nodes\":[1],\"categories_segments\":[0],\"categories_sizes\":[1]",
+            "\"categories_nodes\":[1,1],\"categories_segments\":[0,0],\"categories_sizes\":[1,1]",
+            "categories_nodes: 1 categories from 0 of 1",
+        ),
         ("\"trees\":[", "\"trees\":7,\"woods\":[", "model.trees: expected an array"),
         ("\"learner\":", "\"learned\":", "the document: there is no key \"learner\""),
         ("\"default_left\":[0", "\"default_left\":[\"no\"", "default_left: item 0 is not a number"),
     ];
     each_is_refused(&good, cases, "XGBoost JSON, ");
+    let found = error("{\"learner\":1,\"learner\":2}");
+    assert!(found.contains("key \"learner\" is given twice"), "{found}");
     let found = error("{\"learner\": }");
     assert!(found.contains("XGBoost JSON, line 1, column 13"), "{found}");
 }
