@@ -35,7 +35,7 @@ LEVELS = ["ash", "birch", "cedar", "fir", "oak", "pine", "yew"]
 
 class Checker:
     def __init__(self, binary, folder):
-        self.binary, self.folder, self.n_failed, self.lines = binary, folder, 0, []
+        self.binary, self.folder, self.n_failed = binary, folder, 0
 
     def score(self, model, rows):
         """Leaves, margins and predictions of rows of cells."""

@@ -64,22 +64,17 @@ impl Ensemble {
                 out.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
         }
-        self.finish(out);
+        if self.combine == Combine::Mean {
+            for (output, sum) in out.iter_mut().enumerate() {
+                *sum /= self.n_trees_of(output);
+            }
+        }
+        out.iter_mut().zip(&self.base).for_each(|(sum, base)| *sum += base);
     }
 
     /// Trees, each with the output that it adds to.
     pub(crate) fn numbered_trees(&self) -> impl Iterator<Item = (&Tree, &u32)> {
         self.trees.iter().zip(&self.tree_output)
-    }
-
-    /// Turns sums of tree values into margins: mean if averaging, then the base.
-    pub(crate) fn finish(&self, sums: &mut [f64]) {
-        if self.combine == Combine::Mean {
-            for (output, sum) in sums.iter_mut().enumerate() {
-                *sum /= self.n_trees_of(output);
-            }
-        }
-        sums.iter_mut().zip(&self.base).for_each(|(sum, base)| *sum += base);
     }
 
     /// Number of trees that add to an output, at least 1 so that it can divide.
@@ -90,6 +85,17 @@ impl Ensemble {
         let adds = |(tree, &to): (&Tree, &u32)| tree.leaf_width != 1 || to as usize == output;
         let n = self.numbered_trees().filter(|&pair| adds(pair)).count();
         (n as f64).max(1.0)
+    }
+
+    /// [`n_trees_of`](Self::n_trees_of) each output, shape `(n_outputs,)`, in one pass over the trees:
+    /// a file may have as many outputs as trees.
+    pub(crate) fn n_trees_by_output(&self) -> Vec<f64> {
+        let (mut of_all, mut counts) = (0.0, vec![0.0; self.n_outputs()]);
+        for (tree, &output) in self.numbered_trees() {
+            *(if tree.leaf_width == 1 { &mut counts[output as usize] } else { &mut of_all }) += 1.0;
+        }
+        counts.iter_mut().for_each(|count| *count = f64::max(*count + of_all, 1.0));
+        counts
     }
 
     /// Applies the link in place.

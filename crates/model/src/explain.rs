@@ -142,7 +142,8 @@ impl Explainer {
         for (tree, &output) in ensemble.numbered_trees() {
             add_expectation(tree, output as usize, &mut bias);
         }
-        ensemble.finish(&mut bias);
+        average(ensemble, 1, &mut bias);
+        bias.iter_mut().zip(&ensemble.base).for_each(|(sum, base)| *sum += base);
         Self { programs, bias }
     }
 }
@@ -194,15 +195,14 @@ impl Model {
     }
 }
 
-/// Divides sums over trees, the last axes of whose shape are `(n_outputs, n_columns)`, by the number
-/// of trees if the ensemble averages.
-fn average(ensemble: &Ensemble, n_columns: usize, sums: &mut [f64]) {
-    if ensemble.combine != Combine::Mean || n_columns == 0 {
+/// Divides sums over trees, the last axes of whose shape are `(n_outputs, n_each)`, by the number of
+/// trees if the ensemble averages.
+fn average(ensemble: &Ensemble, n_each: usize, sums: &mut [f64]) {
+    if ensemble.combine != Combine::Mean || n_each == 0 {
         return;
     }
-    let n_outputs = ensemble.n_outputs();
-    let n_trees: Vec<f64> = (0..n_outputs).map(|output| ensemble.n_trees_of(output)).collect();
-    for (of_output, n_trees) in sums.chunks_mut(n_columns).zip(n_trees.iter().cycle()) {
+    let n_trees = ensemble.n_trees_by_output();
+    for (of_output, n_trees) in sums.chunks_mut(n_each).zip(n_trees.iter().cycle()) {
         of_output.iter_mut().for_each(|value| *value /= n_trees);
     }
 }

@@ -17,7 +17,7 @@ impl CategorySet {
     /// The set of no codes.
     pub(crate) const EMPTY: Self = Self(Vec::new());
 
-    /// The set of the given codes.
+    /// The set of the given codes, in any order. Takes a bit for every code up to the largest.
     pub fn from_codes(codes: impl IntoIterator<Item = u32>) -> Self {
         let mut words = Vec::new();
         for code in codes {
@@ -197,5 +197,23 @@ impl Tree {
         let width = self.leaf_width as usize;
         let start = leaf as usize * width;
         &self.leaf_values[start..start + width]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_its_codes_and_nothing_between() {
+        let set = CategorySet::from_codes([130, 1, 64, 1]);
+        assert_eq!(set.codes().collect::<Vec<_>>(), [1, 64, 130]);
+        assert_eq!((set.last_code(), CategorySet::EMPTY.last_code()), (Some(130), None));
+        assert_eq!(CategorySet::from_words(set.words().to_vec()), set);
+        assert!([1.0, 64.0, 130.0].iter().all(|&code| set.contains(code)));
+        for outside in [0.0, 1.5, -1.0, 65.0, 129.0, 192.0, 1e300, f64::NAN, f64::INFINITY] {
+            assert!(!set.contains(outside), "{outside}");
+        }
+        assert!(CategorySet::from_codes([0]).contains(-0.0));
     }
 }

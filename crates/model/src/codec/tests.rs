@@ -146,6 +146,34 @@ fn each_fault_has_its_own_message() {
     assert!(message(&renamed).contains("xchm"));
 }
 
+/// A section with a byte too many, under a good checksum, was written by something else.
+#[test]
+fn bytes_left_over_in_a_section_are_refused() {
+    let lengthened = |mut bytes: Vec<u8>, n_sections: usize, section: usize| {
+        let length_at = |section: usize| HEAD_BYTES + section * SECTION_HEAD_BYTES + 4;
+        let length = |bytes: &[u8], section: usize| {
+            u64::from_le_bytes(bytes[length_at(section)..][..8].try_into().unwrap())
+        };
+        let before: u64 = (0..=section).map(|section| length(&bytes, section)).sum();
+        let end = HEAD_BYTES + n_sections * SECTION_HEAD_BYTES + before as usize;
+        let longer = length(&bytes, section) + 1;
+        bytes[length_at(section)..][..8].copy_from_slice(&longer.to_le_bytes());
+        bytes.insert(end, 0);
+        reseal(&mut bytes);
+        bytes
+    };
+    for section in 0..4 {
+        let bytes = lengthened(Model::new(small()).unwrap().encode(), 4, section);
+        let found = Model::decode(&bytes).unwrap_err().to_string();
+        assert!(found.contains("1 bytes are left over"), "section {section}: {found}");
+    }
+    for section in 0..3 {
+        let bytes = lengthened(holdout(&[vec![0.0; 5]], 10).encode(), 3, section);
+        let found = Holdout::decode(&bytes).map(|_| ()).unwrap_err().to_string();
+        assert!(found.contains("1 bytes are left over"), "section {section}: {found}");
+    }
+}
+
 /// The files are what the first release of the format wrote; they must stay readable for ever.
 #[test]
 fn the_first_format_stays_readable() {

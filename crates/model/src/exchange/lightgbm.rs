@@ -16,7 +16,7 @@ mod tree;
 mod write;
 
 use super::assemble::{ForeignTree, assemble};
-use super::{Format, ImportError, Imported};
+use super::{Format, ImportError, Imported, most_memory};
 use crate::{Combine, Ensemble};
 use head::Head;
 use lines::{Lines, Place};
@@ -26,9 +26,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let mut lines = Lines::new(bytes)?;
     let mut head = Head::read(&mut lines, bytes.len())?;
     let mut trees: Vec<(Place, ForeignTree)> = Vec::new();
-    while let Some((place, tree)) = tree::read(&mut lines, trees.len(), &mut head)? {
+    let mut bytes_left = most_memory(bytes.len());
+    while let Some((place, tree)) = tree::read(&mut lines, trees.len(), &mut head, &mut bytes_left)?
+    {
         trees.push((place, tree));
     }
+    let end = lines.here("end of trees");
     let pandas = lines.pandas_categorical()?;
     head.check_count(trees.len())?;
     let probabilities_in_leaves = head.leaves_hold_probabilities(&trees);
@@ -36,6 +39,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let (target, link, scale) = head.target(probabilities_in_leaves, &mut warnings)?;
     let mut columns = head.columns(pandas, &mut warnings);
     columns.learn_categories(trees.iter().map(|(_, tree)| tree));
+    let n_set_bytes = columns.bytes_of_sets(trees.iter().map(|(_, tree)| tree));
+    if n_set_bytes > most_memory(bytes.len()) {
+        let detail = format!("sets of categories of {n_set_bytes} bytes");
+        return Err(end.unsupported(detail));
+    }
     let n_outputs = head.trees_per_iteration;
     let trees: Vec<_> = (trees.into_iter())
         .map(|(place, tree)| {

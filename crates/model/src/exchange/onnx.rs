@@ -17,6 +17,8 @@ mod ensemble;
 mod fault;
 mod graph;
 mod proto;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod write;
 
@@ -40,7 +42,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let node = graph::trees(graph)?;
     let place = graph::place(node);
     let mut ensemble = ensemble::read(node, most_width(bytes.len()))?;
-    let inputs = graph::inputs(graph, node, most_width(bytes.len()))?;
+    let inputs = graph::inputs(graph, node, bytes.len())?;
     let scores = if ensemble.labels.is_some() { node.output.get(1) } else { node.output.first() };
     let scores = scores.ok_or_else(|| malformed(&place, "no output for its scores"))?;
     let outputs = graph::outputs(graph, scores)?;
@@ -65,8 +67,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     }
     let combine = combine(&ensemble, &outputs, &place)?;
     let n_outputs = ensemble.n_targets;
-    let most = most_memory(bytes.len());
-    let (mut trees, mut tree_output, mut spent) = (Vec::new(), Vec::new(), 0usize);
+    let mut bytes_left = most_memory(bytes.len());
+    let (mut trees, mut tree_output) = (Vec::new(), Vec::new());
     for (index, tree) in ensemble.trees.iter().enumerate() {
         let alone = (!ensemble.average || n_outputs == 1).then(|| only_target(tree)).flatten();
         let width = if alone.is_some() { 1 } else { n_outputs };
@@ -77,22 +79,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
                 .for_each(|&(target, value)| sums[if width == 1 { 0 } else { target }] += value);
             sums
         };
-        // a node and its leaf take about this much
-        let most_nodes = most.saturating_sub(spent) / (96 + 8 * width);
-        let translated = translate::translate(tree, inputs.precision, &category, leaf, most_nodes);
+        let translated =
+            translate::translate(tree, inputs.precision, &category, leaf, width, &mut bytes_left);
         let Some(translated) = translated else {
             let detail = format!(
-                "tree {index} grows beyond {most_nodes} nodes when its sets are taken apart"
+                "tree {index} is too large for the size of the file when its sets are taken apart"
             );
             return Err(unsupported(&place, detail));
         };
-        spent = spent.saturating_add(translated.nodes.len().saturating_mul(96 + 8 * width));
         trees.push((translated, width));
         tree_output.push(alone.unwrap_or(0) as u32);
     }
     columns.learn_categories(trees.iter().map(|(tree, _)| tree));
     let n_set_bytes = columns.bytes_of_sets(trees.iter().map(|(tree, _)| tree));
-    if n_set_bytes > most {
+    if n_set_bytes > most_memory(bytes.len()) {
         return Err(unsupported(&place, format!("sets of categories of {n_set_bytes} bytes")));
     }
     let built = trees.iter().enumerate().map(|(index, (tree, width))| {
@@ -252,6 +252,10 @@ fn two_labels(ensemble: &mut OnnxEnsemble, link: Link, place: &str) -> Result<Li
                 negative |= value < 0.0;
             });
         }
+    }
+    if ensemble.base.len() > 2 {
+        let detail = format!("{} base values for two classes", ensemble.base.len());
+        return Err(malformed(place, detail));
     }
     let both = targets == [true, true];
     let base = |index: usize| ensemble.base.get(index).copied().unwrap_or(0.0);

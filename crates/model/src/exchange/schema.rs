@@ -73,21 +73,18 @@ impl Columns {
         asked.iter().enumerate().find(|&(column, &asked)| both(column, asked)).map(|(at, _)| at)
     }
 
-    /// Bytes of a set of the column's categories.
-    fn set_bytes(&self, column: usize) -> usize {
-        let n_categories = match &self.0[column].kind {
-            ColumnKind::Number => 0,
-            ColumnKind::Numbered(known) => known.len(),
-            ColumnKind::Named(names) => names.len(),
-        };
-        n_categories.div_ceil(64) * 8
+    /// Bytes of a set of the column's categories, which lasts to the largest code in it.
+    fn set_bytes(&self, column: usize, ascending: &[f64]) -> usize {
+        let last = ascending.iter().rev().find_map(|&value| self.code(column, value));
+        last.map_or(0, |code| (code as usize / 64 + 1) * 8)
     }
 
-    /// Bytes of the sets of all splits. One file can ask for far more of them than it is long.
+    /// Bytes of the sets of all splits, in full: a file can ask for far more of them than it is long,
+    /// since every set of one large category is as long as its code.
     pub(super) fn bytes_of_sets<'a>(&self, trees: impl Iterator<Item = &'a ForeignTree>) -> usize {
         let sets = trees.flat_map(|tree| &tree.nodes).map(|node| match node {
-            ForeignNode::Inner { feature, split: ForeignSplit::OneOf(_), .. } => {
-                self.set_bytes(*feature)
+            ForeignNode::Inner { feature, split: ForeignSplit::OneOf(values), .. } => {
+                self.set_bytes(*feature, values)
             }
             _ => 0,
         });

@@ -122,6 +122,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a container goes on; takes its end if it does not. `due` is what is left of its count.
+    fn more(&mut self, due: &mut Option<usize>, end: u8) -> bool {
+        if let Some(left) = due {
+            let more = *left > 0;
+            *left = left.saturating_sub(1);
+            return more;
+        }
+        while self.peek() == Some(b'N') {
+            self.offset += 1;
+        }
+        let ends = self.peek() == Some(end);
+        self.offset += usize::from(ends);
+        !ends
+    }
+
     /// Element type and count after the opening of an array or object.
     fn head(&mut self) -> Result<(Option<u8>, Option<usize>), ImportError> {
         let mut kind = None;
@@ -141,22 +156,12 @@ impl<'a> Reader<'a> {
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, ImportError> {
-        let (kind, count) = self.head()?;
-        if let (Some(kind), Some(count)) = (kind, count) {
+        let (kind, mut due) = self.head()?;
+        if let (Some(kind), Some(count)) = (kind, due) {
             return self.typed_list(kind, count, depth);
         }
         let mut gathered = Gathered::default();
-        let mut due = count;
-        loop {
-            match due {
-                Some(0) => break,
-                Some(left) => due = Some(left - 1),
-                None if self.peek() == Some(b']') => {
-                    self.offset += 1;
-                    break;
-                }
-                None => {}
-            }
+        while self.more(&mut due, b']') {
             let marker = self.marker()?;
             gathered.push(self.value(marker, depth + 1)?);
         }
@@ -182,16 +187,7 @@ impl<'a> Reader<'a> {
     fn object(&mut self, depth: usize) -> Result<Value, ImportError> {
         let (kind, mut due) = self.head()?;
         let mut object = BTreeMap::new();
-        loop {
-            match due {
-                Some(0) => break,
-                Some(left) => due = Some(left - 1),
-                None if self.peek() == Some(b'}') => {
-                    self.offset += 1;
-                    break;
-                }
-                None => {}
-            }
+        while self.more(&mut due, b'}') {
             let key = self.text()?;
             let marker = match kind {
                 Some(kind) => kind,

@@ -14,7 +14,8 @@ pub(super) struct Place {
 
 impl Place {
     fn text(&self) -> String {
-        format!("line {}, {:?}", self.line, self.key)
+        let shown: String = self.key.chars().take(40).collect();
+        format!("line {}, {shown:?}", self.line)
     }
 
     pub(super) fn malformed(&self, detail: impl Into<String>) -> ImportError {
@@ -105,8 +106,7 @@ impl<'a> Lines<'a> {
     pub(super) fn entry(&mut self) -> Option<Entry<'a>> {
         let line = self.peek()?;
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
-        let shown: String = key.chars().take(40).collect();
-        let place = self.here(&shown);
+        let place = self.here(key);
         self.skip();
         Some(Entry { place, value })
     }

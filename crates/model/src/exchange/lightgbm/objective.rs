@@ -47,12 +47,17 @@ impl Head {
     ) -> Result<(TargetKind, Link, f64), ImportError> {
         let mut meaning = self.meaning(warnings)?;
         if meaning.classes == Classes::Two && probabilities_in_leaves {
-            meaning.link = Link::Identity;
+            // the sigmoid, and its factor, are in the leaves already
+            meaning = Meaning { link: Link::Identity, scale: 1.0, ..meaning };
             warnings.push(
                 "a forest of a v2 file with probabilities in its leaves: scores are their mean, \
                  as the LightGBM of that time gave"
                     .to_owned(),
             );
+        }
+        let scale = meaning.scale;
+        if scale != 1.0 {
+            warnings.push(format!("margins are {scale} times those of LightGBM (sigmoid)"));
         }
         let n = self.trees_per_iteration;
         let target = match meaning.classes {
@@ -68,7 +73,7 @@ impl Head {
             let detail = format!("an objective of another number of outputs than {n}");
             return Err(place.malformed(detail));
         }
-        Ok((target, meaning.link, meaning.scale))
+        Ok((target, meaning.link, scale))
     }
 
     fn meaning(&self, warnings: &mut Vec<String>) -> Result<Meaning, ImportError> {
@@ -103,9 +108,6 @@ impl Head {
                 };
                 if !(scale > 0.0 && f64::is_finite(scale)) {
                     return Err(place.malformed(format!("sigmoid {scale}, expected above 0")));
-                }
-                if scale != 1.0 {
-                    warnings.push(format!("margins are {scale} times those of LightGBM (sigmoid)"));
                 }
                 Meaning { link: Link::Logistic, classes: Classes::Two, scale }
             }

@@ -12,12 +12,18 @@ use crate::{MissingRule, Split};
 /// Bits of `decision_type`.
 const CATEGORICAL: u8 = 1;
 const DEFAULT_LEFT: u8 = 2;
+/// Missing types, in the two bits above those.
+const MISSING_NONE: u8 = 0;
+const MISSING_ZERO: u8 = 1;
+const MISSING_NAN: u8 = 2;
 
-/// The next tree; `None` where the trees end.
+/// The next tree; `None` where the trees end. Sets of categories are paid for from `bytes_left`: many
+/// nodes may share one set of the file.
 pub(super) fn read(
     lines: &mut Lines<'_>,
     due: usize,
     head: &mut Head,
+    bytes_left: &mut usize,
 ) -> Result<Option<(Place, ForeignTree)>, ImportError> {
     while lines.peek().is_some_and(|line| line.trim().is_empty()) {
         lines.skip();
@@ -35,7 +41,7 @@ pub(super) fn read(
         let detail = format!("expected \"Tree={due}\" or \"end of trees\"");
         return Err(block.start.place.malformed(detail));
     }
-    let tree = block.tree(head)?;
+    let tree = block.tree(head, bytes_left)?;
     Ok(Some((block.start.place, tree)))
 }
 
@@ -78,7 +84,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    fn tree(&self, head: &mut Head) -> Result<ForeignTree, ImportError> {
+    fn tree(&self, head: &mut Head, bytes_left: &mut usize) -> Result<ForeignTree, ImportError> {
         if let Some(linear) = self.entries.get("is_linear")
             && linear.value.trim() != "0"
         {
@@ -101,7 +107,7 @@ impl<'a> Block<'a> {
         })?;
         let mut nodes = Vec::with_capacity(n_inner + n_leaves);
         if n_inner > 0 {
-            self.inner_nodes(n_inner, n_leaves, head, &mut nodes)?;
+            self.inner_nodes(n_leaves, head, bytes_left, &mut nodes)?;
         }
         let leaves = values.into_iter().zip(leaf_count);
         nodes.extend(leaves.map(|(value, cover)| ForeignNode::Leaf { values: vec![value], cover }));
@@ -110,11 +116,12 @@ impl<'a> Block<'a> {
 
     fn inner_nodes(
         &self,
-        n: usize,
         n_leaves: usize,
         head: &mut Head,
+        bytes_left: &mut usize,
         nodes: &mut Vec<ForeignNode>,
     ) -> Result<(), ImportError> {
+        let n = n_leaves - 1;
         let feature = self.need("split_feature")?;
         let features: Vec<usize> = feature.exactly(n)?;
         let threshold = self.need("threshold")?;
@@ -136,8 +143,11 @@ impl<'a> Block<'a> {
                 return Err(feature.place.malformed(detail));
             }
             let in_set = decided & CATEGORICAL != 0;
-            // below every code, and so a question for missing alone: categories may be asked it, too
-            let only_missing = !in_set && thresholds[node] < -1.0 && head.is_category(column);
+            // what our own writer asks of a category to part missing from the rest
+            let only_missing = !in_set
+                && thresholds[node] == f64::MIN
+                && decided >> 2 & 3 == MISSING_NAN
+                && head.is_category(column);
             head.asked(column, in_set || only_missing, &feature.place)?;
             let (split, missing) = if in_set {
                 let set = sets.get(thresholds[node] as usize);
@@ -145,6 +155,10 @@ impl<'a> Block<'a> {
                     let detail =
                         format!("node {node} has set {} of {}", thresholds[node], sets.len());
                     threshold.place.malformed(detail)
+                })?;
+                *bytes_left = bytes_left.checked_sub(8 * set.len()).ok_or_else(|| {
+                    let detail = "sets of more categories than a file of this size may hold";
+                    threshold.place.unsupported(detail)
                 })?;
                 (ForeignSplit::OneOf(set.clone()), MissingRule::Right)
             } else {
@@ -232,11 +246,11 @@ fn number_split(threshold: f64) -> Split {
 fn missing_rule(decision: u8) -> Option<MissingRule> {
     let left = decision & DEFAULT_LEFT != 0;
     Some(match (decision >> 2 & 3, left) {
-        (0, _) => MissingRule::AsZero,
-        (1, true) => MissingRule::ZeroLeft,
-        (1, false) => MissingRule::ZeroRight,
-        (2, true) => MissingRule::Left,
-        (2, false) => MissingRule::Right,
+        (MISSING_NONE, _) => MissingRule::AsZero,
+        (MISSING_ZERO, true) => MissingRule::ZeroLeft,
+        (MISSING_ZERO, false) => MissingRule::ZeroRight,
+        (MISSING_NAN, true) => MissingRule::Left,
+        (MISSING_NAN, false) => MissingRule::Right,
         _ => return None,
     })
 }

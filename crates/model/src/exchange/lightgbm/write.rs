@@ -82,9 +82,8 @@ fn frame_categories(names: &[String]) -> serde_json::Value {
 
 /// Whether every output is the mean of as many trees and starts from 0, as LightGBM's forests do.
 fn averages_alike(ensemble: &Ensemble) -> bool {
-    let n = ensemble.n_trees_of(0);
-    (0..ensemble.n_outputs()).all(|output| ensemble.n_trees_of(output) == n)
-        && ensemble.base.iter().all(|&base| base == 0.0)
+    let counts = ensemble.n_trees_by_output();
+    counts.iter().all(|count| *count == counts[0]) && ensemble.base.iter().all(|&base| base == 0.0)
 }
 
 /// Trees of one value a leaf, output by output in turn. Start values are constant trees at the end,
@@ -92,14 +91,13 @@ fn averages_alike(ensemble: &Ensemble) -> bool {
 fn trees(model: &Model, average: bool) -> Result<Vec<Written>, ExportError> {
     let ensemble = model.ensemble();
     let n_outputs = ensemble.n_outputs();
+    let counts = ensemble.n_trees_by_output();
     let mut by_output: Vec<Vec<Written>> = (0..n_outputs).map(|_| Vec::new()).collect();
     for (tree, &to) in ensemble.trees.iter().zip(&ensemble.tree_output) {
         let plain = expand(tree, model.schema(), Dialect::LightGbm, Format::LightGbm)?;
-        let outputs =
-            if tree.leaf_width == 1 { to as usize..to as usize + 1 } else { 0..n_outputs };
-        for output in outputs {
+        for output in tree.outputs(to as usize) {
             let divisor = match (ensemble.combine, average) {
-                (Combine::Mean, false) => ensemble.n_trees_of(output),
+                (Combine::Mean, false) => counts[output],
                 _ => 1.0,
             };
             let values = plain.leaves.iter().map(|leaf| {

@@ -1,9 +1,16 @@
 //! What stands before and after the trees: types and names of the inputs, and how scores go on.
 
+use std::collections::HashMap;
+
 use super::fault::{malformed, unsupported};
-use super::proto::{DOUBLE, FLOAT, GraphProto, INT32, INT64, NodeProto, TensorProto};
+use super::proto::{
+    DOUBLE, FLOAT, GraphProto, INT32, INT64, NodeProto, TensorProto, ValueInfoProto,
+};
 use crate::Link;
-use crate::exchange::ImportError;
+use crate::exchange::{ImportError, most_memory, most_width};
+
+/// Operators in a row before or after the trees, at most: each is looked for in the whole graph.
+const MAX_OPERATORS: usize = 64;
 
 /// Type in which values are when they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,18 +73,18 @@ fn constant<'a>(graph: &'a GraphProto, value: &str) -> Option<&'a TensorProto> {
     graph.initializer.iter().find(|tensor| tensor.name == value)
 }
 
-/// Walks back from the trees to the inputs of the graph.
+/// Walks back from the trees to the inputs of the graph, in a file of `n_bytes`.
 pub(super) fn inputs(
     graph: &GraphProto,
     trees: &NodeProto,
-    most_columns: usize,
+    n_bytes: usize,
 ) -> Result<Inputs, ImportError> {
+    let known = KnownInputs::of(graph, n_bytes);
     let first = trees.input.first();
     let mut value = first.ok_or_else(|| malformed(place(trees), "no input"))?.clone();
     let mut cast_to_single = false;
-    // a chain is no longer than the graph
-    for _ in 0..=graph.node.len() {
-        if let Some(tensors) = tensor_columns(graph, std::slice::from_ref(&value), most_columns)? {
+    for _ in 0..=MAX_OPERATORS {
+        if let Some(tensors) = known.columns(std::slice::from_ref(&value))? {
             return Ok(Inputs {
                 precision: precision(tensors.kinds, cast_to_single),
                 names: tensors.names,
@@ -91,7 +98,7 @@ pub(super) fn inputs(
             "Cast" if integer(node, "to") == i64::from(FLOAT) => cast_to_single = true,
             "Cast" if integer(node, "to") == i64::from(DOUBLE) => {}
             "Concat" => {
-                return match tensor_columns(graph, &node.input, most_columns)? {
+                return match known.columns(&node.input)? {
                     Some(tensors) if !tensors.names.is_empty() => Ok(Inputs {
                         precision: precision(tensors.kinds, cast_to_single),
                         names: tensors.names,
@@ -104,7 +111,9 @@ pub(super) fn inputs(
         let next = node.input.first();
         value = next.ok_or_else(|| malformed(place(node), "no input"))?.clone();
     }
-    Err(malformed(place(trees), "its inputs run in a circle"))
+    let detail =
+        format!("more than {MAX_OPERATORS} operators before the trees, or a circle of them");
+    Err(unsupported(place(trees), detail))
 }
 
 fn precision(kinds: Vec<i32>, cast_to_single: bool) -> Precision {
@@ -120,51 +129,63 @@ struct Tensors {
     kinds: Vec<i32>,
 }
 
-/// Columns of inputs of the graph; `None` if one of them is no input.
-fn tensor_columns(
-    graph: &GraphProto,
-    values: &[String],
+/// The inputs of the graph by name.
+struct KnownInputs<'a> {
+    by_name: HashMap<&'a str, &'a ValueInfoProto>,
     most_columns: usize,
-) -> Result<Option<Tensors>, ImportError> {
-    let (mut names, mut kinds) = (Vec::new(), Vec::new());
-    let mut all_known = true;
-    for value in values {
-        let Some(input) = graph.input.iter().find(|input| input.name == *value) else {
-            return Ok(None);
-        };
-        let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let at = || format!("input {value:?}");
-        let tensor = tensor.ok_or_else(|| malformed(at(), "not a tensor"))?;
-        if ![FLOAT, DOUBLE, INT32, INT64].contains(&tensor.elem_type) {
-            return Err(unsupported(at(), format!("elements of type {}", tensor.elem_type)));
-        }
-        kinds.push(tensor.elem_type);
-        let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
-        let width = dims.last().filter(|_| dims.len() > 1).and_then(|dim| dim.dim_value);
-        match width {
-            Some(width) if width > 0 => {
-                if width as u64 > most_columns.saturating_sub(names.len()) as u64 {
-                    return Err(unsupported(
-                        at(),
-                        format!("{width} columns, at most {most_columns}"),
-                    ));
-                }
-                let alone = values.len() > 1 && width == 1;
-                names.extend(
-                    (0..width).map(
-                        |column| {
-                            if alone { value.clone() } else { format!("{value}_{column}") }
-                        },
-                    ),
-                );
+    /// Bytes that the names of all columns may take: each repeats the name of its input.
+    most_bytes: usize,
+}
+
+impl<'a> KnownInputs<'a> {
+    fn of(graph: &'a GraphProto, n_bytes: usize) -> Self {
+        let by_name = graph.input.iter().map(|input| (input.name.as_str(), input)).collect();
+        Self { by_name, most_columns: most_width(n_bytes), most_bytes: most_memory(n_bytes) }
+    }
+
+    /// Columns of inputs; `None` if one of them is no input.
+    fn columns(&self, values: &[String]) -> Result<Option<Tensors>, ImportError> {
+        let (mut names, mut kinds, mut bytes_left) = (Vec::new(), Vec::new(), self.most_bytes);
+        let mut all_known = true;
+        for value in values {
+            let Some(input) = self.by_name.get(value.as_str()) else { return Ok(None) };
+            let at = || {
+                let shown: String = value.chars().take(40).collect();
+                format!("input {shown:?}")
+            };
+            let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+            let tensor = tensor.ok_or_else(|| malformed(at(), "not a tensor"))?;
+            if ![FLOAT, DOUBLE, INT32, INT64].contains(&tensor.elem_type) {
+                return Err(unsupported(at(), format!("elements of type {}", tensor.elem_type)));
             }
-            _ => all_known = false,
+            kinds.push(tensor.elem_type);
+            let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+            let width = dims.last().filter(|_| dims.len() > 1).and_then(|dim| dim.dim_value);
+            let width = width.and_then(|width| usize::try_from(width).ok()).unwrap_or(0);
+            if width == 0 {
+                all_known = false;
+                continue;
+            }
+            if width > self.most_columns.saturating_sub(names.len()) {
+                let detail = format!("{width} columns, at most {}", self.most_columns);
+                return Err(unsupported(at(), detail));
+            }
+            bytes_left =
+                bytes_left.checked_sub(width.saturating_mul(value.len())).ok_or_else(|| {
+                    let detail = format!("{width} columns with a name of {} bytes", value.len());
+                    unsupported(at(), detail)
+                })?;
+            if values.len() > 1 && width == 1 {
+                names.push(value.clone());
+            } else {
+                names.extend((0..width).map(|column| format!("{value}_{column}")));
+            }
         }
+        if !all_known {
+            names.clear();
+        }
+        Ok(Some(Tensors { names, kinds }))
     }
-    if !all_known {
-        names.clear();
-    }
-    Ok(Some(Tensors { names, kinds }))
 }
 
 /// An integer attribute; 0 if it is not there.
@@ -186,7 +207,7 @@ pub(super) fn outputs(graph: &GraphProto, scores: &str) -> Result<Outputs, Impor
     ];
     let mut value = scores.to_owned();
     let mut outputs = Outputs { link: None, divide: None, add: None };
-    for _ in 0..=graph.node.len() {
+    for _ in 0..=MAX_OPERATORS {
         let uses = |node: &&NodeProto| {
             node.input.contains(&value) && !LABELS.contains(&node.op_type.as_str())
         };
@@ -220,5 +241,7 @@ pub(super) fn outputs(graph: &GraphProto, scores: &str) -> Result<Outputs, Impor
         let next = node.output.first();
         value = next.ok_or_else(|| malformed(place(node), "no output"))?.clone();
     }
-    Err(malformed("graph", "its scores run in a circle"))
+    let detail =
+        format!("more than {MAX_OPERATORS} operators after the trees, or a circle of them");
+    Err(unsupported("graph", detail))
 }

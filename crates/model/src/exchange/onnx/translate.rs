@@ -32,21 +32,31 @@ struct Open {
     parent: Option<(usize, bool)>,
 }
 
-/// The tree in our questions; `None` if copies of branches make it larger than `most_nodes`.
+/// About the bytes of a node, without its values.
+const NODE_BYTES: usize = 128;
+
+/// The tree in our questions. Its nodes and their values are paid for from `bytes_left`, which copies
+/// of branches may exhaust: `None` then.
 pub(super) fn translate(
     tree: &OnnxTree,
     precision: Precision,
     category: &[bool],
     leaf: impl Fn(&[(usize, f64)]) -> Vec<f64>,
-    most_nodes: usize,
+    leaf_width: usize,
+    bytes_left: &mut usize,
 ) -> Option<ForeignTree> {
     let mut nodes: Vec<ForeignNode> = Vec::new();
     let mut open = vec![Open { source: tree.root, parent: None }];
     while let Some(Open { source, parent }) = open.pop() {
-        if nodes.len() > most_nodes {
-            return None;
-        }
         let first = nodes.len();
+        *bytes_left = bytes_left.checked_sub(match &tree.nodes[source] {
+            OnnxNode::Leaf(_) => NODE_BYTES + 8 * leaf_width,
+            OnnxNode::Inner { column, values, .. } if category[*column] => {
+                NODE_BYTES + 8 * values.len()
+            }
+            // a pair of questions for each member
+            OnnxNode::Inner { values, .. } => 2 * NODE_BYTES * values.len().max(1),
+        })?;
         attach(&mut nodes, parent, first);
         match &tree.nodes[source] {
             OnnxNode::Leaf(values) => {

@@ -44,9 +44,7 @@ pub(in crate::exchange) fn write(model: &Model) -> Result<Exported, ExportError>
     let mut arrays = Arrays::default();
     for (tree, &to) in ensemble.trees.iter().zip(&ensemble.tree_output) {
         let plain = expand(tree, schema, Dialect::SideForMissing, Format::Onnx)?;
-        let outputs =
-            if tree.leaf_width == 1 { to as usize..to as usize + 1 } else { 0..n_outputs };
-        for output in outputs {
+        for output in tree.outputs(to as usize) {
             let value = |source: u32| {
                 let values = tree.leaf_values(source);
                 values[if values.len() == 1 { 0 } else { output }]
@@ -71,8 +69,7 @@ pub(in crate::exchange) fn write(model: &Model) -> Result<Exported, ExportError>
         nodes.push(NodeProto { input, output, op_type, ..NodeProto::default() });
     };
     if ensemble.combine == Combine::Mean {
-        let counts = (0..n_outputs).map(|output| ensemble.n_trees_of(output)).collect();
-        then("Div", Some(("n_trees", counts)));
+        then("Div", Some(("n_trees", ensemble.n_trees_by_output())));
     }
     if ensemble.base.iter().any(|&base| base != 0.0) {
         then("Add", Some(("base", ensemble.base.clone())));

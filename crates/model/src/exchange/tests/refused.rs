@@ -1,26 +1,24 @@
 //! What cannot be computed here is refused by name and place.
 
-use super::{classes, plain};
+use super::{classes, error, plain, replaced, text};
 use crate::exchange::{Format, ImportError, export, import};
-use crate::{Link, MissingRule, Model, Split};
+use crate::{Link, MissingRule, Split};
 
-fn text(model: &Model, format: Format) -> String {
-    String::from_utf8(export(model, format, true).unwrap().bytes).unwrap()
-}
+/// What is changed in a good file, to what, and what its refusal then says.
+type Cases<'a> = &'a [(&'a str, &'a str, &'a str)];
 
-fn replaced(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "{from:?} is not in\n{text}");
-    text.replacen(from, to, 1)
-}
-
-fn error(text: &str) -> String {
-    import(text.as_bytes(), None).unwrap_err().to_string()
+fn each_is_refused(good: &str, cases: Cases<'_>, begins: &str) {
+    for (from, to, expected) in cases {
+        let found = error(&replaced(good, from, to));
+        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
+        assert!(found.starts_with(begins), "{found:?} does not begin with {begins:?}");
+    }
 }
 
 #[test]
 fn lightgbm_names_line_and_key() {
     let good = text(&plain(), Format::LightGbm);
-    let cases = [
+    let cases: Cases<'_> = &[
         ("version=v4", "version=v9", "line 2, \"version\": not supported: version \"v9\""),
         (
             "objective=binary sigmoid:1",
@@ -59,19 +57,16 @@ fn lightgbm_names_line_and_key() {
         ("leaf_value=-1.0", "leaf_value=inf", "a leaf of inf"),
         ("Tree=1", "Tree=3", "expected \"Tree=1\""),
         ("end of trees", "end", "expected \"Tree=2\""),
+        ("tree_sizes=", "tree_sizes=1 ", "sizes of 3 trees, but the file holds 2"),
         ("num_leaves=3", "num_leaves=3\nnum_leaves=3", "given twice in one tree"),
     ];
-    for (from, to, expected) in cases {
-        let found = error(&replaced(&good, from, to));
-        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
-        assert!(found.starts_with("LightGBM text, line "), "{found}");
-    }
+    each_is_refused(&good, cases, "LightGBM text, line ");
 }
 
 #[test]
 fn xgboost_names_the_path() {
     let good = text(&plain(), Format::XgboostJson);
-    let cases = [
+    let cases: Cases<'_> = &[
         (
             "\"name\":\"gbtree\"",
             "\"name\":\"gblinear\"",
@@ -117,15 +112,19 @@ fn xgboost_names_the_path() {
             "\"categories_sizes\":[9]",
             "trees[0].categories_nodes: 9 categories from 0 of 1",
         ),
-        ("\"tree_info\":[0", "\"tree_info\":[4", "tree_info: item 0 is no class of 1"),
+        ("\"tree_info\":[0", "\"tree_info\":[1", "tree_info: item 0 is no class of 1"),
+        (
+            "\"categories_nodes\":[1],\"categories_segments\":[0],\"categories_sizes\":[1]",
+            "\"categories_nodes\":[1,1],\"categories_segments\":[0,0],\"categories_sizes\":[1,1]",
+            "categories_nodes: 1 categories from 0 of 1",
+        ),
         ("\"trees\":[", "\"trees\":7,\"woods\":[", "model.trees: expected an array"),
         ("\"learner\":", "\"learned\":", "the document: there is no key \"learner\""),
         ("\"default_left\":[0", "\"default_left\":[\"no\"", "default_left: item 0 is not a number"),
     ];
-    for (from, to, expected) in cases {
-        let found = error(&replaced(&good, from, to));
-        assert!(found.contains(expected), "{found:?} does not say {expected:?}");
-    }
+    each_is_refused(&good, cases, "XGBoost JSON, ");
+    let found = error("{\"learner\":1,\"learner\":2}");
+    assert!(found.contains("key \"learner\" is given twice"), "{found}");
     let found = error("{\"learner\": }");
     assert!(found.contains("XGBoost JSON, line 1, column 13"), "{found}");
 }

@@ -204,6 +204,23 @@ fn covers_and_gains_come_back() {
     }
 }
 
+/// A question with a hole copies its branches; the rows that reached them are counted once.
+#[test]
+fn copies_of_a_branch_share_its_cover() {
+    let mut parts = plain().into_parts();
+    for missing in [MissingRule::ZeroLeft, MissingRule::ZeroRight] {
+        for threshold in [-1.0, 1.0] {
+            let node = &mut parts.ensemble.trees[0].nodes[0];
+            (node.missing, node.split) = (missing, Split::AtMost(threshold));
+            let model = Model::new(parts.clone()).unwrap();
+            let back = there_and_back(&model, Format::XgboostJson);
+            let tree = &back.ensemble().trees[0];
+            let total: f64 = tree.leaf_cover.iter().sum();
+            assert_eq!(total, 10.0, "{missing:?} {threshold}: {:?}", tree.leaf_cover);
+        }
+    }
+}
+
 #[test]
 fn a_calibration_is_not_dropped_in_silence() {
     let model = Model::new(crate::model::tests::small()).unwrap();

@@ -73,15 +73,14 @@ pub(in crate::exchange) fn write(model: &Model) -> Result<Exported, ExportError>
             return Err(ExportError::Unsupported { format: FORMAT, reason: reason.to_owned() });
         }
     };
+    let counts = ensemble.n_trees_by_output();
     let mut rounding = Rounding::default();
     let (mut trees, mut tree_info) = (Vec::new(), Vec::new());
     for (tree, &to) in ensemble.trees.iter().zip(&ensemble.tree_output) {
         let plain = expand(tree, model.schema(), Dialect::SideForMissing, FORMAT)?;
-        let outputs =
-            if tree.leaf_width == 1 { to as usize..to as usize + 1 } else { 0..n_outputs };
-        for output in outputs {
+        for output in tree.outputs(to as usize) {
             let divisor = match ensemble.combine {
-                Combine::Mean => ensemble.n_trees_of(output),
+                Combine::Mean => counts[output],
                 Combine::Sum => 1.0,
             };
             let value = |source: u32| {

@@ -32,14 +32,14 @@ pub(super) fn read(attributes: &Attributes<'_>) -> Result<OnnxEnsemble, ImportEr
         sides_of.push((ids, attributes.ints_of(ids, n)?, attributes.ints_of(flags, n)?));
     }
     for index in 0..n {
-        let mode = match modes[index] as i64 {
-            0 => Mode::AtMost,
-            1 => Mode::Below,
-            2 => Mode::AtLeast,
-            3 => Mode::Above,
-            4 => Mode::Equal,
-            5 => Mode::NotEqual,
-            6 => Mode::Member,
+        let mode = match modes[index] {
+            0.0 => Mode::AtMost,
+            1.0 => Mode::Below,
+            2.0 => Mode::AtLeast,
+            3.0 => Mode::Above,
+            4.0 => Mode::Equal,
+            5.0 => Mode::NotEqual,
+            6.0 => Mode::Member,
             other => {
                 return Err(unsupported(attributes.place("nodes_modes"), format!("mode {other}")));
             }
@@ -74,7 +74,7 @@ pub(super) fn read(attributes: &Attributes<'_>) -> Result<OnnxEnsemble, ImportEr
         nodes.push(OnnxNode::Inner { column, mode, values, missing_yes, yes, no });
     }
     nodes.append(&mut leaves);
-    let trees = parted(attributes, &nodes)?;
+    let trees = parted(attributes, n, &nodes)?;
     let average = match attributes.int("aggregate_function", 1) {
         0 => true,
         1 => false,
@@ -96,13 +96,17 @@ pub(super) fn read(attributes: &Attributes<'_>) -> Result<OnnxEnsemble, ImportEr
     Ok(OnnxEnsemble { trees, n_targets, labels: None, base, average, post, n_columns })
 }
 
-/// The nodes of each root, each node in one tree only.
-fn parted(attributes: &Attributes<'_>, nodes: &[OnnxNode]) -> Result<Vec<OnnxTree>, ImportError> {
+/// The nodes of each root, each node in one tree only. Leaves stand after the `n_inner` inner nodes.
+fn parted(
+    attributes: &Attributes<'_>,
+    n_inner: usize,
+    nodes: &[OnnxNode],
+) -> Result<Vec<OnnxTree>, ImportError> {
     let name = "tree_roots";
     let mut new_index: Vec<Option<usize>> = vec![None; nodes.len()];
     let mut trees = Vec::new();
     for &root in attributes.ints(name) {
-        let root = attributes.index(name, root, nodes.len())?;
+        let root = attributes.index(name, root, n_inner)?;
         let mut order = vec![root];
         let mut at = 0;
         while at < order.len() {
