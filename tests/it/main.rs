@@ -20,3 +20,4 @@ mod small;
 mod support;
 mod table;
 mod tuning;
+mod warm_start;

@@ -171,6 +171,10 @@ pub(crate) struct Train {
     /// Also write the report here
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Keep the rounds of the boosting in this folder while it runs; killed, the same command goes on
+    /// from there and ends with the same bytes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint: Option<PathBuf>,
     /// Who publishes
     #[arg(long, env = "USER", default_value = "unknown")]
     pub(crate) actor: String,

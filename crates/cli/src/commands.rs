@@ -20,7 +20,7 @@ pub(crate) mod tune;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use segue_model::exchange::ExportError;
 use segue_registry::{Choice, GateOutcome, GateResult, Registry, RegistryError};
 use segue_training::import::ImportDraftError;
@@ -70,19 +70,23 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     1
 }
 
-/// Opens a registry. With `SEGUE_CRASH_AT_STEP=N` the process aborts at its N-th write step, as a
-/// power cut would: for tests of what is left behind.
+/// Opens a registry, whose write steps are counted by [`write_step`].
 pub(crate) fn open_registry(location: &str) -> anyhow::Result<Registry> {
     let registry = Registry::open(location)?;
-    let Ok(step) = std::env::var("SEGUE_CRASH_AT_STEP") else { return Ok(registry) };
-    let crash_at: usize = step.parse().context("SEGUE_CRASH_AT_STEP is no number")?;
-    let steps = Arc::new(AtomicUsize::new(0));
-    Ok(registry.with_step_hook(Arc::new(move |_step: &str| {
-        if steps.fetch_add(1, Ordering::SeqCst) + 1 == crash_at {
-            std::process::abort();
-        }
+    Ok(registry.with_step_hook(Arc::new(|_step: &str| {
+        write_step();
         Ok(())
     })))
+}
+
+/// With `SEGUE_CRASH_AT_STEP=N` the process aborts at its N-th write step, as a power cut would: for tests
+/// of what is left behind.
+pub(crate) fn write_step() {
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    let Ok(crash_at) = std::env::var("SEGUE_CRASH_AT_STEP") else { return };
+    if crash_at == (STEPS.fetch_add(1, Ordering::SeqCst) + 1).to_string() {
+        std::process::abort();
+    }
 }
 
 /// Reads a job; `--data` moves the folder that its paths start from.
@@ -99,6 +103,7 @@ pub(crate) fn train_options(args: &JobArgs, actor: &str) -> TrainOptions {
         n_threads: n_threads(args.threads),
         rejects: args.rejects.clone(),
         created_by: actor.to_owned(),
+        ..TrainOptions::default()
     }
 }
 

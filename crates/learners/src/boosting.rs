@@ -95,6 +95,15 @@ fn check_constraints(params: &BoostingParams, train: &Dataset) -> Result<(), Lea
     Ok(())
 }
 
+/// Seed of the draws by which the gradients of a tree are rounded, so that no row is rounded the same way tree
+/// after tree.
+fn rounding_seed(seed: u64, tree: u64) -> u64 {
+    hashed(hashed(seed, ROUNDING), tree)
+}
+
+/// Keeps those draws apart from those of the tree's leaves.
+const ROUNDING: u64 = 0x0d17;
+
 /// One fit: what does not change from round to round.
 struct Boosting<'a> {
     params: &'a BoostingParams,
@@ -181,15 +190,15 @@ impl Boosting<'_> {
             let source = self.source(output, margins, &shares);
             let labels = self.train.labels();
             let gradients = Gradients { labels, weights: weights.each(), max_weight, source };
-            let dither = (iteration * self.base.len() + output) as u64;
+            let tree = (iteration * self.base.len() + output) as u64;
             let scaled = &mut tools.scaled;
-            scaled.refill(n_rows, &gradients, Some(params.seed ^ dither << 32 ^ dither));
+            scaled.refill(n_rows, &gradients, Some(rounding_seed(params.seed, tree)));
             let columns = draw_columns(
                 (0..self.binning.columns().len() as u32).collect(),
                 params.column_share,
                 &mut columns_generator,
             );
-            let grown = tools.grower.grow(scaled, rows, &columns, hashed(params.seed, dither));
+            let grown = tools.grower.grow(scaled, rows, &columns, hashed(params.seed, tree));
             let values = self.leaf_values(&grown, scaled, &margins.0[output], weights, shrinkage);
             grown.add_to_rows(&values, &mut margins.0[output]);
             if sample.is_some() {

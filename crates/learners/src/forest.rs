@@ -7,16 +7,15 @@ mod params;
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
-
 use rayon::prelude::*;
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{Combine, Ensemble, Link, Tree};
 
 use crate::binning::{Binning, Bundles, CodeMatrix};
 use crate::code_tree::CodeTree;
+use crate::learner::{Report, report};
 use crate::sampling::{bootstrap_counts, generator};
-use crate::{Fitted, LearnError, OutOfBag, Progress};
+use crate::{Fitted, LearnError, OutOfBag};
 use grow::grow;
 pub use params::{FeatureShare, ForestParams, ForestValidParams};
 
@@ -52,7 +51,7 @@ struct GrownTree {
 pub(crate) fn fit(
     params: &ForestValidParams,
     train: &Dataset,
-    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    progress: Report<'_>,
 ) -> Result<Fitted, LearnError> {
     let params = params.params();
     let binning = Binning::learn(train, params.max_bins)?;
@@ -76,15 +75,7 @@ pub(crate) fn fit(
             let GrownTree { tree, leaf_values, leaf_cover, .. } = grown;
             tree.to_tree(&forest.binning, leaf_values, leaf_cover, width)
         }));
-        let report = Progress {
-            iteration: trees.len(),
-            n_iterations: params.n_trees,
-            train_loss: f64::NAN,
-            valid_loss: None,
-        };
-        if progress(report).is_break() {
-            return Err(LearnError::Cancelled { iteration: trees.len() });
-        }
+        report(progress, trees.len(), params.n_trees)?;
     }
     Ok(Fitted {
         best_iteration: trees.len(),

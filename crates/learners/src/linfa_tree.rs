@@ -21,8 +21,9 @@ const TIE_BREAK: f32 = 1.000_013;
 /// once, linfa-trees 0.8.1 passes over every threshold at which the last of several equal values belongs
 /// to a row of another node, and takes every question back that leaves the same class the more frequent
 /// on both sides. Where it takes a question back, it is asked again with both classes weighing alike.
-/// Leaves carry class shares of the sample (linfa itself keeps the most frequent class). For more than two classes one tree a class against the rest is grown, because linfa
-/// sums class weights in random order, which only two classes make exact.
+/// Leaves carry class shares of the sample (linfa itself keeps the most frequent class). For more than two
+/// classes one tree a class against the rest is grown, because linfa sums class weights in random order,
+/// which only two classes make exact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinfaTreeParams {
     /// Largest number of questions on a path, 1 to 64. Default 6.

@@ -140,7 +140,7 @@ pub(crate) struct SplitRules {
 }
 
 /// Gains below this share of the parent's score are rounding noise.
-const NOISE: f64 = 1e-12;
+pub(crate) const NOISE: f64 = 1e-12;
 
 /// `value` moved towards 0 by `l1`.
 pub(crate) fn soft_threshold(value: f64, l1: f64) -> f64 {
@@ -236,8 +236,8 @@ impl<'a> Judge<'a> {
         sums.n_rows() >= self.min_rows && sums.hessian() >= self.min_hessian
     }
 
-    /// The best question of a column from its cells by code. Among equals the first: missing right before missing left, low
-    /// codes before high ones, sets from the low end before sets from the high end.
+    /// The best question of a column from its cells by code. Among equals the first: missing right before
+    /// missing left, low codes before high ones, sets from the low end before sets from the high end.
     pub(crate) fn best_split(
         &self,
         column: u32,

@@ -1,21 +1,32 @@
 //! One learner, fitted on the training rows and calibrated on rows it has not seen.
 
+mod auto;
+mod checkpoint;
+mod parameters;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use segue_dataset::{Dataset, TargetKind};
 use segue_learners::{
-    BoostingParams, ClassWeight, FeatureShare, Fitted, ForestParams, LearnError, Learner,
-    LinfaTreeParams, ParamError, Progress, SmartcoreForestParams, fit,
+    BoostingParams, Checkpoint, FitOptions, Fitted, LearnError, Learner, ParamError, Progress,
+    fit_with,
 };
 use segue_model::{
-    Calibration, Model, ModelError, ModelParts, choose_calibration, choose_multiclass_calibration,
-    fit_linear,
+    Calibration, Ensemble, Model, ModelError, ModelParts, choose_calibration,
+    choose_multiclass_calibration, fit_linear,
 };
 
-use crate::job::{Answer, LearnerKind, LearnerSection, ObjectiveKind, OrAuto};
+use crate::job::{Answer, LearnerSection, OrAuto};
 use crate::watch::Watch;
+
+use auto::{leaves_for, slow_down};
+pub use checkpoint::Checkpoints;
+use checkpoint::{Keeper, Kept};
+use parameters::bind;
+pub use parameters::learner_of;
 
 /// Why a model cannot be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +35,22 @@ pub enum FitError {
     /// A parameter out of range.
     #[error("[learner]: {0}")]
     Params(#[from] ParamError),
+    /// A name in a parameter that means nothing for these rows.
+    #[error("learner.{key}: {message}")]
+    Name {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// What an earlier run left cannot be gone on from.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The learner cannot work on these rows.
     #[error("learner {learner:?}: {source}")]
     Learn {
@@ -66,7 +93,26 @@ pub struct Naming {
     pub feature_set_hash: Option<String>,
 }
 
-/// Fits on `train`, stops early and calibrates on `calibrate`.
+/// What is fitted, and on what.
+#[derive(Clone, Copy)]
+pub struct Fitting<'a> {
+    /// The learner.
+    pub section: &'a LearnerSection,
+    /// Seeds everything that draws.
+    pub seed: u64,
+    /// Rows to fit.
+    pub train: &'a Dataset,
+    /// Rows to stop early by.
+    pub valid: &'a Dataset,
+    /// Threads; results do not depend on it.
+    pub n_threads: usize,
+    /// Trees to go on from.
+    pub start: Option<&'a Ensemble>,
+    /// Where to keep trees while the fit runs, and to look for those of a run that was killed.
+    pub checkpoints: Option<&'a Checkpoints>,
+}
+
+/// Fits, stops early and calibrates on the validation rows.
 ///
 /// `leaves = "auto"` takes a third of the cube root of the training rows, within 4 to 63: 7 for 10,000
 /// rows, 33 for a million. `learning_rate = "auto"` fits twice: the first fit, at the default rate, finds
@@ -75,37 +121,31 @@ pub struct Naming {
 /// better round as its steps are smaller.
 ///
 /// # Errors
-/// [`FitError`] with the learner's name.
+/// [`FitError`] with the learner's name, the key or the file.
 pub fn fit_model(
-    section: &LearnerSection,
-    seed: u64,
-    train: &Dataset,
-    calibrate: &Dataset,
+    fitting: &Fitting<'_>,
     naming: &Naming,
-    n_threads: usize,
     watch: &dyn Watch,
 ) -> Result<FittedModel, FitError> {
-    let name = section.kind.name();
     let progress = |progress: Progress, _rate: Option<f64>| {
         watch.done(progress.iteration as u64);
         ControlFlow::Continue(())
     };
-    let answer = answer_of(&train.target().kind);
-    let (fitted, found) =
-        fit_learner(section, answer, seed, train, calibrate, n_threads, &progress)?;
+    let (fitted, found) = fit_learner(fitting, watch, &progress)?;
     let parts = ModelParts {
-        schema: Arc::clone(train.schema()),
-        target: train.target().kind.clone(),
+        schema: Arc::clone(fitting.train.schema()),
+        target: fitting.train.target().kind.clone(),
         task: naming.task.clone(),
         ensemble: fitted.ensemble.clone(),
         calibration: Calibration::None,
         behaviours: naming.behaviours.clone(),
         feature_set_hash: naming.feature_set_hash.clone(),
     };
-    let model_error = |source| FitError::Model { learner: name, source };
+    let learner = fitting.section.kind.name();
+    let model_error = |source| FitError::Model { learner, source };
     let plain = Model::new(parts).map_err(model_error)?;
-    let raw = plain.raw_rows(calibrate.features());
-    let (calibration, calibration_losses) = calibration_of(calibrate, &raw);
+    let raw = plain.raw_rows(fitting.valid.features());
+    let (calibration, calibration_losses) = calibration_of(fitting.valid, &raw);
     let parts = ModelParts { calibration, ..plain.into_parts() };
     let model = Model::new(parts).map_err(model_error)?;
     Ok(FittedModel { model, fitted, calibration_losses, found })
@@ -118,62 +158,74 @@ pub(crate) type FitProgress<'a> = &'a (dyn Fn(Progress, Option<f64>) -> ControlF
 /// Parameters that were left to be found, by key of `[learner]`.
 pub type Found = BTreeMap<&'static str, f64>;
 
-/// Fits on `train` and stops early on `valid`.
+/// Fits and stops early; calibrates nothing. `watch` hears of checkpoints that could not be written.
 ///
 /// # Errors
-/// [`FitError`] with the learner's name.
+/// [`FitError`] with the learner's name, the key or the file.
 pub(crate) fn fit_learner(
-    section: &LearnerSection,
-    answer: Answer,
-    seed: u64,
-    train: &Dataset,
-    valid: &Dataset,
-    n_threads: usize,
+    fitting: &Fitting<'_>,
+    watch: &dyn Watch,
     progress: FitProgress<'_>,
 ) -> Result<(Fitted, Found), FitError> {
-    let name = section.kind.name();
-    let fit_with = |learner: Learner, rate: Option<f64>| {
-        fit(&learner.check()?, train, Some(valid), n_threads, &|at| progress(at, rate))
-            .map_err(|source| FitError::Learn { learner: name, source })
-    };
+    let Fitting { section, train, .. } = *fitting;
+    if let Some(into) = fitting.checkpoints {
+        into.check(section)?;
+    }
+    let answer = answer_of(&train.target().kind);
     let mut found = Found::new();
-    let Learner::Boosting(mut params) = learner_of(section, answer, seed) else {
-        return Ok((fit_with(learner_of(section, answer, seed), None)?, found));
+    let mut params = match learner_of(section, answer, fitting.seed) {
+        Learner::Boosting(params) => params,
+        other => {
+            let fitted = fitting.run(other, fitting.start, None, &|at| progress(at, None))?;
+            return Ok((fitted, found));
+        }
     };
+    bind(&mut params, section, train.schema(), &train.target().kind)?;
     if section.leaves == Some(OrAuto::Auto) {
         params.n_leaves = leaves_for(train.n_rows());
         found.insert("leaves", params.n_leaves as f64);
     }
+    let keeper = fitting.checkpoints.map(|into| Keeper::new(into, fitting, watch)).transpose()?;
+    let kept = keeper.as_ref().map(Keeper::read).transpose()?.flatten();
+    let boost = |params: BoostingParams, n_borne: Option<usize>, finds_rate: bool| {
+        let rate = (!finds_rate).then_some(params.learning_rate);
+        // what a killed run left of this fit, and not of the one before it
+        let kept = kept.as_ref().filter(|kept| kept.finds_rate == finds_rate);
+        let start = kept.map(|kept| &kept.ensemble).or(fitting.start);
+        let save = |ensemble: &Ensemble| {
+            if let Some(keeper) = &keeper {
+                keeper.write(&Kept { finds_rate, n_borne, ensemble: ensemble.clone() });
+            }
+        };
+        let every = keeper.as_ref().map(Keeper::every);
+        let checkpoint = every.map(|every| Checkpoint { every, save: &save });
+        fitting.run(Learner::Boosting(params), start, checkpoint, &|at| progress(at, rate))
+    };
+    let mut n_borne = None;
     if section.learning_rate == Some(OrAuto::Auto) {
-        let n_borne = fit_with(Learner::Boosting(params.clone()), None)?.best_iteration;
-        slow_down(&mut params, n_borne);
+        let n = match kept.as_ref().and_then(|kept| kept.n_borne) {
+            Some(n) => n,
+            None => boost(params.clone(), None, true)?.best_iteration,
+        };
+        n_borne = Some(n);
+        slow_down(&mut params, n);
         found.insert("learning_rate", params.learning_rate);
     }
-    let rate = Some(params.learning_rate);
-    Ok((fit_with(Learner::Boosting(params), rate)?, found))
+    Ok((boost(params, n_borne, false)?, found))
 }
 
-/// Fewest and most leaves that `auto` takes.
-const AUTO_LEAVES: (f64, f64) = (4.0, 63.0);
-
-/// Leaves for so many rows.
-fn leaves_for(n_rows: usize) -> usize {
-    ((n_rows as f64).cbrt() / 3.0).round().clamp(AUTO_LEAVES.0, AUTO_LEAVES.1) as usize
-}
-
-/// Smallest learning rate that `auto` takes.
-const SLOWEST_RATE: f64 = 0.01;
-
-/// From the rounds that the rows bear at the rate of `params` to a rate at which they bear half of all.
-fn slow_down(params: &mut BoostingParams, n_borne: usize) {
-    let fast = params.learning_rate;
-    let wanted = (params.n_rounds as f64 / 2.0).max(1.0);
-    let rate = (fast * n_borne as f64 / wanted).clamp(SLOWEST_RATE.min(fast), fast);
-    // two digits that a person can copy into a job
-    let digits = 10f64.powi(2 - rate.log10().ceil() as i32);
-    params.learning_rate = (rate * digits).round() / digits;
-    let longer = fast / params.learning_rate;
-    params.early_stopping_rounds = (params.early_stopping_rounds as f64 * longer).round() as usize;
+impl Fitting<'_> {
+    fn run(
+        &self,
+        learner: Learner,
+        start: Option<&Ensemble>,
+        checkpoint: Option<Checkpoint<'_>>,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Fitted, FitError> {
+        let options = FitOptions { start, checkpoint, ..FitOptions::new(progress) };
+        fit_with(&learner.check()?, self.train, Some(self.valid), self.n_threads, &options)
+            .map_err(|source| FitError::Learn { learner: self.section.kind.name(), source })
+    }
 }
 
 /// What a target answers.
@@ -205,79 +257,6 @@ fn calibration_of(calibrate: &Dataset, raw: &[f64]) -> (Calibration, Vec<(String
             (calibration, losses.collect())
         }
         TargetKind::Regression => (fit_linear(raw, labels, calibrate.weight()), Vec::new()),
-    }
-}
-
-/// Variance power of objective `tweedie` where a job names none.
-const TWEEDIE_POWER: f64 = 1.5;
-
-/// The learner of a job with its defaults in place of what is unset.
-#[must_use]
-pub fn learner_of(section: &LearnerSection, answer: Answer, seed: u64) -> Learner {
-    fn set<T: Copy, U: From<T>>(slot: &mut U, value: Option<T>) {
-        if let Some(value) = value {
-            *slot = value.into();
-        }
-    }
-    fn set_size(slot: &mut usize, value: Option<u32>) {
-        if let Some(value) = value {
-            *slot = value as usize;
-        }
-    }
-    match section.kind {
-        LearnerKind::Boosting => {
-            let objective = section.objective.unwrap_or(ObjectiveKind::usual(answer));
-            let alpha = section.alpha.unwrap_or(f64::NAN);
-            let objective = objective.with(alpha, section.power.unwrap_or(TWEEDIE_POWER));
-            let mut params =
-                BoostingParams { seed, objective: Some(objective), ..BoostingParams::default() };
-            set_size(&mut params.n_rounds, section.rounds);
-            set_size(&mut params.max_depth, section.max_depth);
-            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
-            set_size(&mut params.max_bins, section.max_bins);
-            set_size(&mut params.early_stopping_rounds, section.early_stopping_rounds);
-            if let Some(OrAuto::Fixed(leaves)) = section.leaves {
-                params.n_leaves = leaves as usize;
-            }
-            if let Some(OrAuto::Fixed(rate)) = section.learning_rate {
-                params.learning_rate = rate;
-            }
-            set(&mut params.min_hessian_in_leaf, section.min_hessian_per_leaf);
-            set(&mut params.lambda_l1, section.l1);
-            set(&mut params.lambda_l2, section.l2);
-            set(&mut params.min_gain, section.min_gain);
-            set(&mut params.row_share, section.row_share);
-            set(&mut params.column_share, section.column_share);
-            if let Some(positive) = section.positive_weight {
-                params.class_weight = ClassWeight::Each(vec![1.0, positive]);
-            }
-            Learner::Boosting(params)
-        }
-        LearnerKind::Forest => {
-            let mut params = ForestParams { seed, ..ForestParams::default() };
-            set_size(&mut params.n_trees, section.trees);
-            set_size(&mut params.max_depth, section.max_depth);
-            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
-            if let Some(share) = section.column_share {
-                params.features = FeatureShare::Share(share);
-            }
-            Learner::Forest(params)
-        }
-        LearnerKind::LinfaTree => {
-            let mut params = LinfaTreeParams::default();
-            set_size(&mut params.max_depth, section.max_depth);
-            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
-            set(&mut params.max_rows, section.sample_rows);
-            Learner::LinfaTree(params)
-        }
-        LearnerKind::SmartcoreForest => {
-            let mut params = SmartcoreForestParams { seed, ..SmartcoreForestParams::default() };
-            set_size(&mut params.n_trees, section.trees);
-            set_size(&mut params.max_depth, section.max_depth);
-            set_size(&mut params.min_rows_in_leaf, section.min_rows_per_leaf);
-            set(&mut params.max_rows, section.sample_rows);
-            Learner::SmartcoreForest(params)
-        }
     }
 }
 

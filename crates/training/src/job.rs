@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod label;
 mod learner;
+mod options;
 mod resolve;
 mod source;
 mod spine;
@@ -27,6 +28,7 @@ pub use error::JobError;
 pub(crate) use error::nearest;
 pub use label::{Label, LabelKind, LabelSection};
 pub use learner::{LearnerKind, LearnerSection, ObjectiveKind, OrAuto};
+pub use options::{ClassWeightSection, DartSection, GossSection, Slope, StartFrom};
 pub use source::{EventsSection, TableSection};
 pub use spine::{Spine, SpineSection};
 

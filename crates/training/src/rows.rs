@@ -18,4 +18,4 @@ pub(crate) use cell::text_of;
 pub(crate) use instant::parse_instant;
 pub(crate) use log::{digest_of, divide, label_rows};
 pub(crate) use spine::spine_of;
-pub(crate) use table::labels_of;
+pub(crate) use table::{dataset_digest, labels_of};

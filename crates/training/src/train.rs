@@ -7,18 +7,20 @@ mod evaluate;
 mod judge;
 mod preflight;
 mod question;
+mod start;
 
 use std::path::{Path, PathBuf};
 
 use segue_dataset::{Dataset, SchemaError, TargetKind};
 use segue_events::EventLog;
 use segue_features::FeatureSet;
+use segue_learners::Learner;
 use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
 
 use crate::evaluation::{Evaluation, EvaluationError};
-use crate::fit::{FitError, FittedModel, Found, Naming, fit_model};
-use crate::job::{EventsJob, Job, JobError, LearnerSection, Origin};
+use crate::fit::{Checkpoints, FitError, Fitting, Found, Naming, fit_model, learner_of};
+use crate::job::{EventsJob, Job, JobError, Origin};
 use crate::read::{EventFiles, ReadError, ReadSummary, read_events};
 use crate::rows::{Prepared, RowsError, digest_of, rows_of_log, rows_of_table};
 use crate::watch::Watch;
@@ -27,6 +29,7 @@ pub use evaluate::evaluate_version;
 pub(crate) use judge::assign;
 pub use judge::{Judged, judge};
 pub use preflight::Preflight;
+pub use start::{Start, StartError};
 
 /// Why a job fails.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,9 @@ pub enum TrainError {
     /// Learners.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// The model to go on from.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Segments.
     #[error("[[segments]]: {0}")]
     Segments(#[from] SegmentError),
@@ -93,6 +99,10 @@ pub struct TrainOptions {
     pub rejects: Option<PathBuf>,
     /// Who publishes.
     pub created_by: String,
+    /// The model that the job's `start_from` names; looked at only if it names one.
+    pub start: Option<Start>,
+    /// Where the fit of the job's learner keeps its trees, and looks for those of a run that was killed.
+    pub checkpoints: Option<Checkpoints>,
 }
 
 /// A finished job.
@@ -176,6 +186,11 @@ fn read(
 /// # Errors
 /// [`TrainError`] with what to change.
 pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Trained, TrainError> {
+    let start = Start::of(job, options.start.as_ref())?;
+    let job = &published(job, start);
+    if let Some(checkpoints) = &options.checkpoints {
+        checkpoints.check(&job.learner)?;
+    }
     let (prepared, read) = prepare_rows(job, None, options, watch, true)?;
     let preflight = Preflight::of(&prepared);
     preflight.check(&job.preflight).map_err(TrainError::Preflight)?;
@@ -184,7 +199,21 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
     let segments = segments_of(job)?;
     check_segments(job, &segments, &prepared, watch)?;
 
-    let fitted = fit_stage(&job.learner, job.seed, &parts, &naming, options, watch)?;
+    if let Some(start) = start {
+        let rounds = rounds_of(job);
+        start.check(&parts.train, naming.feature_set_hash.as_deref(), rounds)?;
+    }
+    let fitting = Fitting {
+        section: &job.learner,
+        seed: job.seed,
+        train: &parts.train,
+        valid: &parts.calibrate,
+        n_threads: options.n_threads.max(1),
+        start: start.map(|start| start.model.ensemble()),
+        checkpoints: options.checkpoints.as_ref(),
+    };
+    watch.stage(&format!("fitting {}", job.learner.kind.name()), 0);
+    let fitted = fit_model(&fitting, &naming, watch)?;
     let others = compare::fit_others(job, &parts, &naming, options, watch)?;
     watch.stage("evaluating", 0);
     let judged = with_threads(options.n_threads, || {
@@ -196,6 +225,7 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
         prepared: &prepared,
         parts: &parts,
         fitted: &fitted,
+        start,
         segments: &segments,
         judged: &judged,
         read: read.as_ref(),
@@ -289,17 +319,21 @@ fn check_segments(
     Ok(())
 }
 
-fn fit_stage(
-    section: &LearnerSection,
-    seed: u64,
-    parts: &Parts,
-    naming: &Naming,
-    options: &TrainOptions,
-    watch: &dyn Watch,
-) -> Result<FittedModel, FitError> {
-    watch.stage(&format!("fitting {}", section.kind.name()), 0);
-    let n_threads = options.n_threads.max(1);
-    fit_model(section, seed, &parts.train, &parts.calibrate, naming, n_threads, watch)
+/// The job as a version carries it: with the version behind an alias, which may move.
+fn published(job: &Job, start: Option<&Start>) -> Job {
+    let mut job = job.clone();
+    if let Some(start) = start {
+        job.learner.start_from = Some(start.name.clone());
+    }
+    job
+}
+
+/// Most boosting rounds.
+fn rounds_of(job: &Job) -> usize {
+    match learner_of(&job.learner, job.task.answer(), job.seed) {
+        Learner::Boosting(params) => params.n_rounds,
+        _ => 0,
+    }
 }
 
 /// Runs `work` on so many threads; on all there are, if no pool of that size can be had.

@@ -27,7 +27,6 @@ use segue_dataset::Dataset;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::fit::answer_of;
 use crate::job::{Job, LearnerSection, Origin, Span, SplitBy};
 use crate::rows::Prepared;
 use crate::train::{Preflight, TrainError, TrainOptions, prepare_rows};
@@ -105,14 +104,16 @@ pub fn tune(
     options: &TuneOptions<'_>,
     watch: &dyn Watch,
 ) -> Result<Tuned, TuneError> {
-    let kind = job.learner.kind;
-    if Space::of(kind, 0).is_none() {
-        return Err(TuneError::NotTuned { kind: kind.name() });
+    if Space::of(&job.learner, 0).is_none() {
+        return Err(TuneError::NotTuned { kind: job.learner.kind.name() });
+    }
+    if job.learner.start_from.is_some() {
+        return Err(TuneError::Start);
     }
     let read = TrainOptions {
         n_threads: options.n_threads,
         rejects: options.rejects.clone(),
-        created_by: String::new(),
+        ..TrainOptions::default()
     };
     let (prepared, _) = prepare_rows(job, None, &read, watch, true).map_err(TrainError::from)?;
     Preflight::of(&prepared).check(&job.preflight).map_err(TrainError::Preflight)?;
@@ -125,7 +126,7 @@ pub fn tune(
         by_user(&train, options.n_folds)
     };
     let smallest = folds.iter().map(|fold| fold.fit.len()).min();
-    let space = smallest.and_then(|n_rows| Space::of(kind, n_rows));
+    let space = smallest.and_then(|n_rows| Space::of(&job.learner, n_rows));
     let Some(space) = space else {
         let embargo = embargo.to_string();
         return Err(TuneError::NoFolds { n_rows: train.n_rows(), embargo });
@@ -213,7 +214,6 @@ impl Search<'_> {
         self.watch.done(number as u64);
         let trying = Trying {
             section: &self.section_of(number, &params),
-            answer: answer_of(&self.train.target().kind),
             seed: self.job.seed,
             data: self.train,
             done,

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Demo, console: &Console) -> anyhow::Result<()> {
     let options = TrainOptions {
         n_threads: n_threads(args.threads),
         created_by: "demo".into(),
-        rejects: None,
+        ..TrainOptions::default()
     };
 
     console.say("2. training, comparing and promoting three models …");

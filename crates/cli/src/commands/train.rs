@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
+use segue_registry::Registry;
 use segue_training::evaluation::Metric;
-use segue_training::job::Job;
-use segue_training::train::{Trained, train};
+use segue_training::fit::Checkpoints;
+use segue_training::job::{Job, StartFrom};
+use segue_training::train::{Start, TrainError, TrainOptions, Trained, train};
 use segue_training::write::write_file;
 use serde_json::json;
 
-use super::{open_registry, read_job, train_options};
+use super::{open_registry, read_job, resolve, train_options, write_step};
 use crate::args::Train;
 use crate::console::{Console, table};
+
+/// Rounds from one checkpoint to the next.
+const CHECKPOINT_EVERY: usize = 20;
 
 pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
     let job = read_job(&args.job)?;
@@ -22,12 +27,24 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
     }
     // opened first: a registry that cannot be written should not cost a training run
     let registry = if args.dry_run { None } else { Some(open_registry(&args.registry.registry)?) };
-    let trained = train(&job, &train_options(&args.job, &args.actor), console)
+    let options = TrainOptions {
+        start: start_of(&job, registry.as_ref(), &args.registry.registry)?,
+        checkpoints: args.checkpoint.as_ref().map(|folder| Checkpoints {
+            path: folder.join(format!("{}.checkpoint", job.model)),
+            every: CHECKPOINT_EVERY,
+            saved: write_step,
+        }),
+        ..train_options(&args.job, &args.actor)
+    };
+    let trained = train(&job, &options, console)
         .with_context(|| format!("job {}", args.job.job.display()))?;
     if let Some(path) = &args.report {
         write_file(path, trained.report_html.as_bytes()).context("cannot write the report")?;
     }
     let published = registry.map(|registry| registry.publish(&trained.draft)).transpose()?;
+    if let Some(checkpoints) = &options.checkpoints {
+        checkpoints.remove()?;
+    }
     let machine = json!({
         "model": job.model,
         "version": published.as_ref().map(|published| published.version),
@@ -58,6 +75,29 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         text
     });
     Ok(())
+}
+
+/// The model that the job goes on from, if it names one.
+fn start_of(job: &Job, open: Option<&Registry>, location: &str) -> anyhow::Result<Option<Start>> {
+    let Some(text) = &job.learner.start_from else { return Ok(None) };
+    let start = match StartFrom::of(text, &job.folder) {
+        StartFrom::File(path) => Start::read(&path, text).map_err(TrainError::from)?,
+        StartFrom::Version(version) => {
+            let opened;
+            let registry = match open {
+                Some(registry) => registry,
+                None => {
+                    opened = open_registry(location)?;
+                    &opened
+                }
+            };
+            let (model, version) = resolve(registry, &version)
+                .with_context(|| format!("learner.start_from: {text:?}"))?;
+            let loaded = registry.load(&model, version)?;
+            Start { name: format!("{model}@{version}"), model: loaded.model }
+        }
+    };
+    Ok(Some(start))
 }
 
 /// Which calibration was chosen from which losses, and the figures before it.

@@ -3,7 +3,7 @@
 use crate::binning::{CodeMatrix, ColumnBins, MISSING_CODE};
 use crate::histogram::{Cell, Entry, Scaled};
 use crate::sampling::{drawn_cut, hashed};
-use crate::split::{Candidate, CodeSet};
+use crate::split::{Candidate, CodeSet, NOISE};
 
 /// What a split must satisfy.
 pub(super) struct ClassRules {
@@ -83,7 +83,7 @@ impl<'a> ClassCells<'a> {
         };
         let mut best = Best {
             parent: total.score(),
-            above: (rules.min_gain / self.scaled.hessian_unit).max(total.score() * 1e-12),
+            above: (rules.min_gain / self.scaled.hessian_unit).max(total.score() * NOISE),
             found: None,
             only: None,
         };

@@ -1,7 +1,12 @@
 use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target};
 
+use super::auto::SLOWEST_RATE;
 use super::*;
+use crate::job::ObjectiveKind;
 use crate::watch::Quiet;
+
+mod checkpoints;
+mod options;
 
 /// A label that hangs on the first of three columns, blurred by `noise`.
 fn data(n_rows: usize, noise: f64, kind: TargetKind) -> Dataset {
@@ -24,10 +29,23 @@ fn data(n_rows: usize, noise: f64, kind: TargetKind) -> Dataset {
 
 fn fitted(section: &LearnerSection, noise: f64, kind: &TargetKind) -> FittedModel {
     let all = data(900, noise, kind.clone());
+    let (train, valid) = parts(&all);
+    fit_model(&fitting(section, &train, &valid), &naming(), &Quiet).unwrap()
+}
+
+/// Two thirds to fit, one to stop by.
+fn parts(all: &Dataset) -> (Dataset, Dataset) {
     let part = |rows: std::ops::Range<u32>| all.select(&rows.collect::<Vec<_>>());
-    let naming = Naming { task: "t".into(), behaviours: Vec::new(), feature_set_hash: None };
-    let (train, calibrate) = (part(0..600), part(600..900));
-    fit_model(section, 3, &train, &calibrate, &naming, 1, &Quiet).unwrap()
+    let (n, cut) = (all.n_rows() as u32, all.n_rows() as u32 / 3 * 2);
+    (part(0..cut), part(cut..n))
+}
+
+fn naming() -> Naming {
+    Naming { task: "t".into(), behaviours: Vec::new(), feature_set_hash: None }
+}
+
+fn fitting<'a>(section: &'a LearnerSection, train: &'a Dataset, valid: &'a Dataset) -> Fitting<'a> {
+    Fitting { section, seed: 3, train, valid, n_threads: 1, start: None, checkpoints: None }
 }
 
 #[test]

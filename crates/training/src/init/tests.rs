@@ -17,7 +17,8 @@ fn runs(profile: &LogProfile) -> f64 {
     let mut job = job_of(&text, &profile.folder);
     job.compare.learners.clear();
     job.learner.rounds = Some(20);
-    let options = TrainOptions { n_threads: 1, rejects: None, created_by: "test".into() };
+    let options =
+        TrainOptions { n_threads: 1, created_by: "test".into(), ..TrainOptions::default() };
     let trained = train(&job, &options, &Quiet).unwrap();
     assert!(trained.draft.files.contains_key("model.bin"));
     trained.preflight.train.iter().sum::<usize>() as f64

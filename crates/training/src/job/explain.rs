@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Answer, EventsJob, Job, LearnerKind, LearnerSection, ObjectiveKind, OrAuto, Origin};
+use super::{
+    Answer, ClassWeightSection, EventsJob, Job, LearnerKind, LearnerSection, ObjectiveKind, OrAuto,
+    Origin,
+};
 use crate::fit::learner_of;
 
 impl Job {
@@ -68,7 +71,14 @@ fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> Learner
         Learner::Boosting(params) => LearnerSection {
             kind,
             objective: Some(section.objective.unwrap_or(ObjectiveKind::usual(answer))),
-            alpha: section.alpha,
+            alpha: match params.objective {
+                Some(Objective::Quantile { alpha } | Objective::Focal { alpha, .. }) => Some(alpha),
+                _ => None,
+            },
+            gamma: match params.objective {
+                Some(Objective::Focal { gamma, .. }) => Some(gamma),
+                _ => None,
+            },
             power: match params.objective {
                 Some(Objective::Tweedie { power }) => Some(power),
                 _ => None,
@@ -89,10 +99,23 @@ fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> Learner
             l2: Some(params.lambda_l2),
             min_gain: Some(params.min_gain),
             row_share: Some(params.row_share),
+            goss: section.goss,
+            dart: section.dart,
             column_share: Some(params.column_share),
+            column_share_by_node: Some(params.column_share_by_node),
+            extra_trees: Some(params.extra_trees),
+            monotone: section.monotone.clone(),
+            interactions: section.interactions.clone(),
             max_bins: size(params.max_bins),
             early_stopping_rounds: size(params.early_stopping_rounds),
-            positive_weight: section.positive_weight.or((answer == Answer::YesNo).then_some(1.0)),
+            positive_weight: section
+                .positive_weight
+                .or((answer == Answer::YesNo && section.class_weight.is_none()).then_some(1.0)),
+            class_weight: section
+                .class_weight
+                .clone()
+                .or((answer == Answer::Class).then_some(ClassWeightSection::Equal)),
+            start_from: section.start_from.clone(),
             ..LearnerSection::default()
         },
         Learner::Forest(params) => LearnerSection {
@@ -101,6 +124,7 @@ fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> Learner
             max_depth: size(params.max_depth),
             min_rows_per_leaf: size(params.min_rows_in_leaf),
             column_share: section.column_share,
+            extra_trees: Some(params.extra_trees),
             ..LearnerSection::default()
         },
         Learner::LinfaTree(params) => LearnerSection {

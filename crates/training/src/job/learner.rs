@@ -1,9 +1,11 @@
 //! The learner and its parameters as a job writes them.
 
+use std::collections::BTreeMap;
+
 use segue_learners::Objective;
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
+use super::{Answer, ClassWeightSection, DartSection, GossSection, Slope};
 
 /// Which learner.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,7 @@ impl LearnerKind {
             Self::Boosting => &[
                 "objective",
                 "alpha",
+                "gamma",
                 "power",
                 "rounds",
                 "learning_rate",
@@ -50,12 +53,22 @@ impl LearnerKind {
                 "l2",
                 "min_gain",
                 "row_share",
+                "goss",
+                "dart",
                 "column_share",
+                "column_share_by_node",
+                "extra_trees",
+                "monotone",
+                "interactions",
                 "max_bins",
                 "early_stopping_rounds",
                 "positive_weight",
+                "class_weight",
+                "start_from",
             ],
-            Self::Forest => &["trees", "max_depth", "min_rows_per_leaf", "column_share"],
+            Self::Forest => {
+                &["trees", "max_depth", "min_rows_per_leaf", "column_share", "extra_trees"]
+            }
             Self::LinfaTree => &["max_depth", "min_rows_per_leaf", "sample_rows"],
             Self::SmartcoreForest => &["trees", "max_depth", "min_rows_per_leaf", "sample_rows"],
         }
@@ -74,6 +87,8 @@ impl LearnerKind {
 pub enum ObjectiveKind {
     /// Log loss of a probability.
     Logistic,
+    /// Focal loss of a probability: log loss in which rows that are already right count less.
+    Focal,
     /// Log loss of class probabilities.
     Softmax,
     /// Squared error: the mean.
@@ -105,23 +120,28 @@ impl ObjectiveKind {
     #[must_use]
     pub fn answer(self) -> Answer {
         match self {
-            Self::Logistic => Answer::YesNo,
+            Self::Logistic | Self::Focal => Answer::YesNo,
             Self::Softmax => Answer::Class,
             _ => Answer::Number,
         }
     }
 
-    /// With its parameter: `alpha` of a quantile, `power` of a Tweedie distribution.
+    /// With its parameters where a job names them, else the usual ones; a quantile without `alpha` has
+    /// none, and is refused.
     #[must_use]
-    pub fn with(self, alpha: f64, power: f64) -> Objective {
+    pub fn with(self, alpha: Option<f64>, gamma: Option<f64>, power: Option<f64>) -> Objective {
         match self {
             Self::Logistic => Objective::Logistic,
+            Self::Focal => Objective::Focal {
+                gamma: gamma.unwrap_or(FOCAL_GAMMA),
+                alpha: alpha.unwrap_or(FOCAL_ALPHA),
+            },
             Self::Softmax => Objective::Softmax,
             Self::Squared => Objective::Squared,
             Self::Absolute => Objective::Absolute,
-            Self::Quantile => Objective::Quantile { alpha },
+            Self::Quantile => Objective::Quantile { alpha: alpha.unwrap_or(f64::NAN) },
             Self::Poisson => Objective::Poisson,
-            Self::Tweedie => Objective::Tweedie { power },
+            Self::Tweedie => Objective::Tweedie { power: power.unwrap_or(TWEEDIE_POWER) },
             Self::Gamma => Objective::Gamma,
         }
     }
@@ -129,9 +149,15 @@ impl ObjectiveKind {
     /// The name in job files.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.with(0.5, 1.5).name()
+        self.with(None, None, None).name()
     }
 }
+
+/// The focal loss of its paper, where a job names nothing else.
+const FOCAL_GAMMA: f64 = 2.0;
+const FOCAL_ALPHA: f64 = 0.25;
+/// Variance power of objective `tweedie` where a job names none.
+const TWEEDIE_POWER: f64 = 1.5;
 
 /// A parameter that a job gives, or leaves to be found on the rows by writing `"auto"`: see [`crate::fit`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -196,9 +222,13 @@ pub struct LearnerSection {
     /// What boosting minimises; unset takes the usual one of the answer (logistic, softmax, squared).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objective: Option<ObjectiveKind>,
-    /// The quantile that objective `quantile` predicts, between 0 and 1.
+    /// The quantile that objective `quantile` predicts, or the weight of positive rows in objective
+    /// `focal`, between 0 and 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
+    /// How fast rows that are already right lose weight in objective `focal`, not below 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gamma: Option<f64>,
     /// Variance power of objective `tweedie`, between 1 (counts) and 2 (amounts).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power: Option<f64>,
@@ -235,18 +265,45 @@ pub struct LearnerSection {
     /// Share of rows that each tree sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_share: Option<f64>,
+    /// Sampling of rows by their gradients, instead of `row_share`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goss: Option<GossSection>,
+    /// Dropout of earlier rounds, without early stopping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dart: Option<DartSection>,
     /// Share of columns that each tree (boosting) or node (forest) sees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column_share: Option<f64>,
+    /// Share of a tree's columns that each node sees (boosting).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column_share_by_node: Option<f64>,
+    /// Whether a node tries one random question a column instead of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_trees: Option<bool>,
+    /// How the answer may move with features, by name of the feature; with classes, the margin of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub monotone: BTreeMap<String, Slope>,
+    /// Groups of features, by name, that may meet on one path of a tree; features in none are one more
+    /// group. Empty lets all meet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interactions: Vec<Vec<String>>,
     /// Most bins of a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bins: Option<u32>,
-    /// Rounds without a better calibration loss after which boosting stops; 0 never stops.
+    /// Rounds without a better calibration loss after which boosting stops; 0 never stops. Unset is 50,
+    /// and 0 with `dart`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping_rounds: Option<u32>,
     /// Weight of positive rows relative to negative ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positive_weight: Option<f64>,
+    /// Weight of each class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weight: Option<ClassWeightSection>,
+    /// A model whose trees are kept and gone on from: `MODEL@ALIAS` or `MODEL@VERSION` of the registry, or
+    /// a path to a `model.bin` or its folder. Its rounds count towards `rounds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<String>,
     /// Rows that a linfa or smartcore learner sees at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_rows: Option<usize>,
@@ -257,6 +314,15 @@ impl LearnerSection {
     pub(super) fn set_keys(&self) -> Vec<String> {
         let table = toml::Table::try_from(self).unwrap_or_default();
         table.into_iter().map(|(key, _)| key).filter(|key| key != "kind").collect()
+    }
+
+    /// Whether the fit may end before its last round.
+    #[must_use]
+    pub fn stops_early(&self) -> bool {
+        match self.early_stopping_rounds {
+            Some(rounds) => rounds > 0,
+            None => self.kind == LearnerKind::Boosting && self.dart.is_none(),
+        }
     }
 }
 
@@ -273,8 +339,13 @@ pub(super) fn key_of(parameter: &str) -> &str {
         "class_weight" => "positive_weight",
         "features" => "column_share",
         "max_rows" => "sample_rows",
-        "quantile_alpha" => "alpha",
+        "quantile_alpha" | "focal_alpha" => "alpha",
+        "focal_gamma" => "gamma",
         "tweedie_power" => "power",
+        "top_rate" => "goss.top",
+        "other_rate" => "goss.other",
+        "drop_rate" => "dart.drop",
+        "skip_drop" => "dart.skip",
         same => same,
     }
 }

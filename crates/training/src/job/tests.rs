@@ -257,7 +257,7 @@ fn contradictions_name_both_sides() {
         ),
         (
             events("churn", "[learner]\nobjective = \"poisson\"\n"),
-            "learner.objective: \"poisson\" predicts a number, task \"churn\" asks for a yes or no; take logistic",
+            "learner.objective: \"poisson\" predicts a number, task \"churn\" asks for a yes or no; take logistic or focal",
         ),
         (
             events("lifetime_value", "[learner]\nobjective = \"logistic\"\n"),
@@ -269,7 +269,7 @@ fn contradictions_name_both_sides() {
         ),
         (
             events("lifetime_value", "[learner]\nobjective = \"tweedie\"\nalpha = 0.5\n"),
-            "learner.alpha: belongs to objective \"quantile\", this one is \"tweedie\"",
+            "learner.alpha: belongs to objective \"quantile\" or \"focal\", this one is \"tweedie\"",
         ),
         (
             events("lifetime_value", "[learner]\npositive_weight = 2.0\n"),

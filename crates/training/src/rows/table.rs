@@ -55,7 +55,7 @@ pub fn rows_of_table(
     let is_flag = |name: &str| matches!(frame.column(name, ""), Ok(FrameColumn::Flag(_)));
     let slices = slices_of(&dataset, by, |_| true, is_flag)
         .map_err(|known| RowsError::Slices { names: by.unwrap_or_default().to_vec(), known })?;
-    facts = DataFacts { span_us, n_users, digest: Some(digest_of(&dataset)), ..facts };
+    facts = DataFacts { span_us, n_users, digest: Some(dataset_digest(&dataset)), ..facts };
     let n_shared = users_in_several_parts(dataset.keys(), &split);
     if n_shared > 0 {
         let told = "users with rows in several parts of table.split: what is learnt of them is tested on them";
@@ -315,7 +315,7 @@ fn users_in_several_parts(keys: &RowKeys, split: &Split) -> u64 {
 }
 
 /// SHA-256 over schema, labels, weights and values, in row order.
-fn digest_of(dataset: &Dataset) -> String {
+pub(crate) fn dataset_digest(dataset: &Dataset) -> String {
     let mut hash = Sha256::new();
     hash.update(dataset.schema().digest().as_str());
     let features = dataset.features().columns().iter().map(Vec::as_slice);

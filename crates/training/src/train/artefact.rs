@@ -8,7 +8,7 @@ use segue_model::{GoldenRow, Holdout, Model, Profile, SegmentSet, SliceColumn, e
 use segue_registry::{Draft, GatePolicy, VersionSummary};
 
 use super::question::question;
-use super::{Judged, Parts, Preflight, TrainError, file_name};
+use super::{Judged, Parts, Preflight, Start, TrainError, file_name};
 use crate::evaluation::Evaluation;
 use crate::fit::FittedModel;
 use crate::job::{Job, Origin};
@@ -30,6 +30,7 @@ pub(super) struct Made<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) parts: &'a Parts,
     pub(super) fitted: &'a FittedModel,
+    pub(super) start: Option<&'a Start>,
     pub(super) segments: &'a SegmentSet,
     pub(super) judged: &'a Judged,
     pub(super) read: Option<&'a ReadSummary>,
@@ -129,6 +130,10 @@ fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
     ];
     if let Some(digest) = &prepared.facts.digest {
         facts.push(("data_sha256", digest.clone()));
+    }
+    if let Some(start) = made.start {
+        facts.push(("start_from", start.name.clone()));
+        facts.push(("start_sha256", start.digest()));
     }
     for (key, value) in &fitted.found {
         facts.push((key, format!("{value} (auto)")));

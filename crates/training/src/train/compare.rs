@@ -4,7 +4,7 @@ use segue_dataset::{Dataset, Matrix};
 
 use super::{Parts, TrainOptions};
 use crate::evaluation::OtherLearner;
-use crate::fit::{FitError, Naming, fit_model};
+use crate::fit::{FitError, Fitting, Naming, fit_model};
 use crate::job::{Job, LearnerSection};
 use crate::watch::Watch;
 
@@ -24,8 +24,16 @@ pub(super) fn fit_others(
         let sample_rows = kind.is_sampled().then_some(job.compare.sample_rows);
         let section = LearnerSection { kind, sample_rows, ..LearnerSection::default() };
         watch.stage(&format!("comparing with {}", kind.name()), 0);
-        let n_threads = options.n_threads.max(1);
-        match fit_model(&section, job.seed, train, calibrate, naming, n_threads, watch) {
+        let fitting = Fitting {
+            section: &section,
+            seed: job.seed,
+            train,
+            valid: calibrate,
+            n_threads: options.n_threads.max(1),
+            start: None,
+            checkpoints: None,
+        };
+        match fit_model(&fitting, naming, watch) {
             Ok(fitted) => {
                 let outputs = fitted.model.score_rows(parts.test.features());
                 let (n, of) = (train.n_rows(), parts.train.n_rows());

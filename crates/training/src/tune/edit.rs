@@ -26,7 +26,7 @@ pub fn job_with(text: &str, path: &Path, section: &LearnerSection) -> Result<Str
     Ok(document.to_string())
 }
 
-/// The parameters of a learner are numbers and words.
+/// What is searched are numbers and words; the rest of a section is as it was.
 fn scalar(value: &toml::Value) -> Option<Value> {
     match value {
         toml::Value::String(text) => Some(text.as_str().into()),

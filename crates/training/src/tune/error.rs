@@ -21,6 +21,11 @@ pub enum TuneError {
         /// The learner.
         kind: &'static str,
     },
+    /// Folds are parts of rows that the start may have seen.
+    #[error(
+        "learner.start_from: a search judges on training rows, which the model to start from may have seen; remove it"
+    )]
+    Start,
     /// The training part is too short.
     #[error(
         "the training part has {n_rows} rows, too few for one fold that is fitted on earlier rows and judged on later ones; more data, or a split.embargo shorter than {embargo}, would help"

@@ -1,9 +1,9 @@
 //! When a trial is given up: when three in four of the finished ones were better at the same point.
 //!
 //! The rule is the median rule of Golovin and others (Vizier, 2017) at another quantile: those that finish
-//! are the better ones already, and against their median nearly every later trial would be given up. Points of boosting are where rounds times
-//! learning rate reach 2, 4, 8 and so on, so that slow rates are not judged before fast ones have had
-//! their say; and the ends of the folds, which forests have too.
+//! are the better ones already, and against their median nearly every later trial would be given up. Points of
+//! boosting are where rounds times learning rate reach 2, 4, 8 and so on, so that slow rates are not judged
+//! before fast ones have had their say; and the ends of the folds, which forests have too.
 
 use super::record::{FoldResult, Trial, TrialState};
 

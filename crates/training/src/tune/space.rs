@@ -82,9 +82,11 @@ impl Space {
     /// | forest | `min_rows_per_leaf` | 1 to 500, at most a twentieth of the rows, logarithmic |
     /// | | `max_depth` | 3 to 32, logarithmic |
     /// | | `column_share` | 0.05 to 1, logarithmic |
-    pub(super) fn of(kind: LearnerKind, n_rows: usize) -> Option<Self> {
+    ///
+    /// With `goss`, which draws rows by itself, `row_share` is not searched.
+    pub(super) fn of(section: &LearnerSection, n_rows: usize) -> Option<Self> {
         let some_rows = n_rows as f64 / 20.0;
-        let dimensions = match kind {
+        let mut dimensions = match section.kind {
             LearnerKind::Boosting => vec![
                 Dimension::real("learning_rate", 0.01, 0.3, Scale::Log),
                 Dimension::whole("leaves", 2.0, some_rows.clamp(4.0, 256.0)),
@@ -100,6 +102,9 @@ impl Space {
             ],
             LearnerKind::LinfaTree | LearnerKind::SmartcoreForest => return None,
         };
+        if section.goss.is_some() {
+            dimensions.retain(|of| of.key != "row_share");
+        }
         Some(Self { dimensions })
     }
 
@@ -162,7 +167,7 @@ pub fn with_params(section: &LearnerSection, params: &Params) -> LearnerSection 
             _ => {}
         }
     }
-    if section.kind == LearnerKind::Boosting && section.early_stopping_rounds != Some(0) {
+    if section.kind == LearnerKind::Boosting && section.stops_early() {
         section.rounds = Some(section.rounds.unwrap_or(0).max(LEAST_ROUNDS));
     }
     section

@@ -80,6 +80,9 @@ fn a_search_says_what_it_cannot_do() {
         fails(&other, &path, &|| true).starts_with("learner.kind: \"linfa_tree\" is not tuned")
     );
     let mut other = job.clone();
+    other.learner.start_from = Some("m@1".to_owned());
+    assert!(fails(&other, &path, &|| true).starts_with("learner.start_from: a search judges"));
+    let mut other = job.clone();
     other.split.embargo = Some(Span::days(100));
     let fresh = folder.path().join("u.jsonl");
     let few = tune(&other, &fresh, &options(1, &|| true), &Quiet);
@@ -100,4 +103,28 @@ fn users_divide_where_there_is_no_time_and_forests_are_tuned() {
         desk("[learner]\nlearning_rate = \"auto\"\nleaves = \"auto\"\nrounds = 40\n");
     let trials = folder.path().join("auto.jsonl");
     assert!(tune(&job, &trials, &options(2, &|| true), &Quiet).is_ok());
+}
+
+#[test]
+fn options_of_the_job_are_kept_and_not_contradicted() {
+    let (folder, job) = desk(
+        "[learner]\nrounds = 20\nleaves = 4\ngoss = {}\ndart = {}\nextra_trees = true\n\
+         monotone = { x = \"increasing\" }\ninteractions = [[\"x\", \"z\"]]\n",
+    );
+    let trials = folder.path().join("trials.jsonl");
+    let tuned = tune(&job, &trials, &options(4, &|| true), &Quiet).unwrap();
+    assert_eq!(tuned.n_failed, 0, "goss does not bear a share of rows");
+    let rest = |section: &LearnerSection| {
+        let LearnerSection { goss, dart, extra_trees, monotone, interactions, rounds, .. } =
+            section.clone();
+        (goss, dart, extra_trees, monotone, interactions, rounds)
+    };
+    for trial in [Params::new(), [("leaves".to_owned(), 5.0)].into()] {
+        let learner = with_params(&job.learner, &trial);
+        assert_eq!(rest(&learner), rest(&job.learner), "no more rounds where none is dropped");
+    }
+    let text = format!("{}\n", job.to_toml());
+    let edited = job_with(&text, Path::new("j.toml"), &tuned.learner).unwrap();
+    let edited = Job::parse(&edited, Path::new("j.toml"), PathBuf::new()).unwrap();
+    assert_eq!(rest(&edited.learner), rest(&job.learner));
 }

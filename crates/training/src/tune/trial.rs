@@ -11,8 +11,9 @@ use segue_model::{Calibration, Model, ModelParts, metrics};
 use super::folds::Fold;
 use super::prune::{effort_at, is_behind, is_hopeless};
 use super::record::{FoldResult, Trial};
-use crate::fit::{FitError, fit_learner};
-use crate::job::{Answer, LearnerSection};
+use crate::fit::{FitError, Fitting, fit_learner};
+use crate::job::LearnerSection;
+use crate::watch::Quiet;
 
 /// How a trial ended, with the folds that were fitted.
 pub(super) enum Outcome {
@@ -25,7 +26,6 @@ pub(super) enum Outcome {
 /// A trial and what it is held against.
 pub(super) struct Trying<'a> {
     pub(super) section: &'a LearnerSection,
-    pub(super) answer: Answer,
     pub(super) seed: u64,
     pub(super) data: &'a Dataset,
     /// Trials before this one.
@@ -75,16 +75,16 @@ impl Trying<'_> {
             }
             ControlFlow::Continue(())
         };
-        let fitted = fit_learner(
-            self.section,
-            self.answer,
-            self.seed,
-            &train,
-            &valid,
-            self.n_threads,
-            &progress,
-        );
-        match fitted {
+        let fitting = Fitting {
+            section: self.section,
+            seed: self.seed,
+            train: &train,
+            valid: &valid,
+            n_threads: self.n_threads,
+            start: None,
+            checkpoints: None,
+        };
+        match fit_learner(&fitting, &Quiet, &progress) {
             Ok((fitted, _)) => {
                 let loss = loss_of(&fitted, &train, &valid).map_err(Left::Failed)?;
                 let curve = curve.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

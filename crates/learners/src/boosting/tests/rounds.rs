@@ -125,6 +125,32 @@ fn trees_that_cannot_be_a_beginning_are_refused() {
 }
 
 #[test]
+fn no_two_trees_round_alike() {
+    let (n_rows, objective) = (40_000, Objective::Squared);
+    let labels: Vec<f64> = (0..n_rows).map(|row| (row % 97) as f64 / 97.0 - 0.5).collect();
+    let margins = vec![0.0; n_rows];
+    let gradients = Gradients {
+        labels: &labels,
+        weights: None,
+        max_weight: 1.0,
+        source: Source::Margins { objective: &objective, margins: &margins },
+    };
+    let rounded = |seed: u64, tree: u64| {
+        let mut scaled = crate::histogram::Scaled::default();
+        scaled.refill(n_rows, &gradients, Some(rounding_seed(seed, tree)));
+        (0..n_rows).map(|row| scaled.cell(row).gradient()).collect::<Vec<_>>()
+    };
+    let first = rounded(0, 1);
+    for (seed, tree) in [(0, 2), (0, 3), (1, 1)] {
+        let other = rounded(seed, tree);
+        let n_same = first.iter().zip(&other).filter(|(a, b)| a == b).count();
+        // whole numbers round alike, and the others mostly do not
+        assert!(n_same < n_rows * 4 / 5, "{n_same} of {n_rows} with seed {seed}, tree {tree}");
+    }
+    assert_eq!(rounded(0, 1), first);
+}
+
+#[test]
 fn one_side_sampling_takes_large_gradients_and_makes_up_for_the_rest() {
     let labels: Vec<f64> = (0..100).map(|row| f64::from(row % 50)).collect();
     let objective = Objective::Squared;
