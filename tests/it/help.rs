@@ -55,7 +55,7 @@ fn explained(command: &[&str]) {
 
 #[test]
 fn wrong_arguments_exit_with_2_and_name_the_way_out() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["trian", "job.toml"], "train"),
         (&["train"], "<JOB>"),
         (&["train", "job.toml", "--thread", "2"], "--threads"),
@@ -64,6 +64,8 @@ fn wrong_arguments_exit_with_2_and_name_the_way_out() {
         (&["score", "churn", "--features", "f.csv", "--job", "j.toml"], "--job"),
         (&["score", "churn", "--features", "f.csv", "--at", "2026-01-01T00:00:00Z"], "--at"),
         (&["score", "churn", "--job", "j.toml", "--keep", "user"], "--keep"),
+        (&["score", "churn", "--features", "f.csv", "--memory", "1GiB"], "--memory"),
+        (&["score", "churn", "--job", "j.toml", "--memory", "1 gig"], "512MiB"),
         (&["models"], "verify"),
     ];
     for (args, expected) in cases {

@@ -17,6 +17,7 @@ mod scoring;
 mod serving;
 mod simulated;
 mod small;
+mod streaming;
 mod support;
 mod table;
 mod tuning;

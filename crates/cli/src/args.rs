@@ -69,10 +69,10 @@ pub(crate) enum Command {
     Rollback(Rollback),
     /// Score event files or feature tables
     ///
-    /// A feature table streams through: its size does not matter. Events are read whole, because a
-    /// user's events may lie anywhere; memory holds every history until its user is scored, and
-    /// scores are written as they come. Logs beyond memory are scored in parts, with every event of a
-    /// user in one part.
+    /// Both stream: their size does not matter. A user's events may lie anywhere in the files, so a log
+    /// that takes more than --memory goes through temporary files, where the users are brought
+    /// together; the scores are the same to the byte. Memory must hold what links ids to users, and
+    /// the events of one user.
     Score(Score),
     /// Describe a model's segments in words
     Segments(Segments),
@@ -373,11 +373,48 @@ pub(crate) struct Score {
     /// Folder that the job's relative paths start from [default: the job's own]
     #[arg(long, env = "SEGUE_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Memory that events may take, such as 512MiB or 4GiB; the rest goes to temporary files
+    #[arg(
+        long,
+        default_value = "1GiB",
+        value_name = "SIZE",
+        value_parser = size,
+        conflicts_with = "features"
+    )]
+    pub(crate) memory: u64,
+    /// Folder for temporary files, which have no name and vanish with the process [default: that of
+    /// --out]
+    #[arg(long, value_name = "DIR", requires = "job", conflicts_with = "features")]
+    pub(crate) temp: Option<PathBuf>,
+    /// Threads; results do not depend on it [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
     /// Write each rejected row to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(crate) rejects: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+}
+
+/// Bytes, from a number and a unit.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("B", 1),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].trim();
+    let known = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
+    let bytes = match (digits.parse::<u64>(), known) {
+        (Ok(number), Some((_, unit))) => number.checked_mul(*unit),
+        _ => None,
+    };
+    bytes.ok_or_else(|| "a size is a whole number and a unit, such as 512MiB or 4GiB".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

@@ -50,6 +50,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
                 _ => 1,
             };
         }
+        if let Some(ReadError::Spill { .. }) = cause.downcast_ref() {
+            return 1;
+        }
         if cause.is::<JobError>() || cause.is::<ReadError>() || cause.is::<RowsError>() {
             return EXIT_DATA;
         }
@@ -62,6 +65,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
                 TuneError::Busy { .. } => EXIT_CONFLICT,
                 _ => EXIT_DATA,
             };
+        }
+        if let Some(ScoreError::Read(ReadError::Spill { .. })) = cause.downcast_ref() {
+            return 1;
         }
         if let Some(ScoreError::Read(_) | ScoreError::NoFeatureSet { .. }) = cause.downcast_ref() {
             return EXIT_DATA;

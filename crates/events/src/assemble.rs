@@ -12,7 +12,9 @@
 //!
 //! Every rule looks at content only, so neither the order of arrival nor the numbering of symbols
 //! can change the result; builders that were filled apart are put together ([`LogBuilder::absorb`]).
+//! A log larger than memory is assembled bucket by bucket with the same rules (module `external`).
 
+mod external;
 mod groups;
 mod identity;
 mod log;
@@ -21,9 +23,14 @@ mod single;
 mod store;
 mod uniform;
 
+pub use external::{
+    Block, EventBucket, Identity, IdentityBuilder, LinkBucket, LogSpan, ProfileBucket,
+    ProfileRanges, ProfileSample, Regrouped, Scatter,
+};
 pub use log::{EventLog, LogCounts};
 pub use options::{AnonymousPolicy, AssembleOptions};
 pub use single::{HistoryError, history_and_counts_from, history_from};
+pub use store::BlockError;
 
 use std::hash::BuildHasher;
 
@@ -172,19 +179,12 @@ impl LogBuilder {
         for row in (0..is_kept.len()).filter(|&row| is_kept[row]) {
             let own = self.store.own_id(row);
             let (owner, linked_ts) = links.resolve(own, self.store.event_ts(row), &self.store.ids);
-            if !owner.is_user {
-                if self.options.anonymous == AnonymousPolicy::Drop {
-                    self.counts.anonymous_dropped += 1;
-                    continue;
+            if self.counts.take(owner.is_user, linked_ts, &self.options) {
+                if let Some(linked_ts) = linked_ts {
+                    self.store.known_not_before(row, linked_ts);
                 }
-                self.counts.anonymous_events += 1;
+                groups.put(row, owner);
             }
-            if let Some(linked_ts) = linked_ts {
-                self.store.known_not_before(row, linked_ts);
-                self.counts.identity_resolved += 1;
-            }
-            self.counts.kept += 1;
-            groups.put(row, owner);
         }
         groups
     }

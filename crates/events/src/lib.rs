@@ -17,8 +17,10 @@ mod symbols;
 mod time;
 
 pub use assemble::{
-    ANONYMOUS_PREFIX, AnonymousPolicy, AssembleOptions, EventLog, HistoryError, LogBuilder,
-    LogCounts, history_and_counts_from, history_from,
+    ANONYMOUS_PREFIX, AnonymousPolicy, AssembleOptions, Block, BlockError, EventBucket, EventLog,
+    HistoryError, Identity, IdentityBuilder, LinkBucket, LogBuilder, LogCounts, LogSpan,
+    ProfileBucket, ProfileRanges, ProfileSample, Regrouped, Scatter, history_and_counts_from,
+    history_from,
 };
 pub use blocked::is_blocked_id;
 pub use event::{Event, EventId, EventKind, Micros, Value};

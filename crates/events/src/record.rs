@@ -17,7 +17,7 @@ pub enum Cell<'a> {
     Null,
     /// True or false.
     Flag(bool),
-    /// A whole number.
+    /// A whole number; one that does not fit is a text, because it is an id.
     Integer(i64),
     /// Any other number.
     Number(f64),
@@ -125,6 +125,8 @@ fn leaf(value: &Json) -> Option<Cell<'_>> {
         Json::Bool(flag) => Cell::Flag(*flag),
         Json::Number(number) => match number.as_i64() {
             Some(integer) => Cell::Integer(integer),
+            // whole numbers beyond 64 bits with a sign are ids, of which every digit counts
+            None if number.is_u64() => Cell::Text(Cow::Owned(number.to_string())),
             None => Cell::Number(number.as_f64()?),
         },
         Json::String(text) => Cell::Text(Cow::Borrowed(text)),

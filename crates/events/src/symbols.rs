@@ -98,6 +98,13 @@ impl Symbols {
         (0..self.ends.len() as u32).map(|index| (Symbol(index), self.text(Symbol(index))))
     }
 
+    /// Bytes in use, about.
+    pub(crate) fn memory(&self) -> usize {
+        // the table of the index is at most seven eighths full, and of twice the size just after growing
+        const INDEX_BYTES: usize = 8;
+        self.texts.len() + self.ends.len() * (size_of::<usize>() + INDEX_BYTES)
+    }
+
     /// Number of texts, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "never empty")]

@@ -1,5 +1,6 @@
 //! Scoring files: feature tables or raw events in, one row of scores a case out, in bounded memory.
 
+mod answers;
 mod csv_rows;
 mod events;
 mod features;
@@ -8,7 +9,7 @@ mod output;
 use std::path::Path;
 
 use segue_features::{FeatureError, FeatureSet};
-use segue_model::{Model, Scratch, SegmentInputs, SegmentSet, Traits};
+use segue_model::{Model, SegmentSet};
 use segue_registry::LoadedVersion;
 
 use crate::read::ReadError;
@@ -104,6 +105,15 @@ impl FileScorer {
             feature_set,
         })
     }
+
+    /// How its rows are computed from events.
+    ///
+    /// # Errors
+    /// [`ScoreError::NoFeatureSet`] if they are not.
+    pub fn features(&self) -> Result<&FeatureSet, ScoreError> {
+        let none = || ScoreError::NoFeatureSet { model: self.name.clone() };
+        self.feature_set.as_ref().ok_or_else(none)
+    }
 }
 
 /// What scoring did.
@@ -119,75 +129,14 @@ pub struct ScoreSummary {
     pub n_segment_errors: u64,
 }
 
-/// The answers of all models for one row.
-struct Answers {
-    outputs: Vec<Vec<f64>>,
-    segments: Vec<Option<String>>,
-    n_segment_errors: u64,
-    reasons: Vec<String>,
-}
-
-/// Scores one row of each model; segments may look at the scores of all of them.
-fn answer(
-    scorers: &[FileScorer],
-    rows: &[Vec<f64>],
-    n_reasons: usize,
-    scratch: &mut Scratch,
-) -> Answers {
-    let outputs: Vec<Vec<f64>> = scorers
-        .iter()
-        .zip(rows)
-        .map(|(scorer, row)| scorer.model.score(row, scratch).outputs.to_vec())
-        .collect();
-    let best = |outputs: &Vec<f64>| outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let scores: Vec<(&str, f64)> = scorers
-        .iter()
-        .zip(&outputs)
-        .map(|(scorer, out)| (scorer.name.as_str(), best(out)))
-        .collect();
-    let traits = Traits::default();
-    let mut n_segment_errors = 0;
-    let segment = |(index, scorer): (usize, &FileScorer)| {
-        let classes = scorer.model.classes().iter().map(String::as_str);
-        let class_scores: Vec<(&str, f64)> = classes.zip(outputs[index].iter().copied()).collect();
-        let assigned = scorer.segments.as_ref()?.assign(&SegmentInputs {
-            score: scores[index].1,
-            scores: &scores,
-            class_scores: &class_scores,
-            schema: scorer.model.schema(),
-            row: &rows[index],
-            traits: &traits,
-        });
-        n_segment_errors += assigned.errors.len() as u64;
-        assigned.segment.map(str::to_owned)
-    };
-    let segments = scorers.iter().enumerate().map(segment).collect();
-    let reasons = scorers
-        .iter()
-        .zip(rows)
-        .zip(&outputs)
-        .map(|((scorer, row), outputs)| reasons(&scorer.model, row, outputs, n_reasons))
-        .collect();
-    Answers { outputs, segments, n_segment_errors, reasons }
-}
-
-fn reasons(model: &Model, row: &[f64], outputs: &[f64], n_reasons: usize) -> String {
-    if n_reasons == 0 {
-        return String::new();
+impl ScoreSummary {
+    /// Adds what was found in other rows.
+    fn add(&mut self, other: Self) {
+        self.n_rows += other.n_rows;
+        self.n_bad_numbers += other.n_bad_numbers;
+        self.n_unseen_categories += other.n_unseen_categories;
+        self.n_segment_errors += other.n_segment_errors;
     }
-    let mut best = 0;
-    for (output, value) in outputs.iter().enumerate() {
-        if *value > outputs[best] {
-            best = output;
-        }
-    }
-    let explanation = model.explain(row);
-    let reasons = model.reasons(&explanation, row, best, n_reasons);
-    let text = reasons.iter().map(|reason| {
-        let sign = if reason.contribution > 0.0 { '+' } else { '-' };
-        format!("{sign}{} ({:+.3})", reason.behaviour, reason.contribution)
-    });
-    text.collect::<Vec<_>>().join("; ")
 }
 
 /// Told rows done and rows in all (0: not known).
@@ -200,6 +149,8 @@ pub struct ScoreTarget<'a> {
     pub path: &'a Path,
     /// Reasons a row, 0 for none.
     pub n_reasons: usize,
+    /// Threads; nothing that is written depends on it.
+    pub n_threads: usize,
     /// Told how far it is.
     pub progress: ScoreProgress<'a>,
 }

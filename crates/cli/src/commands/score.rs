@@ -1,10 +1,15 @@
 //! `segue score`.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use segue_training::job::{EventsSection, Job, Origin};
-use segue_training::read::{EventFiles, read_events};
-use segue_training::score::{EventScoring, FileScorer, ScoreTarget, score_events, score_features};
+use segue_training::read::{EventFiles, Room, read_events_within};
+use segue_training::score::{
+    EventScoring, FileScorer, ScoreSummary, ScoreTarget, score_events, score_features,
+};
 use segue_training::watch::Watch;
+use segue_training::write::TableWriter;
 use serde_json::json;
 
 use super::{n_threads, open_registry, resolve};
@@ -24,50 +29,86 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
         scorers.push(FileScorer::new(registry.load(&model, version)?)?);
     }
     let progress = |done: u64, _total: u64| console.done(done);
-    let target = ScoreTarget { path: &args.out, n_reasons: args.reasons, progress: &progress };
+    let target = ScoreTarget {
+        path: &args.out,
+        n_reasons: args.reasons,
+        n_threads: n_threads(args.threads),
+        progress: &progress,
+    };
     let mut rejects = Vec::new();
     let summary = match (&args.features, &args.job) {
         (Some(features), _) => {
             console.stage("scoring rows", 0);
             score_features(&scorers, features, &args.keep, target)?
         }
-        (None, Some(path)) => {
-            let mut job = Job::read(path)?;
-            if let Some(data) = &args.data {
-                job.folder.clone_from(data);
-            }
-            let Origin::Events(events) = &job.origin else {
-                anyhow::bail!(
-                    "{} starts from a table; give the rows with --features",
-                    path.display()
-                );
-            };
-            let files = if args.events.is_empty() {
-                events.source.files.clone()
-            } else {
-                args.events.clone()
-            };
-            let folder =
-                if args.events.is_empty() { job.folder.clone() } else { std::path::PathBuf::new() };
-            let section = EventsSection { files, ..events.source.clone() };
-            console.stage("reading events", 0);
-            let (log, read) = read_events(EventFiles {
-                section: &section,
-                folder: &folder,
-                rejects: args.rejects.as_deref(),
-                n_threads: n_threads(None),
-                progress: &progress,
-            })?;
-            for (reason, n, example) in &read.rejects {
-                console.note(&format!("{n} rejected: {} ({example})", reason.description()));
-                rejects.push((reason.code(), *n));
-            }
-            let at = args.at.as_deref().map(parse_instant).transpose()?;
-            console.stage("scoring users", log.histories.len() as u64);
-            score_events(&scorers, log, EventScoring { at }, target)?
-        }
+        (None, Some(job)) => score_log(args, job, &scorers, target, &mut rejects, console)?,
         (None, None) => anyhow::bail!("give --features FILE or --job JOB"),
     };
+    tell(args, &scorers, &summary, &rejects, console);
+    Ok(())
+}
+
+/// Scores the users of the events of a job.
+fn score_log(
+    args: &Score,
+    path: &Path,
+    scorers: &[FileScorer],
+    target: ScoreTarget<'_>,
+    rejects: &mut Vec<(&'static str, u64)>,
+    console: &Console,
+) -> anyhow::Result<ScoreSummary> {
+    let mut job = Job::read(path)?;
+    if let Some(data) = &args.data {
+        job.folder.clone_from(data);
+    }
+    let Origin::Events(events) = &job.origin else {
+        anyhow::bail!("{} starts from a table; give the rows with --features", path.display());
+    };
+    // what can be told before hours of reading is
+    let at = args.at.as_deref().map(parse_instant).transpose()?;
+    TableWriter::new(target.path)?;
+    for scorer in scorers {
+        scorer.features()?;
+    }
+    let (files, folder) = if args.events.is_empty() {
+        (events.source.files.clone(), job.folder.clone())
+    } else {
+        (args.events.clone(), PathBuf::new())
+    };
+    let section = EventsSection { files, ..events.source.clone() };
+    let beside = target.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let room = Room {
+        memory: args.memory,
+        folder: args.temp.as_deref().or(beside).unwrap_or(Path::new(".")),
+    };
+    console.stage("reading events", 0);
+    let files = EventFiles {
+        section: &section,
+        folder: &folder,
+        rejects: args.rejects.as_deref(),
+        n_threads: target.n_threads,
+        progress: target.progress,
+    };
+    let (log, read) = read_events_within(files, room)?;
+    for (reason, n, example) in &read.rejects {
+        console.note(&format!("{n} rejected: {} ({example})", reason.description()));
+        rejects.push((reason.code(), *n));
+    }
+    if log.is_spilled() {
+        console.stage("bringing users together", 0);
+    }
+    let log = log.arrange(target.progress)?;
+    console.stage("scoring users", log.n_users().unwrap_or_default());
+    Ok(score_events(scorers, log, EventScoring { at }, target)?)
+}
+
+fn tell(
+    args: &Score,
+    scorers: &[FileScorer],
+    summary: &ScoreSummary,
+    rejects: &[(&str, u64)],
+    console: &Console,
+) {
     let versions: Vec<_> = scorers
         .iter()
         .map(|scorer| json!({ "model": scorer.name, "version": scorer.version }))
@@ -94,7 +135,6 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
         }
     }
     console.result(&machine, || format!("{} rows in {}", summary.n_rows, args.out.display()));
-    Ok(())
 }
 
 fn parse_instant(text: &str) -> anyhow::Result<i64> {

@@ -47,12 +47,13 @@ impl Id {
     }
 }
 
+/// From when on, and known since when, an id is a user's.
 #[derive(Debug, Clone, Copy)]
-struct Link {
-    from: Id,
-    event_ts: Micros,
-    known_ts: Micros,
-    to: Symbol,
+pub(super) struct Link {
+    pub(super) from: Id,
+    pub(super) event_ts: Micros,
+    pub(super) known_ts: Micros,
+    pub(super) to: Symbol,
 }
 
 /// Links by the id they start from, each id's in the order of time.
@@ -70,14 +71,21 @@ impl Links {
 
     /// Every link that the events show, without those beyond `max_ids` of a user.
     pub(super) fn of(store: &Store, max_ids: usize, counts: &mut LogCounts) -> Self {
-        let mut runs = collect(store);
-        runs.sort_by(|a, b| {
-            (a.from, a.event_ts, a.known_ts)
-                .cmp(&(b.from, b.event_ts, b.known_ts))
-                .then_with(|| text_order(&store.ids, a.to, b.to))
-        });
-        merge(&mut runs);
-        let kept = within_cap(&runs, max_ids, &store.ids, counts);
+        let mut links = collect(store);
+        to_runs(&mut links, &store.ids);
+        Self::of_runs(links, max_ids, &store.ids, counts)
+    }
+
+    /// Runs of whole ids ([`to_runs`]), each id's together, without those beyond `max_ids` of a user.
+    pub(super) fn of_runs(
+        mut runs: Vec<Link>,
+        max_ids: usize,
+        ids: &Symbols,
+        counts: &mut LogCounts,
+    ) -> Self {
+        // stable: an id's own links stay in their order
+        runs.sort_by_key(|link| link.from);
+        let kept = within_cap(&runs, max_ids, ids, counts);
         runs.retain(|link| kept.contains_key(&(link.from, link.to)));
         merge(&mut runs);
         let is_shared = |of_id: &[Link]| of_id.iter().any(|link| link.to != of_id[0].to);
@@ -122,7 +130,8 @@ impl Links {
     }
 }
 
-fn collect(store: &Store) -> Vec<Link> {
+/// Every link of the events, in their order.
+pub(super) fn collect(store: &Store) -> Vec<Link> {
     let mut links = Vec::new();
     for row in (0..store.len()).filter(|&row| store.user(row) != NOBODY) {
         let to = store.user(row);
@@ -142,6 +151,17 @@ fn collect(store: &Store) -> Vec<Link> {
         }
     }
     links
+}
+
+/// Sorts links and leaves out those that say nothing new. All links of an id must be among them: one
+/// to another user in between is what makes a repeated link matter.
+pub(super) fn to_runs(links: &mut Vec<Link>, ids: &Symbols) {
+    links.sort_by(|a, b| {
+        (a.from, a.event_ts, a.known_ts)
+            .cmp(&(b.from, b.event_ts, b.known_ts))
+            .then_with(|| text_order(ids, a.to, b.to))
+    });
+    merge(links);
 }
 
 /// Of neighbours between the same two ids, leaves out those that were not known any earlier.

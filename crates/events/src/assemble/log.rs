@@ -1,5 +1,6 @@
 //! The assembled log: histories by user, and what became of every event.
 
+use super::{AnonymousPolicy, AssembleOptions};
 use crate::{History, Micros, Symbols};
 
 /// Every history of a data set.
@@ -71,6 +72,45 @@ pub struct LogCounts {
 }
 
 impl LogCounts {
+    /// Counts a timely event that belongs to a profile, by a link if that was known at some time. Says
+    /// whether it is kept.
+    pub(super) fn take(
+        &mut self,
+        is_user: bool,
+        linked_ts: Option<Micros>,
+        options: &AssembleOptions,
+    ) -> bool {
+        if !is_user {
+            if options.anonymous == AnonymousPolicy::Drop {
+                self.anonymous_dropped += 1;
+                return false;
+            }
+            self.anonymous_events += 1;
+        }
+        self.identity_resolved += u64::from(linked_ts.is_some());
+        self.kept += 1;
+        true
+    }
+
+    /// Adds the counts of another part of the same log.
+    pub fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.kept += other.kept;
+        self.duplicates += other.duplicates;
+        self.late_dropped += other.late_dropped;
+        self.future_quarantined += other.future_quarantined;
+        self.anonymous_dropped += other.anonymous_dropped;
+        self.without_id += other.without_id;
+        self.blocked_ids += other.blocked_ids;
+        self.users += other.users;
+        self.anonymous_profiles += other.anonymous_profiles;
+        self.anonymous_events += other.anonymous_events;
+        self.identity_edges += other.identity_edges;
+        self.identity_resolved += other.identity_resolved;
+        self.identity_conflicts += other.identity_conflicts;
+        self.identity_over_cap += other.identity_over_cap;
+    }
+
     /// Every count as `(code, what it counts, n)`, in the order to show them.
     #[must_use]
     pub fn table(&self) -> [(&'static str, &'static str, u64); 15] {

@@ -1,5 +1,7 @@
 //! Events in a compact form while a log is being built: one column a field, texts as symbols.
 
+mod block;
+
 use std::cmp::Ordering;
 
 use super::NOBODY;
@@ -8,6 +10,9 @@ use super::uniform::Uniform;
 use crate::{
     Event, EventId, EventKind, History, HistoryEvent, Micros, Scalar, Symbol, Symbols, Value,
 };
+
+pub use block::BlockError;
+pub(super) use block::{BlockReader, BlockWriter, Dictionary, write_number, write_signed};
 
 /// A property in 12 bytes: texts and flags hide in the bit patterns of numbers that are never
 /// stored, those that are not finite.
@@ -204,6 +209,40 @@ impl Store {
 
     pub(super) fn len(&self) -> usize {
         self.event_ts.len()
+    }
+
+    /// Bytes in use, but for the room that vectors keep to grow into.
+    pub(super) fn memory(&self) -> usize {
+        let ids = [&self.user, &self.anonymous, &self.previous, &self.name, &self.session];
+        let ends = [&self.id_end, &self.property_end];
+        self.symbols.memory()
+            + self.ids.memory()
+            + size_of_val(&*self.event_ts)
+            + self.known_after_us.memory()
+            + self.seq.memory()
+            + self.kind.memory()
+            + ids.iter().map(|column| column.memory()).sum::<usize>()
+            + ends.iter().map(|column| column.memory()).sum::<usize>()
+            + self.event_ids.len()
+            + size_of_val(&*self.properties)
+    }
+
+    /// Bytes of a row's properties and event id.
+    pub(super) fn row_memory(&self, row: usize) -> usize {
+        size_of_val(self.packed(row)) + self.event_id(row).len()
+    }
+
+    /// Gives every row to the profile of `owners`, user or anonymous, that these columns name.
+    pub(super) fn assign(
+        &mut self,
+        owners: Symbols,
+        user: Uniform<Symbol>,
+        anonymous: Uniform<Symbol>,
+    ) {
+        self.ids = owners;
+        self.user = user;
+        self.anonymous = anonymous;
+        self.previous = Uniform::all(NOBODY, self.len());
     }
 
     pub(super) fn event_ts(&self, row: usize) -> Micros {

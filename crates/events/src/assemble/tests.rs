@@ -287,7 +287,7 @@ fn id(name: &'static str) -> impl Strategy<Value = Option<String>> {
 }
 
 /// Few ids, few times: ties, duplicates, shared devices, aliases, late and future events abound.
-fn any_event() -> impl Strategy<Value = Event> {
+pub(super) fn any_event() -> impl Strategy<Value = Event> {
     let times =
         (0..40i64, prop_oneof![8 => 0..30i64, 1 => Just(20_000i64), 1 => -20..0i64], 0..2i64);
     let ids = (id("u"), id("d"), prop_oneof![6 => Just(None), 1 => id("u"), 1 => id("d")]);
@@ -318,7 +318,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     )
 }
 
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 256,
         failure_persistence: None,
@@ -327,7 +327,7 @@ fn config() -> ProptestConfig {
     }
 }
 
-fn same_log(a: &EventLog, b: &EventLog) -> Result<(), TestCaseError> {
+pub(super) fn same_log(a: &EventLog, b: &EventLog) -> Result<(), TestCaseError> {
     prop_assert_eq!(by_user(a), by_user(b));
     prop_assert_eq!(names(a), names(b), "histories are in the same order");
     prop_assert_eq!(a.counts, b.counts);

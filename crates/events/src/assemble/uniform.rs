@@ -16,6 +16,16 @@ impl<T: Copy + PartialEq> Uniform<T> {
         Self { value, n_rows: 0, values: Vec::new() }
     }
 
+    /// So many rows of one value.
+    pub(super) fn all(value: T, n_rows: usize) -> Self {
+        Self { value, n_rows, values: Vec::new() }
+    }
+
+    /// Bytes of the values.
+    pub(super) fn memory(&self) -> usize {
+        size_of_val(&*self.values)
+    }
+
     pub(super) fn push(&mut self, value: T) {
         if self.n_rows == 0 {
             self.value = value;

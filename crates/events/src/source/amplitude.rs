@@ -54,8 +54,10 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
     let reader = TimeReader::utc(None);
     let received = fields.time("server_received_time", &reader)?;
     let original = fields.time("client_event_time", &reader)?;
-    let event_ts = event_ts(&fields, &reader, original, received)?;
     let uploaded = fields.time("server_upload_time", &reader)?;
+    let seq = fields.sequence("event_id")?;
+    // nothing that was put right is refused afterwards: it is counted of events only
+    let event_ts = event_ts(&fields, &reader, original, received)?;
     Ok(Event {
         event_id: event_id(&fields, anonymous_id.as_deref()),
         user_id,
@@ -69,7 +71,7 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
         event_ts,
         original_ts: original.unwrap_or(event_ts),
         known_ts: mapper.known_or(uploaded.or(received), event_ts),
-        seq: fields.sequence("event_id")?,
+        seq,
         session_id: fields.text("session_id").filter(|session| session != "-1"),
         previous_id: None,
         properties: properties(&fields),

@@ -132,6 +132,8 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
         Some(column) => fields.time(column, &mapper.time)?,
         None => None,
     };
+    let seq = plain.seq.as_deref().map_or(Ok(0), |column| fields.sequence(column))?;
+    // nothing is refused from here on: what was put right is counted of events only
     Ok(Event {
         event_id: text(&plain.event_id).map_or(EventId::Absent, |id| given(&[&id])),
         user_id,
@@ -141,7 +143,7 @@ pub(super) fn map(mapper: &Mapper, record: &dyn Record) -> Result<Event, Reject>
         event_ts,
         original_ts: event_ts,
         known_ts: mapper.known_or(known_ts, event_ts),
-        seq: plain.seq.as_deref().map_or(Ok(0), |column| fields.sequence(column))?,
+        seq,
         session_id: text(&plain.session),
         previous_id: None,
         properties: properties(&fields, plain),

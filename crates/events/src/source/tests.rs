@@ -192,6 +192,41 @@ fn amplitude() {
     assert_eq!((reason, field.as_str()), (RejectReason::InvalidSequence, "event_id"));
 }
 
+/// Notes are of events: a row that is refused was not put right.
+#[test]
+fn refused_rows_leave_no_notes() {
+    let amplitude = json!({"event_type": "e", "device_id": "d", "event_id": "one",
+        "client_event_time": "2026-01-01 10:00:00", "client_upload_time": "2026-01-01 10:00:10",
+        "server_received_time": "2026-01-01 11:00:10"});
+    let mapping = PlainMapping {
+        event: Some("what".into()),
+        seq: Some("n".into()),
+        ..PlainMapping::default()
+    };
+    let row = json!({"who": "u", "what": "e", "when": "2026-01-01", "n": "first"});
+    for (mapper, mut record, key) in [
+        (mapper(SourceFormat::Amplitude), amplitude, "event_id"),
+        (plain(mapping).unwrap(), row, "n"),
+    ] {
+        assert_eq!(mapper.map(&record).unwrap_err().reason, RejectReason::InvalidSequence);
+        assert_eq!(mapper.notes(), MapNotes::default());
+        record[key] = json!(1);
+        mapper.map(&record).unwrap();
+        assert_ne!(mapper.notes(), MapNotes::default());
+    }
+}
+
+/// 2^64 - 1 and 2^64 - 2 are the same number of 53 bits, and two users.
+#[test]
+fn every_digit_of_a_json_id_counts() {
+    let user = |id: u64| {
+        let record = json!({"who": id, "what": "e", "when": "2026-01-01", "cookie": null});
+        map(SourceFormat::Plain, &record).user_id
+    };
+    assert_eq!(user(u64::MAX).as_deref(), Some("18446744073709551615"));
+    assert_eq!(user(u64::MAX - 1).as_deref(), Some("18446744073709551614"));
+}
+
 #[test]
 fn amplitude_without_event_time_is_corrected_by_the_upload() {
     let record = json!({"event_type": "e", "device_id": "d", "client_event_time": "2026-01-01 10:00:00",

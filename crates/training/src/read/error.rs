@@ -36,6 +36,14 @@ pub enum ReadError {
         /// Why.
         source: std::io::Error,
     },
+    /// Temporary files that cannot be written or read.
+    #[error("{}: cannot keep the events that do not fit in memory in temporary files: {source}; make room there, name another folder with --temp, or allow more memory with --memory", folder.display())]
+    Spill {
+        /// Their folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A table that does not parse.
     #[error("{}: cannot be read as {kind}: {message}", path.display())]
     Table {

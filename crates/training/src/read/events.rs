@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use segue_events::{
-    AnonymousPolicy, AssembleOptions, EventLog, LogBuilder, MapNotes, Mapper, MapperOptions,
-    Record, Reject, RejectReason, SourceFormat,
+    AnonymousPolicy, AssembleOptions, EventLog, LogBuilder, LogCounts, MapNotes, Mapper,
+    MapperOptions, ProfileSample, Record, Reject, RejectReason, SourceFormat,
 };
 
 use super::columns::SoughtColumns;
 use super::derive::Derive;
+use super::external::{ReadLog, Room, SpilledLog, Spilling};
 use super::frame::{FrameColumn, FrameRow};
 use super::parquet::ParquetFile;
 use super::turns::{Stopped, Turns, in_turns};
-use super::{FileKind, Frame, ReadError, ReadProgress, Rejects, expand_globs, files, json_lines};
+use super::{
+    FileKind, Frame, ReadError, ReadProgress, Rejects, csv_file, expand_globs, files, json_lines,
+};
 use crate::job::EventsSection;
 
 /// Rows of a Parquet file that a thread has in memory at a time, before they become events.
@@ -23,6 +26,9 @@ const STRETCH_ROWS: usize = 1 << 17;
 
 /// Rejected rows that a thread keeps before it waits for its turn to hand them in.
 const REJECTS_KEPT: usize = 4_096;
+
+/// Events that a thread takes in between two looks at its memory.
+const EVENTS_BETWEEN_LOOKS: u64 = 64;
 
 /// What to read and where to report.
 #[derive(Clone, Copy)]
@@ -59,45 +65,105 @@ pub struct ReadSummary {
 /// # Errors
 /// A file that cannot be read at all, a mapping whose column is not there, or no usable record.
 pub fn read_events(files: EventFiles<'_>) -> Result<(EventLog, ReadSummary), ReadError> {
-    let paths = expand_globs(&files.section.files, files.folder)?;
-    let parts = parts_of(&paths)?;
-    let reading = Reading::new(&files, &paths)?;
-    let shared = Shared {
-        rejects: Rejects::new(files.rejects)?,
-        n_records: 0,
-        unread: BTreeMap::new(),
-        sought: SoughtColumns::default(),
+    let read = Reading::new(&files, None)?.read(&files)?;
+    let intakes = read.intakes.into_iter().map(|intake| intake.builder);
+    Ok((together(intakes, read.options, files.n_threads), read.summary))
+}
+
+/// Reads, maps and cleans all events of a job, in as much memory as there is room for. Whether they
+/// went to disk or not changes nothing that is read.
+///
+/// # Errors
+/// As [`read_events`], and temporary files that cannot be written.
+pub fn read_events_within(
+    files: EventFiles<'_>,
+    room: Room<'_>,
+) -> Result<(ReadLog, ReadSummary), ReadError> {
+    let spilling = Spilling::new(room.folder);
+    let limit = Limit {
+        spilling: &spilling,
+        memory: room.for_builders(),
+        share: room.for_builders() / (4 * files.n_threads.max(1)),
+        in_use: AtomicUsize::new(0),
     };
-    let (builders, shared) = in_turns(
-        parts.len(),
-        files.n_threads,
-        shared,
-        || LogBuilder::new(reading.options),
-        |index, builder, turns| reading.part(index, &parts[index], builder, turns),
-    )?;
-    shared.sought.check()?;
-    let (n_records, n_rejected) = (shared.n_records, shared.rejects.n());
-    let rejects = shared.rejects.finish()?;
-    if n_rejected == n_records
-        && let Some((reason, n_reason, example)) =
-            rejects.iter().max_by_key(|(_, n, _)| *n).cloned()
-    {
-        let reason = reason.description().to_owned();
-        return Err(ReadError::NothingUsable { n_read: n_records, reason, n_reason, example });
+    let Read { mut intakes, options, summary } =
+        Reading::new(&files, Some(&limit))?.read(&files)?;
+    if intakes.iter().all(|intake| !intake.has_spilled) {
+        let builders = intakes.into_iter().map(|intake| intake.builder);
+        return Ok((ReadLog::Whole(together(builders, options, files.n_threads)), summary));
     }
-    let notes = reading.mapper.notes();
-    let mut builders = builders.into_iter();
-    let mut whole = builders.next().unwrap_or_else(|| LogBuilder::new(reading.options));
+    let (mut sample, mut counts) = (ProfileSample::default(), LogCounts::default());
+    for Intake { builder, sample: own, .. } in &mut intakes {
+        spilling.empty(builder, own)?;
+        counts.add(&builder.counts());
+        sample.absorb(std::mem::take(own));
+    }
+    let (n_threads, memory) = (files.n_threads, limit.memory);
+    let log = SpilledLog { spilling, sample, counts, options, n_threads, memory };
+    Ok((ReadLog::Spilled(log), summary))
+}
+
+fn together(
+    mut builders: impl Iterator<Item = LogBuilder>,
+    options: AssembleOptions,
+    n_threads: usize,
+) -> EventLog {
+    let mut whole = builders.next().unwrap_or_else(|| LogBuilder::new(options));
     builders.for_each(|builder| whole.absorb(builder));
-    let log = whole.finish_on(files.n_threads);
-    let unread = shared.unread;
-    Ok((log, ReadSummary { files: paths, n_records, rejects, notes, unread }))
+    whole.finish_on(n_threads)
+}
+
+/// How much all threads may hold together, and where the rest goes.
+struct Limit<'a> {
+    spilling: &'a Spilling,
+    /// Bytes of all builders.
+    memory: usize,
+    /// Bytes below which a builder is not worth emptying.
+    share: usize,
+    in_use: AtomicUsize,
+}
+
+/// Where a thread puts its events.
+struct Intake {
+    builder: LogBuilder,
+    /// Those that went to disk.
+    sample: ProfileSample,
+    /// What it holds by the last look.
+    memory: usize,
+    has_spilled: bool,
+}
+
+impl Intake {
+    fn new(options: AssembleOptions) -> Self {
+        let (builder, sample) = (LogBuilder::new(options), ProfileSample::default());
+        Self { builder, sample, memory: 0, has_spilled: false }
+    }
+
+    /// Makes room if there is too little.
+    fn make_room(&mut self, limit: &Limit<'_>) -> Result<(), ReadError> {
+        let before = std::mem::replace(&mut self.memory, self.builder.memory());
+        limit.in_use.fetch_add(self.memory, Ordering::Relaxed);
+        let in_use = limit.in_use.fetch_sub(before, Ordering::Relaxed) - before;
+        if in_use > limit.memory && self.memory >= limit.share {
+            limit.spilling.empty(&mut self.builder, &mut self.sample)?;
+            self.has_spilled = true;
+            limit.in_use.fetch_sub(std::mem::take(&mut self.memory), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// All files, read.
+struct Read {
+    intakes: Vec<Intake>,
+    options: AssembleOptions,
+    summary: ReadSummary,
 }
 
 /// What one thread reads in one go.
 enum Part {
     JsonLines { path: PathBuf, is_packed: bool },
-    Csv { path: PathBuf },
+    Csv { path: PathBuf, is_packed: bool },
     Parquet { file: ParquetFile, start: usize, n_rows: usize, n_bytes: u64 },
 }
 
@@ -107,7 +173,7 @@ fn parts_of(paths: &[PathBuf]) -> Result<Vec<Part>, ReadError> {
     for (path, (kind, is_packed)) in paths.iter().zip(kinds) {
         match kind {
             FileKind::JsonLines => parts.push(Part::JsonLines { path: path.clone(), is_packed }),
-            FileKind::Csv => parts.push(Part::Csv { path: path.clone() }),
+            FileKind::Csv => parts.push(Part::Csv { path: path.clone(), is_packed }),
             FileKind::Parquet => {
                 let file = ParquetFile::open(path)?;
                 let mut stretches = file.stretches(STRETCH_ROWS);
@@ -138,7 +204,9 @@ struct Shared {
 
 /// What reading needs to know, shared by all threads.
 struct Reading<'a> {
+    paths: Vec<PathBuf>,
     section: &'a EventsSection,
+    limit: Option<&'a Limit<'a>>,
     mapper: Mapper,
     derive: Derive,
     options: AssembleOptions,
@@ -148,12 +216,16 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(files: &EventFiles<'a>, paths: &[PathBuf]) -> Result<Self, ReadError> {
+    fn new(files: &EventFiles<'a>, limit: Option<&'a Limit<'a>>) -> Result<Self, ReadError> {
         let section = files.section;
+        let paths = expand_globs(&section.files, files.folder)?;
         let anonymous =
             if section.keep_anonymous { AnonymousPolicy::Keep } else { AnonymousPolicy::Drop };
         Ok(Self {
+            n_bytes_total: paths.iter().map(|path| files::size_bytes(path)).sum(),
+            paths,
             section,
+            limit,
             mapper: mapper_of(section)?,
             derive: Derive::compile(&section.derive)?,
             options: AssembleOptions {
@@ -162,25 +234,56 @@ impl<'a> Reading<'a> {
                 ..AssembleOptions::default()
             },
             n_bytes: Arc::default(),
-            n_bytes_total: paths.iter().map(|path| files::size_bytes(path)).sum(),
             progress: files.progress,
         })
+    }
+
+    fn read(self, files: &EventFiles<'_>) -> Result<Read, ReadError> {
+        let parts = parts_of(&self.paths)?;
+        let shared = Shared {
+            rejects: Rejects::new(files.rejects)?,
+            n_records: 0,
+            unread: BTreeMap::new(),
+            sought: SoughtColumns::default(),
+        };
+        let (intakes, shared) = in_turns(
+            parts.len(),
+            files.n_threads,
+            shared,
+            || Intake::new(self.options),
+            |index, intake, turns| self.part(index, &parts[index], intake, turns),
+        )?;
+        let Shared { rejects, n_records, unread, sought } = shared;
+        sought.check()?;
+        let n_rejected = rejects.n();
+        let rejects = rejects.finish()?;
+        if n_rejected == n_records
+            && let Some((reason, n_reason, example)) =
+                rejects.iter().max_by_key(|(_, n, _)| *n).cloned()
+        {
+            let reason = reason.description().to_owned();
+            return Err(ReadError::NothingUsable { n_read: n_records, reason, n_reason, example });
+        }
+        let (notes, files) = (self.mapper.notes(), self.paths);
+        let summary = ReadSummary { files, n_records, rejects, notes, unread };
+        Ok(Read { intakes, options: self.options, summary })
     }
 
     fn part(
         &self,
         index: usize,
         part: &Part,
-        builder: &mut LogBuilder,
+        intake: &mut Intake,
         turns: &Turns<Shared, ReadError>,
     ) -> Result<(), Stopped> {
-        let mut taking = Taking::new(self, index, builder, turns);
+        let mut taking = Taking::new(self, index, intake, turns);
         let taken = match part {
             Part::JsonLines { path, is_packed } => taking.json_lines(path, *is_packed),
-            Part::Csv { path } => Frame::read(path).map_err(End::Failed).and_then(|frame| {
-                self.n_bytes.fetch_add(files::size_bytes(path), Ordering::Relaxed);
-                taking.frame(&frame)
-            }),
+            Part::Csv { path, is_packed } => {
+                csv_file::for_each_stretch(path, *is_packed, &self.n_bytes, |frame| {
+                    taking.frame(&frame)
+                })
+            }
             Part::Parquet { file, start, n_rows, n_bytes } => {
                 file.read(*start, *n_rows).map_err(End::Failed).and_then(|frame| {
                     self.n_bytes.fetch_add(*n_bytes, Ordering::Relaxed);
@@ -204,6 +307,18 @@ enum End {
     Stopped,
 }
 
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Stopped> for End {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
 struct Rejected {
     path: PathBuf,
     line: u64,
@@ -215,7 +330,7 @@ struct Rejected {
 struct Taking<'a> {
     reading: &'a Reading<'a>,
     part: usize,
-    builder: &'a mut LogBuilder,
+    intake: &'a mut Intake,
     turns: &'a Turns<Shared, ReadError>,
     rejected: Vec<Rejected>,
     n_records: u64,
@@ -227,13 +342,13 @@ impl<'a> Taking<'a> {
     fn new(
         reading: &'a Reading<'a>,
         part: usize,
-        builder: &'a mut LogBuilder,
+        intake: &'a mut Intake,
         turns: &'a Turns<Shared, ReadError>,
     ) -> Self {
         Self {
             reading,
             part,
-            builder,
+            intake,
             turns,
             rejected: Vec::new(),
             n_records: 0,
@@ -264,37 +379,26 @@ impl<'a> Taking<'a> {
 
     fn json_lines(&mut self, path: &Path, is_packed: bool) -> Result<(), End> {
         let reading = self.reading;
-        let reader = files::open(path, is_packed, &reading.n_bytes).map_err(End::Failed)?;
+        let reader = files::open(path, is_packed, &reading.n_bytes)?;
         let mut sought = SoughtColumns::new(&reading.mapper, reading.section.columns.as_ref());
-        let mut stopped = false;
-        let read = json_lines::for_each_line(path, reader, &mut |line, object, text| {
-            if stopped {
-                return Ok(());
+        json_lines::for_each_line(path, reader, |line, object, text| match object {
+            Ok(object) => {
+                sought.see(path, line, &object)?;
+                self.take(path, line, &object, || text.to_owned())
             }
-            match object {
-                Ok(object) => {
-                    sought.see(path, line, &object)?;
-                    stopped = self.take(path, line, &object, || text.to_owned()).is_err();
-                }
-                Err(reject) => {
-                    self.n_records += 1;
-                    stopped = self.reject(path, line, reject, text.to_owned()).is_err();
-                }
+            Err(reject) => {
+                self.n_records += 1;
+                self.reject(path, line, reject, text.to_owned())
             }
-            Ok(())
-        });
+        })?;
         self.sought = sought;
-        match read {
-            _ if stopped => Err(End::Stopped),
-            Ok(()) => Ok(()),
-            Err(error) => Err(End::Failed(error)),
-        }
+        Ok(())
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<(), End> {
         let reading = self.reading;
         for name in reading.mapper.columns() {
-            let column = frame.column(name, "events.columns").map_err(End::Failed)?;
+            let column = frame.column(name, "events.columns")?;
             if let FrameColumn::Unusable(found) = column {
                 return Err(End::Failed(ReadError::ColumnKind {
                     path: frame.path().to_owned(),
@@ -314,18 +418,28 @@ impl<'a> Taking<'a> {
             }
         }
         let singly = if reading.derive.is_empty() {
-            let singly = reading.mapper.map_table(frame, self.builder);
+            let singly = reading.mapper.map_table(frame, &mut self.intake.builder);
             self.n_records += (frame.n_rows() - singly.len()) as u64;
+            self.make_room()?;
             singly
         } else {
             (0..frame.n_rows()).collect()
         };
         for row in singly {
             let record = FrameRow { frame, row };
-            let taken = self.take(frame.path(), frame.line_of(row), &record, || describe(&record));
-            taken.map_err(|Stopped| End::Stopped)?;
+            self.take(frame.path(), frame.line_of(row), &record, || describe(&record))?;
         }
+        self.tell();
         Ok(())
+    }
+
+    fn make_room(&mut self) -> Result<(), ReadError> {
+        self.reading.limit.map_or(Ok(()), |limit| self.intake.make_room(limit))
+    }
+
+    fn tell(&self) {
+        let n_bytes = self.reading.n_bytes.load(Ordering::Relaxed);
+        (self.reading.progress)(n_bytes, self.reading.n_bytes_total);
     }
 
     fn take(
@@ -334,31 +448,30 @@ impl<'a> Taking<'a> {
         line: u64,
         record: &dyn Record,
         raw: impl Fn() -> String,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), End> {
         self.n_records += 1;
         if self.n_records.is_multiple_of(4096) {
-            let n_bytes = self.reading.n_bytes.load(Ordering::Relaxed);
-            (self.reading.progress)(n_bytes, self.reading.n_bytes_total);
+            self.tell();
         }
         match self.reading.mapper.map(record) {
             Ok(mut event) => {
                 self.reading.derive.apply(&mut event);
-                self.builder.push(event);
+                self.intake.builder.push(event);
+                if self.n_records.is_multiple_of(EVENTS_BETWEEN_LOOKS) {
+                    self.make_room()?;
+                }
                 Ok(())
             }
             Err(reject) => self.reject(path, line, reject, raw()),
         }
     }
 
-    fn reject(
-        &mut self,
-        path: &Path,
-        line: u64,
-        reject: Reject,
-        raw: String,
-    ) -> Result<(), Stopped> {
+    fn reject(&mut self, path: &Path, line: u64, reject: Reject, raw: String) -> Result<(), End> {
         self.rejected.push(Rejected { path: path.to_owned(), line, reject, raw });
-        if self.rejected.len() < REJECTS_KEPT { Ok(()) } else { self.hand_in(false) }
+        if self.rejected.len() >= REJECTS_KEPT {
+            self.hand_in(false)?;
+        }
+        Ok(())
     }
 }
 

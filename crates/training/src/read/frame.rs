@@ -1,21 +1,17 @@
 //! A table of a file, read by polars, seen as typed columns of a few kinds.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
 use polars::prelude::{
-    BooleanChunked, Column, CsvReadOptions, DataFrame, DataType, Field, Float64Chunked,
-    Int64Chunked, Schema, SerReader, StringChunked, TimeUnit,
+    BooleanChunked, Column, DataFrame, DataType, Float64Chunked, Int64Chunked, StringChunked,
+    TimeUnit,
 };
 
 use segue_events::{Cell, Record, Table};
 
 use super::parquet::ParquetFile;
-use super::{FileKind, ReadError};
+use super::{FileKind, ReadError, csv_file};
 
 /// A column with its kind.
 #[derive(Debug, Clone)]
@@ -121,7 +117,7 @@ impl Frame {
     /// [`ReadError`] with the path and what the parser says.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         match FileKind::of(path)? {
-            (FileKind::Csv, packed) => Self::read_csv(path, packed),
+            (FileKind::Csv, packed) => csv_file::read_whole(path, packed),
             (FileKind::Parquet, _) => {
                 let file = ParquetFile::open(path)?;
                 file.read(0, file.n_rows())
@@ -133,26 +129,6 @@ impl Frame {
                     .into(),
             }),
         }
-    }
-
-    fn read_csv(path: &Path, packed: bool) -> Result<Self, ReadError> {
-        let io = |source| ReadError::Io { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(io)?;
-        let mut bytes = Vec::new();
-        if packed {
-            MultiGzDecoder::new(file).read_to_end(&mut bytes).map_err(io)?;
-        } else {
-            file.read_to_end(&mut bytes).map_err(io)?;
-        }
-        let long = check_csv_rows(path, &bytes)?;
-        let as_text = long.into_iter().map(|name| Field::new(name.into(), DataType::String));
-        let table = CsvReadOptions::default()
-            .with_infer_schema_length(None)
-            .with_schema_overwrite(Some(Arc::new(Schema::from_iter(as_text))))
-            .into_reader_with_file_handle(Cursor::new(bytes))
-            .finish()
-            .map_err(|error| table_error(path, "CSV", &error))?;
-        Self::of(path, 0, &table)
     }
 
     /// Wraps a polars table; `path` names it in errors.
@@ -277,35 +253,6 @@ pub(crate) fn nearest_first<'a>(wanted: &str, names: impl Iterator<Item = &'a st
     names.truncate(SHOWN);
     let shown = names.join(", ");
     if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
-/// polars fills up a row of too few fields with nulls; half a row must not be learned from. Gives the
-/// names of the columns with whole numbers beyond 64 bits: ids, of which every digit counts.
-fn check_csv_rows(path: &Path, bytes: &[u8]) -> Result<Vec<String>, ReadError> {
-    let bad = |error: csv::Error| {
-        let message = error.to_string();
-        ReadError::Table { path: path.to_owned(), kind: "CSV", message }
-    };
-    let mut reader = csv::Reader::from_reader(bytes);
-    let names = reader.byte_headers().map_err(bad)?.clone();
-    let mut is_long = vec![false; names.len()];
-    let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(bad)? {
-        for (field, is_long) in record.iter().zip(&mut is_long) {
-            *is_long = *is_long || is_beyond_64_bits(field);
-        }
-    }
-    let long = names.iter().zip(is_long).filter(|(_, is_long)| *is_long);
-    Ok(long.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
-}
-
-/// Whether a field is a whole number that no `i64` holds.
-fn is_beyond_64_bits(field: &[u8]) -> bool {
-    let digits = field.strip_prefix(b"-").unwrap_or(field);
-    // the longest that all fit have 18 digits
-    digits.len() > 18
-        && digits.iter().all(u8::is_ascii_digit)
-        && std::str::from_utf8(field).is_ok_and(|text| text.parse::<i64>().is_err())
 }
 
 pub(super) fn table_error(

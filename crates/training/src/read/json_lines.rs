@@ -11,16 +11,13 @@ use super::ReadError;
 /// Lines after which a file without one JSON object is taken for something else.
 const HOPELESS_LINES: u64 = 100;
 
-/// Takes a line's number (from 1), its object or what is wrong with it, and its text.
-pub(super) type TakeLine<'a> =
-    &'a mut dyn FnMut(u64, Result<Map<String, Value>, Reject>, &str) -> Result<(), ReadError>;
-
-/// Calls `take` for each line that is not empty.
-pub(super) fn for_each_line(
+/// Calls `take` for each line that is not empty, with its number (from 1), its object or what is wrong
+/// with it, and its text. An error of `take` ends the reading.
+pub(super) fn for_each_line<E: From<ReadError>>(
     path: &Path,
     mut reader: Box<dyn BufRead>,
-    take: TakeLine<'_>,
-) -> Result<(), ReadError> {
+    mut take: impl FnMut(u64, Result<Map<String, Value>, Reject>, &str) -> Result<(), E>,
+) -> Result<(), E> {
     let mut bytes = Vec::new();
     let (mut line, mut n_objects) = (0u64, 0u64);
     let mut first_bad: Option<(u64, String)> = None;
@@ -51,12 +48,10 @@ pub(super) fn for_each_line(
         take(line, object, &String::from_utf8_lossy(text))?;
     }
     match first_bad {
-        Some((first, message)) if n_objects == 0 => Err(ReadError::NotJsonLines {
-            path: path.to_owned(),
-            line: first,
-            n_lines: line,
-            message,
-        }),
+        Some((first, message)) if n_objects == 0 => {
+            let path = path.to_owned();
+            Err(ReadError::NotJsonLines { path, line: first, n_lines: line, message }.into())
+        }
         _ => Ok(()),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use segue_events::{EventLog, LogCounts, Scalar};
+
 use super::*;
 use crate::job::EventsSection;
 
@@ -17,14 +19,14 @@ fn read(
     folder: &std::path::Path,
     section: &EventsSection,
     n_threads: usize,
-) -> Result<(segue_events::EventLog, ReadSummary), ReadError> {
+) -> Result<(EventLog, ReadSummary), ReadError> {
     let rejects = folder.join("rejects.jsonl");
     let progress = |_, _| {};
     let rejects = Some(rejects.as_path());
     read_events(EventFiles { section, folder, rejects, n_threads, progress: &progress })
 }
 
-fn users(log: &segue_events::EventLog) -> Vec<&str> {
+fn users(log: &EventLog) -> Vec<&str> {
     log.histories.iter().map(|history| log.symbols.text(history.user())).collect()
 }
 
@@ -35,7 +37,7 @@ fn odd(user: &str) -> Result<(Vec<String>, ReadSummary), ReadError> {
         section(&["odd.parquet"], &format!("user = {user:?}\nevent = 'event'\ntime = 'time'"));
     let (log, summary) = read(folder.path(), &section, 2)?;
     let key = log.symbols.get("amount").unwrap();
-    assert_eq!(log.histories[0].property(0, key), Some(segue_events::Scalar::Number(1.5)));
+    assert_eq!(log.histories[0].property(0, key), Some(Scalar::Number(1.5)));
     Ok((users(&log).into_iter().map(str::to_owned).collect(), summary))
 }
 
@@ -116,5 +118,96 @@ fn threads_change_nothing_that_is_read_or_refused() {
     assert_eq!(expected.3, 2_100);
     for n_threads in [2, 3, 8] {
         assert_eq!(of(n_threads), expected);
+    }
+}
+
+/// Histories in words, in their order.
+fn shown(log: &EventLog) -> Vec<String> {
+    let text = |symbol| log.symbols.text(symbol);
+    let shown = |history: &segue_events::History| {
+        let events = (0..history.len()).map(|index| {
+            let properties = history.properties(index).iter().map(|&(key, value)| match value {
+                Scalar::Text(value) => format!("{}={}", text(key), text(value)),
+                other => format!("{}={other:?}", text(key)),
+            });
+            let properties: Vec<String> = properties.collect();
+            let times = (history.event_ts()[index], history.known_ts()[index]);
+            format!("{times:?} {} {properties:?}", text(history.name()[index]))
+        });
+        format!("{} {:?}", text(history.user()), events.collect::<Vec<_>>())
+    };
+    log.histories.iter().map(shown).collect()
+}
+
+/// The same events as JSON lines and CSV, with devices that become users late.
+#[test]
+fn what_went_to_disk_comes_back_as_if_it_had_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let temp = folder.path().join("temp");
+    fs::create_dir(&temp).unwrap();
+    for file in 0..5usize {
+        let row = |row: usize| {
+            let (device, is_known) = (row % 37, row % 5 == 0);
+            let user = if is_known { format!("u{}", device / 2) } else { String::new() };
+            let id = (row * 7 + file * 400) % 3000;
+            let at = 1_700_000_000 + (row * 7919) % 100_000;
+            (user, format!("d{device}"), format!("e{}", row % 4), at, id, row as f64 / 8.0)
+        };
+        let rows = (0..1200).map(row);
+        let (name, text): (String, String) = if file % 2 == 0 {
+            let line = |(user, device, what, at, id, size)| {
+                format!(
+                    "{{\"who\": \"{user}\", \"device\": \"{device}\", \"what\": \"{what}\", \
+                     \"at\": {at}, \"id\": \"m{id}\", \"size\": {size}}}\n"
+                )
+            };
+            (format!("log-{file}.jsonl"), rows.map(line).collect())
+        } else {
+            let line = |(user, device, what, at, id, size)| {
+                format!("{user},{device},{what},{at},m{id},{size}\n")
+            };
+            let head = "who,device,what,at,id,size\n".to_owned();
+            (format!("log-{file}.csv"), head + &rows.map(line).collect::<String>())
+        };
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let columns = "user = 'who'\nanonymous = 'device'\nevent = 'what'\ntime = 'at'\nevent_id = 'id'\n\
+                   time_unit = 'seconds'";
+    let section = section(&["log-*"], columns);
+    let progress = |_, _| {};
+    let within = |memory: u64, n_threads: usize| {
+        let files = EventFiles {
+            section: &section,
+            folder: folder.path(),
+            rejects: None,
+            n_threads,
+            progress: &progress,
+        };
+        read_events_within(files, Room { memory, folder: &temp }).unwrap()
+    };
+    let (log, expected) = read(folder.path(), &section, 1).unwrap();
+    assert!(log.counts.duplicates > 1000 && log.counts.identity_conflicts > 0, "{:?}", log.counts);
+    for (memory, n_threads) in [(0, 1), (100_000, 1), (100_000, 3), (u64::MAX, 2)] {
+        let (found, summary) = within(memory, n_threads);
+        assert_eq!(found.is_spilled(), memory < u64::MAX);
+        assert_eq!((summary.n_records, summary.notes), (expected.n_records, expected.notes));
+        let found = found.arrange(&progress).unwrap();
+        assert_eq!(found.last_instant(), log.last_known_ts.max(log.last_ts));
+        let (histories, counts) = match found {
+            ArrangedLog::Whole(whole) => (shown(&whole), whole.counts),
+            ArrangedLog::Grouped(grouped) => {
+                let mut counts: LogCounts = grouped.counts();
+                let mut histories = Vec::new();
+                for part in 0..grouped.n_parts() {
+                    let part = grouped.part(part).unwrap();
+                    counts.add(&part.counts);
+                    histories.extend(shown(&part));
+                }
+                (histories, counts)
+            }
+        };
+        assert_eq!(histories, shown(&log), "{memory} bytes, {n_threads} threads");
+        assert_eq!(counts, log.counts);
+        assert_eq!(fs::read_dir(&temp).unwrap().count(), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Where parts are handed in. Parts are taken in their order, so the one whose turn it is is always
 /// being worked on, and nobody waits for nothing.
-pub(super) struct Turns<S, E> {
+pub(crate) struct Turns<S, E> {
     state: Mutex<State<S, E>>,
     changed: Condvar,
 }
@@ -20,7 +20,7 @@ struct State<S, E> {
 }
 
 /// Another part failed: what is left is not worth doing.
-pub(super) struct Stopped;
+pub(crate) struct Stopped;
 
 impl<S, E> Turns<S, E> {
     fn lock(&self) -> MutexGuard<'_, State<S, E>> {
@@ -29,7 +29,7 @@ impl<S, E> Turns<S, E> {
 
     /// Waits until it is `part`'s turn and lets it touch what is shared. With `is_last` the turn passes
     /// on. An error, the part's own or one of touching, stops everybody.
-    pub(super) fn hand_in(
+    pub(crate) fn hand_in(
         &self,
         part: usize,
         is_last: bool,
@@ -65,7 +65,7 @@ impl<S, E> Drop for Breaking<'_, S, E> {
 /// Does `n_parts` parts of a work on `n_threads` threads. Each thread has a value of its own, made by
 /// `own`; `work` does one part and must end it with a last [`Turns::hand_in`]. Gives the threads' values
 /// and what was shared, or the error of the first part, by order, that failed.
-pub(super) fn in_turns<S: Send, E: Send, W: Send>(
+pub(crate) fn in_turns<S: Send, E: Send, W: Send>(
     n_parts: usize,
     n_threads: usize,
     shared: S,
@@ -102,6 +102,23 @@ pub(super) fn in_turns<S: Send, E: Send, W: Send>(
         Some(error) => Err(error),
         None => Ok((values, state.shared)),
     }
+}
+
+/// Computes `n_parts` parts on `n_threads` threads, each with a value of its own made by `own`, and
+/// hands what came out to `take`, one part at a time and in their order. Gives the error of the first
+/// part, by order, that failed.
+pub(crate) fn in_order<T, W: Send, E: Send>(
+    n_parts: usize,
+    n_threads: usize,
+    own: impl Fn() -> W + Sync,
+    compute: impl Fn(usize, &mut W) -> Result<T, E> + Sync,
+    take: impl FnMut(T) -> Result<(), E> + Send,
+) -> Result<(), E> {
+    let work = |part: usize, value: &mut W, turns: &Turns<_, E>| {
+        let computed = compute(part, value);
+        turns.hand_in(part, true, |take: &mut _| computed.and_then(take))
+    };
+    in_turns(n_parts, n_threads, take, own, work).map(|_| ())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Rows of a CSV file one after another, in bounded memory.
+//! Rows of a CSV file, some at a time, in bounded memory.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::sync::atomic::AtomicU64;
 
 use crate::read::{ReadError, open_file};
 
-/// A CSV file read row by row.
+/// A CSV file read from its first row to its last.
 pub(super) struct CsvRows {
     path: PathBuf,
     reader: csv::Reader<Box<dyn Read>>,
     names: Vec<String>,
-    record: csv::StringRecord,
+    records: Vec<csv::StringRecord>,
 }
 
 impl CsvRows {
@@ -25,21 +25,28 @@ impl CsvRows {
         let mut reader = csv::ReaderBuilder::new().from_reader(file);
         let names = reader.headers().map_err(|error| of_csv(path, &error))?;
         let names = names.iter().map(str::to_owned).collect();
-        Ok(Self { path: path.to_owned(), reader, names, record: csv::StringRecord::new() })
+        Ok(Self { path: path.to_owned(), reader, names, records: Vec::new() })
     }
 
     pub(super) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The next row's fields, or `None` at the end. A row of another length is an error with its line.
-    pub(super) fn next(&mut self) -> Result<Option<&csv::StringRecord>, ReadError> {
-        let more = self.reader.read_record(&mut self.record);
-        match more {
-            Ok(true) => Ok(Some(&self.record)),
-            Ok(false) => Ok(None),
-            Err(error) => Err(of_csv(&self.path, &error)),
+    /// The fields of the next rows, at most `max_rows`; none at the end. A row of another length is an
+    /// error with its line.
+    pub(super) fn next(&mut self, max_rows: usize) -> Result<&[csv::StringRecord], ReadError> {
+        let mut n_rows = 0;
+        while n_rows < max_rows {
+            if self.records.len() == n_rows {
+                self.records.push(csv::StringRecord::new());
+            }
+            match self.reader.read_record(&mut self.records[n_rows]) {
+                Ok(true) => n_rows += 1,
+                Ok(false) => break,
+                Err(error) => return Err(of_csv(&self.path, &error)),
+            }
         }
+        Ok(&self.records[..n_rows])
     }
 }
 

@@ -9,11 +9,12 @@ use segue_dataset::{FeatureKind, Matrix, Schema, UNSEEN_CATEGORY};
 use segue_events::Cell;
 use segue_model::Scratch;
 
+use super::answers::{Answers, BLOCK_ROWS, Rows, answer};
 use super::csv_rows::CsvRows;
-use super::output::Batch;
-use super::{FileScorer, ScoreError, ScoreSummary, ScoreTarget, answer};
+use super::output::columns_of;
+use super::{FileScorer, ScoreError, ScoreSummary, ScoreTarget};
 use crate::export::column;
-use crate::read::{FileKind, Frame, ParquetFile, ReadError, no_column};
+use crate::read::{FileKind, Frame, ParquetFile, ReadError, in_order, no_column};
 use crate::rows::text_of;
 use crate::write::TableWriter;
 
@@ -52,8 +53,7 @@ fn parquet(
     target: ScoreTarget<'_>,
 ) -> Result<ScoreSummary, ScoreError> {
     let file = ParquetFile::open(input)?;
-    let mut writer = TableWriter::new(target.path)?;
-    let (mut summary, mut scratch) = (ScoreSummary::default(), Scratch::default());
+    let mut output = Output::new(scorers, keep, target)?;
     // a table without rows is scored too: its columns are checked and its scores have a head
     let mut stretches = file.stretches(BATCH_ROWS);
     if stretches.is_empty() {
@@ -61,25 +61,11 @@ fn parquet(
     }
     for (start, n_rows) in stretches {
         let frame = file.read(start, n_rows)?;
-        let places = places(scorers, input, frame.names())?;
-        let kept = kept_columns(input, keep, frame.names())?;
-        let mut batch = Batch::new(scorers, target.n_reasons);
-        let mut texts = vec![Vec::new(); kept.len()];
-        for row in 0..frame.n_rows() {
-            let cell = |column: usize| frame.columns()[column].cell(row);
-            let rows = rows_of(scorers, &places, &mut summary, cell);
-            let answers = answer(scorers, &rows, target.n_reasons, &mut scratch);
-            summary.n_segment_errors += answers.n_segment_errors;
-            batch.push(answers);
-            for (text, &column) in texts.iter_mut().zip(&kept) {
-                text.push(text_of(&cell(column)));
-            }
-        }
-        write(&mut writer, batch, keep, texts, &mut summary)?;
-        (target.progress)(summary.n_rows, file.n_rows() as u64);
+        let columns = Columns::of(scorers, input, keep, frame.names())?;
+        output.batch(&columns, frame.n_rows(), |row, column| frame.columns()[column].cell(row))?;
+        (target.progress)(output.summary.n_rows, file.n_rows() as u64);
     }
-    writer.finish()?;
-    Ok(summary)
+    output.finish()
 }
 
 fn csv(
@@ -91,56 +77,125 @@ fn csv(
 ) -> Result<ScoreSummary, ScoreError> {
     let n_bytes: Arc<AtomicU64> = Arc::default();
     let mut reader = CsvRows::open(input, packed, &n_bytes)?;
-    let places = places(scorers, input, reader.names())?;
-    let kept = kept_columns(input, keep, reader.names())?;
-    let mut writer = TableWriter::new(target.path)?;
-    let (mut summary, mut scratch) = (ScoreSummary::default(), Scratch::default());
+    let columns = Columns::of(scorers, input, keep, reader.names())?;
+    let mut output = Output::new(scorers, keep, target)?;
+    let mut is_first = true;
     loop {
-        let mut batch = Batch::new(scorers, target.n_reasons);
-        let mut texts = vec![Vec::new(); kept.len()];
-        while batch.n_rows() < BATCH_ROWS
-            && let Some(record) = reader.next()?
-        {
-            let cell = |column: usize| match record.get(column).unwrap_or_default() {
-                "" => Cell::Null,
-                text => Cell::Text(text.into()),
-            };
-            let rows = rows_of(scorers, &places, &mut summary, cell);
-            let answers = answer(scorers, &rows, target.n_reasons, &mut scratch);
-            summary.n_segment_errors += answers.n_segment_errors;
-            batch.push(answers);
-            for (text, &column) in texts.iter_mut().zip(&kept) {
-                text.push(text_of(&cell(column)));
-            }
-        }
-        let at_end = batch.n_rows() == 0;
+        let records = reader.next(BATCH_ROWS)?;
         // a table without rows has scores with a head
-        if !at_end || summary.n_rows == 0 {
-            write(&mut writer, batch, keep, texts, &mut summary)?;
-        }
-        if at_end {
+        if records.is_empty() && !is_first {
             break;
         }
-        (target.progress)(summary.n_rows, 0);
+        is_first = false;
+        output.batch(&columns, records.len(), |row, column| {
+            match records[row].get(column).unwrap_or_default() {
+                "" => Cell::Null,
+                text => Cell::Text(text.into()),
+            }
+        })?;
+        (target.progress)(output.summary.n_rows, 0);
     }
-    writer.finish()?;
-    Ok(summary)
+    output.finish()
 }
 
-fn write(
-    writer: &mut TableWriter,
-    batch: Batch<'_>,
-    keep: &[String],
+/// Where the columns of a file are that matter.
+struct Columns {
+    /// By model, of each of its features.
+    features: Vec<Vec<usize>>,
+    kept: Vec<usize>,
+}
+
+impl Columns {
+    fn of(
+        scorers: &[FileScorer],
+        input: &Path,
+        keep: &[String],
+        names: &[String],
+    ) -> Result<Self, ReadError> {
+        let features = places(scorers, input, names)?;
+        Ok(Self { features, kept: kept_columns(input, keep, names)? })
+    }
+}
+
+/// Where scored rows go, with the columns that are kept.
+struct Output<'a> {
+    scorers: &'a [FileScorer],
+    keep: &'a [String],
+    target: ScoreTarget<'a>,
+    writer: TableWriter,
+    summary: ScoreSummary,
+}
+
+/// Neighbouring rows with their answers.
+struct Scored {
+    answers: Answers,
+    /// By column that is kept.
     texts: Vec<Vec<Option<String>>>,
-    summary: &mut ScoreSummary,
-) -> Result<(), ScoreError> {
-    let n_rows = batch.n_rows();
-    let mut columns: Vec<_> =
-        keep.iter().zip(texts).map(|(name, texts)| column(name, texts)).collect();
-    columns.extend(batch.into_columns());
-    writer.write(n_rows, columns)?;
-    summary.n_rows += n_rows as u64;
-    Ok(())
+    found: ScoreSummary,
+}
+
+impl<'a> Output<'a> {
+    fn new(
+        scorers: &'a [FileScorer],
+        keep: &'a [String],
+        target: ScoreTarget<'a>,
+    ) -> Result<Self, ScoreError> {
+        let (writer, summary) = (TableWriter::new(target.path)?, ScoreSummary::default());
+        Ok(Self { scorers, keep, target, writer, summary })
+    }
+
+    /// Scores and writes `n_rows` rows, whose cells are found by row and column of the file.
+    fn batch<'c>(
+        &mut self,
+        columns: &Columns,
+        n_rows: usize,
+        cell: impl Fn(usize, usize) -> Cell<'c> + Sync,
+    ) -> Result<(), ScoreError> {
+        let (scorers, n_reasons) = (self.scorers, self.target.n_reasons);
+        let score = |block: usize, scratch: &mut Scratch| {
+            let start = block * BLOCK_ROWS;
+            let block = start..n_rows.min(start + BLOCK_ROWS);
+            let mut found = ScoreSummary { n_rows: block.len() as u64, ..ScoreSummary::default() };
+            let mut rows = Rows::with_capacity(scorers, block.len());
+            rows.n_rows = block.len();
+            for ((scorer, places), values) in
+                scorers.iter().zip(&columns.features).zip(&mut rows.values)
+            {
+                let schema = scorer.model.schema();
+                for row in block.clone() {
+                    let value = |(feature, &column): (usize, &usize)| {
+                        value(schema, feature, &cell(row, column), &mut found)
+                    };
+                    values.extend(places.iter().enumerate().map(value));
+                }
+            }
+            let texts =
+                |&column: &usize| block.clone().map(|row| text_of(&cell(row, column))).collect();
+            let texts = columns.kept.iter().map(texts).collect();
+            let answers = answer(scorers, &rows, n_reasons, scratch);
+            found.n_segment_errors = answers.n_segment_errors;
+            Ok(Scored { answers, texts, found })
+        };
+        let mut answers = Answers::none(scorers);
+        let mut texts: Vec<Vec<Option<String>>> = vec![Vec::new(); columns.kept.len()];
+        let summary = &mut self.summary;
+        let n_blocks = n_rows.div_ceil(BLOCK_ROWS);
+        in_order(n_blocks, self.target.n_threads, Scratch::default, score, |scored: Scored| {
+            answers.append(scored.answers);
+            texts.iter_mut().zip(scored.texts).for_each(|(own, more)| own.extend(more));
+            summary.add(scored.found);
+            Ok::<(), ScoreError>(())
+        })?;
+        let mut columns: Vec<_> =
+            self.keep.iter().zip(texts).map(|(name, texts)| column(name, texts)).collect();
+        columns.extend(columns_of(scorers, n_reasons, answers));
+        Ok(self.writer.write(n_rows, columns)?)
+    }
+
+    fn finish(self) -> Result<ScoreSummary, ScoreError> {
+        self.writer.finish()?;
+        Ok(self.summary)
+    }
 }
 
 /// Column of the file for each feature of each model.
@@ -172,21 +227,6 @@ fn kept_columns(input: &Path, keep: &[String], names: &[String]) -> Result<Vec<u
             at.ok_or_else(|| no_column(input, 1, name, "--keep", names))
         })
         .collect()
-}
-
-fn rows_of<'a>(
-    scorers: &[FileScorer],
-    places: &[Vec<usize>],
-    summary: &mut ScoreSummary,
-    cell: impl Fn(usize) -> Cell<'a>,
-) -> Vec<Vec<f64>> {
-    let row = |(scorer, places): (&FileScorer, &Vec<usize>)| {
-        let schema = scorer.model.schema();
-        (0..schema.len())
-            .map(|column| value(schema, column, &cell(places[column]), summary))
-            .collect()
-    };
-    scorers.iter().zip(places).map(row).collect()
 }
 
 /// The columns of a schema from a table that has them by name; counts what is not as it should be.
