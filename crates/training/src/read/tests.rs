@@ -156,7 +156,9 @@ fn what_went_to_disk_comes_back_as_if_it_had_not() {
     for file in 0..5usize {
         let row = |row: usize| {
             let (device, is_known) = (row % 37, row.is_multiple_of(5));
-            let user = if is_known { format!("u{}", device / 2) } else { String::new() };
+            // in the second half of a file every other device has changed hands
+            let user =
+                if is_known { format!("u{}", (device + row / 600) / 2) } else { String::new() };
             let id = (row * 7 + file * 400) % 3000;
             let at = 1_700_000_000 + (row * 7919) % 100_000;
             (user, format!("d{device}"), format!("e{}", row % 4), at, id, row as f64 / 8.0)
