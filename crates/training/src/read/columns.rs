@@ -23,9 +23,10 @@ pub(super) struct SoughtColumns {
 }
 
 impl SoughtColumns {
-    /// All columns of the mapping are still to be seen.
-    pub(super) fn new(mapper: &Mapper, plain: Option<&PlainMapping>) -> Self {
-        let needed = plain.map_or_else(Vec::new, |plain| {
+    /// All columns of the mapping are still to be seen; in the middle of a file, where others may have
+    /// seen them, none is missed soon.
+    pub(super) fn new(mapper: &Mapper, plain: Option<&PlainMapping>, is_continued: bool) -> Self {
+        let needed = plain.filter(|_| !is_continued).map_or_else(Vec::new, |plain| {
             let user = plain.user.as_ref().filter(|_| plain.anonymous.is_none());
             [user, plain.event.as_ref(), plain.time.as_ref()]
                 .into_iter()
@@ -64,6 +65,14 @@ impl SoughtColumns {
             Some(column) if self.n_records >= HOPELESS_RECORDS => Err(self.error(column)),
             _ => Ok(()),
         }
+    }
+
+    /// The same where so many lines of the file come before.
+    pub(super) fn after(mut self, n_lines: u64) -> Self {
+        if let Some((_, line, _)) = &mut self.first {
+            *line += n_lines;
+        }
+        self
     }
 
     /// Puts together what two stretches of records have not shown.
@@ -105,7 +114,7 @@ mod tests {
         .unwrap();
         let options = MapperOptions::default();
         let mapper = Mapper::new(SourceFormat::Plain, Some(plain.clone()), options).unwrap();
-        SoughtColumns::new(&mapper, Some(&plain))
+        SoughtColumns::new(&mapper, Some(&plain), false)
     }
 
     fn see(sought: &mut SoughtColumns, line: u64, text: &str) -> Result<(), ReadError> {

@@ -369,7 +369,8 @@ mod tests {
         let path = folder.path().join("rows.csv.gz");
         let file = std::fs::File::create(&path).unwrap();
         let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
-        let rows: String = (0..1000).map(|row| format!("{row},{}\n", row as f64 / 2.0)).collect();
+        let rows: String =
+            (0..1000).map(|row| format!("{row},{}\n", f64::from(row) / 2.0)).collect();
         packed.write_all(format!("a,b\n{rows}").as_bytes()).unwrap();
         packed.finish().unwrap();
         let frames = in_small_stretches(&path, true, 500);

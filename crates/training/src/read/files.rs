@@ -1,7 +1,7 @@
 //! Which files: globs, kinds by ending, and readers that unpack `.gz` on the way.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -102,6 +102,19 @@ pub(crate) fn open(
     } else {
         Box::new(BufReader::with_capacity(1 << 18, reader))
     })
+}
+
+/// Opens a file that is not packed for reading from its byte `start` on.
+pub(super) fn open_at(
+    path: &Path,
+    start: u64,
+    n_bytes: &std::sync::Arc<std::sync::atomic::AtomicU64>,
+) -> Result<Box<dyn BufRead>, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    file.seek(SeekFrom::Start(start)).map_err(io)?;
+    let reader = CountingReader { file, n_bytes: std::sync::Arc::clone(n_bytes) };
+    Ok(Box::new(BufReader::with_capacity(1 << 18, reader)))
 }
 
 /// Size of a file in bytes, 0 if it cannot be told.

@@ -77,7 +77,7 @@ fn long_ids_of_a_csv_stay_what_they_are() {
     assert_eq!(users(&log), ["18446744073709551614", "18446744073709551615"]);
 }
 
-/// Lines in many files, some of them refused.
+/// Lines in many files, whole or in stretches, some of them refused.
 #[test]
 fn threads_change_nothing_that_is_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,8 +99,16 @@ fn threads_change_nothing_that_is_read_or_refused() {
     }
     let columns = "user = 'who'\nevent = 'what'\ntime = 'at'\ntime_unit = 'seconds'";
     let section = section(&["log-*.jsonl"], columns);
-    let of = |n_threads: usize| {
-        let (log, summary) = read(folder.path(), &section, n_threads).unwrap();
+    let of = |n_threads: usize, stretch_bytes: u64| {
+        let rejects = folder.path().join("rejects.jsonl");
+        let files = EventFiles {
+            section: &section,
+            folder: folder.path(),
+            rejects: Some(&rejects),
+            n_threads,
+            progress: &|_, _| {},
+        };
+        let (log, summary) = super::events::read_in_stretches(files, stretch_bytes).unwrap();
         let histories: Vec<String> = log
             .histories
             .iter()
@@ -110,14 +118,14 @@ fn threads_change_nothing_that_is_read_or_refused() {
                 format!("{} {:?} {names:?}", log.symbols.text(history.user()), history.event_ts())
             })
             .collect();
-        let rejects = fs::read_to_string(folder.path().join("rejects.jsonl")).unwrap();
+        let rejects = fs::read_to_string(&rejects).unwrap();
         assert!(rejects.lines().count() > 300);
         (histories, log.counts, summary.rejects, summary.n_records, summary.notes, rejects)
     };
-    let expected = of(1);
+    let expected = of(1, u64::MAX);
     assert_eq!(expected.3, 2_100);
-    for n_threads in [2, 3, 8] {
-        assert_eq!(of(n_threads), expected);
+    for (n_threads, stretch_bytes) in [(2, u64::MAX), (3, 100), (8, 5_000), (1, 1_000)] {
+        assert_eq!(of(n_threads, stretch_bytes), expected);
     }
 }
 
@@ -147,8 +155,10 @@ fn what_went_to_disk_comes_back_as_if_it_had_not() {
     fs::create_dir(&temp).unwrap();
     for file in 0..5usize {
         let row = |row: usize| {
-            let (device, is_known) = (row % 37, row % 5 == 0);
-            let user = if is_known { format!("u{}", device / 2) } else { String::new() };
+            let (device, is_known) = (row % 37, row.is_multiple_of(5));
+            // in the second half of a file every other device has changed hands
+            let user =
+                if is_known { format!("u{}", (device + row / 600) / 2) } else { String::new() };
             let id = (row * 7 + file * 400) % 3000;
             let at = 1_700_000_000 + (row * 7919) % 100_000;
             (user, format!("d{device}"), format!("e{}", row % 4), at, id, row as f64 / 8.0)
