@@ -22,8 +22,8 @@ pub use table::Table;
 
 use crate::record::Record;
 use crate::skew::DEFAULT_SKEW_DEADBAND_US;
-use crate::time::{TimeFormat, TimeReader, TimeUnit, shortened, zone_named};
-use crate::{Event, EventId, Micros, Reject, RejectReason};
+use crate::time::{TimeFormat, TimeReader, TimeUnit, zone_named};
+use crate::{Event, EventId, Micros, Reject};
 
 /// Whose export a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -256,22 +256,6 @@ impl Mapper {
             count(&self.tally.without_event_id);
         }
         Ok(event)
-    }
-
-    /// Maps one line of a JSON-lines file.
-    ///
-    /// # Errors
-    /// As [`Self::map`], and if the line is not a JSON object.
-    pub fn map_line(&self, line: &str) -> Result<Event, Reject> {
-        let record: serde_json::Value = serde_json::from_str(line).map_err(|error| {
-            Reject::new(RejectReason::InvalidJson, "", format!("{error} in `{}`", shortened(line)))
-        })?;
-        if record.is_object() {
-            self.map(&record)
-        } else {
-            let detail = format!("found `{}`, expected one {{…}} a line", shortened(line));
-            Err(Reject::new(RejectReason::NotAnObject, "", detail))
-        }
     }
 
     /// What was put right so far.

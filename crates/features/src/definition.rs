@@ -94,28 +94,12 @@ impl FeatureDefinition {
         Ok(Self { visibility, auto, specs, source })
     }
 
-    /// The features, resolved against roles and log; in the order of their names.
+    /// The features, resolved against roles and log, in the order of their names, and what `auto` left out
+    /// and why. A feature that is written out wins over one of the same name that `auto` chose.
     ///
     /// # Errors
     /// [`FeatureError`] for an event, role or property that does not exist, or a name given twice.
-    pub fn expand(
-        &self,
-        roles: &RoleMap,
-        log: &LogSummary,
-    ) -> Result<Vec<FeatureSpec>, FeatureError> {
-        self.expand_and_tell(roles, log).map(|expansion| expansion.specs)
-    }
-
-    /// [`FeatureDefinition::expand`], and what `auto` left out and why. A feature that is written
-    /// out wins over one of the same name that `auto` chose.
-    ///
-    /// # Errors
-    /// As [`FeatureDefinition::expand`].
-    pub fn expand_and_tell(
-        &self,
-        roles: &RoleMap,
-        log: &LogSummary,
-    ) -> Result<Expansion, FeatureError> {
+    pub fn expand(&self, roles: &RoleMap, log: &LogSummary) -> Result<Expansion, FeatureError> {
         let mut specs = Vec::new();
         for spec in &self.specs {
             specs.push(spec.clone().resolve(roles, Some(log))?);

@@ -89,13 +89,6 @@ impl LabelSpec {
         (from, from.saturating_add(self.horizon_us))
     }
 
-    /// Whether everything that may still count has arrived: the window's end and the lateness
-    /// allowed after it are not beyond the end of the data.
-    #[must_use]
-    pub fn is_mature(&self, t: Micros, lateness_us: i64, data_end: Micros) -> bool {
-        self.window(t).1.saturating_add(lateness_us) <= data_end
-    }
-
     /// Checks the label and prepares it; with the log, also that events and properties exist.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ fn sample() -> segue_events::EventLog {
 
 fn expand(text: &str) -> Result<Vec<FeatureSpec>, FeatureError> {
     let definition = FeatureDefinition::from_table(text.parse().unwrap())?;
-    definition.expand(&roles(), &LogSummary::of(&sample()))
+    Ok(definition.expand(&roles(), &LogSummary::of(&sample()))?.specs)
 }
 
 fn message(text: &str) -> String {
@@ -223,7 +223,7 @@ fn two_features_of_one_name_are_refused() {
 fn auto_chooses_and_tells_what_it_left_out() {
     let log = sample();
     let summary = LogSummary::of(&log);
-    let expansion = FeatureDefinition::automatic().expand_and_tell(&roles(), &summary).unwrap();
+    let expansion = FeatureDefinition::automatic().expand(&roles(), &summary).unwrap();
     let names: Vec<&str> = expansion.specs.iter().map(|spec| spec.name.as_str()).collect();
     for name in [
         "help_visit_count_7d",

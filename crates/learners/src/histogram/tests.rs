@@ -73,7 +73,10 @@ fn naive(
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 24, failure_persistence: None, ..ProptestConfig::default()
+        cases: 24,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(9),
+        ..ProptestConfig::default()
     })]
 
     /// Packed words, wide cells, some bundles or all, one thread or several: the same sums.

@@ -32,8 +32,8 @@ pub struct SingleFeature {
 ///
 /// A number competes twice: as it is (either direction, missing at the median) and by the mean
 /// label of its bin (at most 20 bins of equal size and one for missing), which also finds humps. A
-/// category competes by the mean label of its code. Means are drawn towards the overall mean by 20
-/// rows. Binary targets choose by AUC, regression by Spearman's correlation, several classes (bins
+/// category competes by the mean label of its code; one without training rows has the overall mean. Means are
+/// drawn towards the overall mean by 20 rows. Binary targets choose by AUC, regression by Spearman's correlation, several classes (bins
 /// only) by log loss. Ties go to the plain number, then to the lower column. `None` without columns
 /// or where no feature says anything.
 #[must_use]
@@ -90,9 +90,9 @@ impl Encoding {
     fn binned(train: &Dataset, values: &[f64], is_category: bool) -> Self {
         let sorted = sorted_present(values);
         let upper = if is_category {
-            let mut codes = sorted;
-            codes.dedup();
-            codes
+            // A bin a code, those that no training row has included: their mean is the overall one.
+            let largest = sorted.last().map_or(-1, |&code| code as i64);
+            (-1..=largest).map(|code| code as f64).collect()
         } else {
             let n_bins = (sorted.len() / MIN_BIN_ROWS).clamp(1, MAX_BINS);
             let mut upper: Vec<f64> =

@@ -272,6 +272,27 @@ fn wilson_is_the_published_interval() {
 }
 
 #[test]
+fn a_category_without_training_rows_has_the_overall_mean() {
+    let vocabulary = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let schema = Arc::new(Schema::new(vec![Feature::category("plan", vocabulary)]).unwrap());
+    let of = |codes: Vec<f64>, labels: Vec<f64>| {
+        let target = Target { kind: TargetKind::Binary, values: labels };
+        let matrix = Matrix::from_columns(codes.len(), vec![codes]);
+        Dataset::new(Arc::clone(&schema), matrix, target, None, RowKeys::default()).unwrap()
+    };
+    // 100 rows of "a", one in five positive, and 100 of "c", four in five
+    let codes = (0..200).map(|row| if row < 100 { 0.0 } else { 2.0 }).collect();
+    let labels = (0..200).map(|row| f64::from(u8::from((row % 5 == 0) == (row < 100)))).collect();
+    let train = of(codes, labels);
+    let test = of(vec![0.0, 1.0, 2.0, 3.0, segue_dataset::UNSEEN_CATEGORY], vec![0.0; 5]);
+    let single = best_single_feature(&train, &test).unwrap();
+    let (low, high) = ((20.0 + 10.0) / 120.0, (80.0 + 10.0) / 120.0);
+    for (value, expected) in single.outputs.column(0).iter().zip([low, 0.5, high, 0.5, 0.5]) {
+        assert!((value - expected).abs() < 1e-12, "{:?}", single.outputs);
+    }
+}
+
+#[test]
 fn a_hump_is_found_by_bins_and_a_line_as_it_is() {
     let hump: Vec<f64> = (0..2000).map(|row| unit(row) * 2.0 - 1.0).collect();
     let labels = hump.iter().map(|x| f64::from(u8::from(x.abs() < 0.3))).collect();

@@ -55,7 +55,7 @@ pub fn rows_of_log(
     let (set, left_out) = match fixed {
         Some(set) => (set.clone(), Vec::new()),
         None => {
-            let expansion = events.features.expand_and_tell(&events.roles, &summary)?;
+            let expansion = events.features.expand(&events.roles, &summary)?;
             let train: Vec<_> = split.train.iter().map(|&row| rows[row as usize]).collect();
             let (roles, visibility) = (events.roles.clone(), events.features.visibility);
             let set = FeatureSet::learn(expansion.specs, roles, visibility, log, &train)?;

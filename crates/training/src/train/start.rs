@@ -160,3 +160,55 @@ fn differences(start: &Schema, rows: &Schema) -> String {
         _ => all.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use segue_dataset::{Matrix, RowKeys, Target, TargetKind};
+    use segue_model::{Calibration, Combine, Ensemble, Link, ModelParts};
+
+    use super::*;
+
+    fn rows(features: Vec<Feature>, kind: TargetKind) -> Dataset {
+        let columns = features.iter().map(|_| vec![0.0; 2]).collect();
+        let schema = Arc::new(Schema::new(features).unwrap());
+        let target = Target { kind, values: vec![0.0, 1.0] };
+        let matrix = Matrix::from_columns(2, columns);
+        Dataset::new(schema, matrix, target, None, RowKeys::default()).unwrap()
+    }
+
+    #[test]
+    fn a_start_must_read_and_answer_the_same() {
+        let numbers = || vec![Feature::number("a"), Feature::number("b")];
+        let train = rows(numbers(), TargetKind::Binary);
+        let parts = ModelParts {
+            schema: Arc::clone(train.schema()),
+            target: TargetKind::Binary,
+            task: "churn".to_owned(),
+            ensemble: Ensemble {
+                trees: Vec::new(),
+                tree_output: Vec::new(),
+                base: vec![0.0],
+                combine: Combine::Sum,
+                link: Link::Logistic,
+            },
+            calibration: Calibration::None,
+            behaviours: Vec::new(),
+            feature_set_hash: Some("one".to_owned()),
+        };
+        let start = Start { name: "m@1".to_owned(), model: Model::new(parts).unwrap() };
+        let check = |train: &Dataset, hash, rounds| {
+            start.check(train, hash, rounds).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&train, Some("one"), 1), Ok(()));
+        assert!(check(&train, Some("two"), 1).unwrap_err().contains("computed otherwise"));
+        assert!(check(&train, None, 1).unwrap_err().contains("computed otherwise"));
+        let message = check(&train, Some("one"), 0).unwrap_err();
+        assert!(message.starts_with("learner.rounds: is 0, but m@1 has 0 rounds"), "{message}");
+        let other = rows(numbers(), TargetKind::Regression);
+        assert!(check(&other, Some("one"), 1).unwrap_err().contains("answers another question"));
+        let turned = rows(numbers().into_iter().rev().collect(), TargetKind::Binary);
+        assert!(check(&turned, Some("one"), 1).unwrap_err().ends_with("they are in another order"));
+    }
+}

@@ -61,6 +61,7 @@ mod tests {
     fn three_in_four_of_the_finished_decide() {
         let trials: Vec<Trial> = [0.1, 0.2, 0.3, 0.4, 0.5].map(|loss| done(&[loss, loss])).into();
         assert!(is_hopeless(&trials, 0, &[0.61]) && !is_hopeless(&trials, 0, &[0.59]));
+        assert!(!is_hopeless(&trials, 0, &[0.4 + 0.2]), "as good as the one that decides");
         assert!(is_hopeless(&trials, 1, &[0.9, 0.51]) && !is_hopeless(&trials, 1, &[0.9, 0.49]));
         // beyond the others' curves, what they reached counts
         assert!(

@@ -172,3 +172,46 @@ pub fn with_params(section: &LearnerSection, params: &Params) -> LearnerSection 
     }
     section
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(kind: LearnerKind) -> LearnerSection {
+        LearnerSection { kind, ..LearnerSection::default() }
+    }
+
+    #[test]
+    fn a_value_lies_where_its_point_does() {
+        for kind in [LearnerKind::Boosting, LearnerKind::Forest] {
+            let space = Space::of(&section(kind), 100_000).unwrap();
+            let ends = [0.0, 1.0].map(|unit| space.params(&vec![unit; space.len()]));
+            for (at, of) in space.dimensions.iter().enumerate() {
+                assert_eq!((ends[0][of.key], ends[1][of.key]), (of.low, of.high), "{}", of.key);
+                for step in 0..=10 {
+                    let unit = f64::from(step) / 10.0;
+                    let params = space.params(&vec![unit; space.len()]);
+                    let back = space.point(&params)[at];
+                    // three digits, or a whole number
+                    assert!((back - unit).abs() < 0.1, "{} {unit} {back}", of.key);
+                    assert_eq!(of.value(back), params[of.key], "{} {unit}", of.key);
+                }
+            }
+            let outside: Params = [("column_share".to_owned(), 7.0)].into();
+            assert!(space.point(&outside).iter().all(|unit| (0.0..=1.0).contains(unit)));
+        }
+    }
+
+    #[test]
+    fn small_steps_get_rounds_enough() {
+        let params: Params = [("learning_rate".to_owned(), 0.02)].into();
+        let rounds = |section: LearnerSection| with_params(&section, &params).rounds;
+        let boosting = section(LearnerKind::Boosting);
+        assert_eq!(rounds(boosting.clone()), Some(LEAST_ROUNDS));
+        let more = LearnerSection { rounds: Some(5_000), ..boosting.clone() };
+        assert_eq!(rounds(more), Some(5_000));
+        let never = LearnerSection { early_stopping_rounds: Some(0), ..boosting };
+        assert_eq!(rounds(never), None, "all rounds are kept");
+        assert_eq!(rounds(section(LearnerKind::Forest)), None);
+    }
+}

@@ -128,3 +128,17 @@ fn options_of_the_job_are_kept_and_not_contradicted() {
     let edited = Job::parse(&edited, Path::new("j.toml"), PathBuf::new()).unwrap();
     assert_eq!(rest(&edited.learner), rest(&job.learner));
 }
+
+#[test]
+fn of_equal_trials_the_first_is_best() {
+    let trial = |trial, loss| Trial {
+        trial,
+        params: Params::new(),
+        state: TrialState::Done,
+        loss,
+        folds: Vec::new(),
+    };
+    let trials = [trial(0, Some(0.7)), trial(1, Some(0.5)), trial(2, None), trial(3, Some(0.5))];
+    assert_eq!(best_of(&trials).unwrap().trial, 1);
+    assert_eq!(best_of(&trials[2..3]), None);
+}

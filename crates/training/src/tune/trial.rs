@@ -122,8 +122,7 @@ impl Curve {
 
 /// The loss on the fold's rows: the boosting's own at its best round, else by the predictions.
 fn loss_of(fitted: &Fitted, train: &Dataset, valid: &Dataset) -> Result<f64, FitError> {
-    let best = fitted.best_iteration.checked_sub(1).and_then(|at| fitted.history.get(at));
-    if let Some(loss) = best.and_then(|point| point.valid_loss) {
+    if let Some(loss) = loss_at_best(fitted) {
         return Ok(loss);
     }
     let parts = ModelParts {
@@ -149,4 +148,62 @@ fn loss_of(fitted: &Fitted, train: &Dataset, valid: &Dataset) -> Result<f64, Fit
         }
     };
     Ok(loss.unwrap_or(f64::INFINITY))
+}
+
+/// The validation loss at the round that was kept; `None` for learners that tell no losses, and if no round
+/// was kept.
+fn loss_at_best(fitted: &Fitted) -> Option<f64> {
+    let at = fitted.best_iteration.checked_sub(1)?;
+    fitted.history.get(at)?.valid_loss
+}
+
+#[cfg(test)]
+mod tests {
+    use segue_learners::LossPoint;
+    use segue_model::{Combine, Ensemble, Link};
+
+    use super::*;
+
+    #[test]
+    fn the_round_that_is_kept_is_judged() {
+        let point = |(iteration, loss): (usize, f64)| LossPoint {
+            iteration,
+            train_loss: 0.0,
+            valid_loss: Some(loss),
+        };
+        let mut fitted = Fitted {
+            ensemble: Ensemble {
+                trees: Vec::new(),
+                tree_output: Vec::new(),
+                base: vec![0.0],
+                combine: Combine::Sum,
+                link: Link::Logistic,
+            },
+            best_iteration: 2,
+            history: [(1, 0.6), (2, 0.4), (3, 0.5)].map(point).into(),
+            learner_name: "boosting",
+            out_of_bag: None,
+        };
+        assert_eq!(loss_at_best(&fitted), Some(0.4));
+        fitted.best_iteration = 0;
+        assert_eq!(loss_at_best(&fitted), None);
+    }
+
+    #[test]
+    fn a_curve_holds_the_best_loss_at_each_effort() {
+        let mut curve = Curve::default();
+        let losses = [0.9, 0.5, 0.7, 0.6, 0.55, 0.52, 0.51, 0.53];
+        let at = |(iteration, &valid): (usize, &f64)| Progress {
+            iteration: iteration + 1,
+            n_iterations: 8,
+            train_loss: 0.0,
+            valid_loss: Some(valid),
+        };
+        assert!(!losses.iter().enumerate().any(|it| curve.passes(&at(it), None)));
+        // at a rate of a half, efforts 2 and 4 are rounds 4 and 8
+        let passed = losses.iter().enumerate().map(|it| curve.passes(&at(it), Some(0.5)));
+        let passed: Vec<bool> = passed.collect();
+        assert_eq!(passed, [false, false, false, true, false, false, false, true]);
+        assert_eq!(curve.points, [0.5, 0.5]);
+    }
 }

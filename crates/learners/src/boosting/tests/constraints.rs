@@ -74,7 +74,10 @@ fn paths(tree: &Tree) -> Vec<Vec<u32>> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 32, failure_persistence: None, ..ProptestConfig::default()
+        cases: 32,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(9),
+        ..ProptestConfig::default()
     })]
 
     #[test]
@@ -117,6 +120,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn columns_in_no_group_are_one_more() {
+    let data = any_table(3, 400, TargetKind::Regression);
+    let params = BoostingParams { interactions: vec![vec![0]], ..small() };
+    let fitted = fit_with(params, &data, None, 1).unwrap();
+    let meet = |path: Vec<u32>| path.contains(&1) && path.contains(&2);
+    assert!(fitted.ensemble.trees.iter().flat_map(paths).any(meet), "1 and 2 are in no group");
 }
 
 #[test]

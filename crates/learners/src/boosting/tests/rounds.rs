@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use segue_model::Ensemble;
 
 use super::*;
+use crate::boosting::dart::Dropped;
 use crate::{Checkpoint, Dart, FitOptions, ForestParams, Goss, fit_with as fit_with_options};
 
 /// A fit of 12 rounds and all its checkpoints.
@@ -82,6 +83,19 @@ fn a_fit_from_a_checkpoint_ends_as_the_uninterrupted_one() {
         assert_eq!(saved[0].trees.len(), 5 * whole.ensemble.n_outputs());
         assert_eq!(from(&saved[0], &params, train, valid).unwrap(), whole);
     }
+}
+
+#[test]
+fn a_fit_that_was_over_does_not_go_on() {
+    let params =
+        BoostingParams { n_rounds: 200, learning_rate: 0.4, early_stopping_rounds: 6, ..small() };
+    let (train, valid) = (mixed(600, 1, TargetKind::Binary), mixed(600, 2, TargetKind::Binary));
+    let (whole, checkpoints) = with_checkpoints(&params, &train, Some(&valid), 1, usize::MAX);
+    let whole = whole.unwrap();
+    assert!(whole.history.len() < 200, "it stopped early");
+    let last = checkpoints.last().unwrap();
+    assert_eq!(last.trees.len(), whole.history.len());
+    assert_eq!(from(last, &params, &train, Some(&valid)).unwrap(), whole);
 }
 
 #[test]
@@ -194,6 +208,34 @@ fn sampling_all_rows_changes_nothing_and_some_little() {
     assert!(loss(&sampled) < loss(&plain) + 0.03, "{} {}", loss(&sampled), loss(&plain));
     let covers = sampled.ensemble.trees.iter().map(|tree| tree.nodes[0].cover);
     assert!(covers.into_iter().all(|cover| (cover - 3_000.0).abs() < 1e-6));
+}
+
+#[test]
+fn sampled_rows_of_a_large_table_keep_their_weight() {
+    // Packed gradients of 10 or more per row of the others: without room for them they would be cut off at 1.
+    let data = mixed(40_000, 4, TargetKind::Binary);
+    let params = BoostingParams { n_rounds: 12, learning_rate: 0.5, ..small() };
+    let goss = Goss { top_rate: 0.1, other_rate: 0.05 };
+    let plain = fit_with(params.clone(), &data, None, 2).unwrap();
+    let sampled = fit_with(BoostingParams { goss: Some(goss), ..params }, &data, None, 2).unwrap();
+    let loss = |fitted: &Fitted| fitted.history[11].train_loss;
+    assert!(loss(&sampled) < loss(&plain) + 0.02, "{} {}", loss(&sampled), loss(&plain));
+}
+
+#[test]
+fn no_more_rounds_are_dropped_than_allowed() {
+    let always = Dart { drop_rate: 1.0, skip_drop: 0.0, max_drop: 3 };
+    let drawn = |iteration| Dropped::draw(always, iteration, 5).rounds;
+    assert_eq!((drawn(1), drawn(3), drawn(4)), (vec![], vec![0, 1], vec![0, 1, 2]));
+    let mut seen = std::collections::BTreeSet::new();
+    for iteration in 5..40 {
+        let rounds = drawn(iteration);
+        assert_eq!(rounds.len(), 3);
+        assert!(rounds.is_sorted() && rounds.iter().all(|&round| round + 1 < iteration));
+        seen.extend(rounds);
+    }
+    assert!(seen.len() > 20, "not the same ones again and again: {seen:?}");
+    assert_eq!(Dropped::draw(Dart { max_drop: 0, ..always }, 40, 5).rounds.len(), 39);
 }
 
 #[test]
