@@ -9,7 +9,7 @@ use crate::{Child, Tree};
 /// Costs at one level of instructions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Costs {
-    /// `masks`: a visited piece.
+    /// `masks`: a piece.
     piece: f64,
     /// `select`: a node, for 64 rows.
     node: f64,
@@ -31,8 +31,8 @@ impl Costs {
     }
 
     /// One row by `masks`.
-    pub(super) fn masks(&self, visits: f64) -> f64 {
-        visits * self.piece
+    pub(super) fn masks(&self, n_pieces: usize) -> f64 {
+        n_pieces as f64 * self.piece
     }
 
     /// 64 rows of a tree by `select`.
