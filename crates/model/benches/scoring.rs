@@ -1,4 +1,4 @@
-//! Nanoseconds a row of every engine at every level of instructions, and the time to compile a model.
+//! Nanoseconds a row of every engine at every level of instructions.
 //!
 //! `cargo bench -p segue-model --bench scoring [-- shape...]` prints Markdown tables; a shape is given by
 //! its name. One thread; rows are fresh for each call and codes are made anew; medians of seven. Every
@@ -7,12 +7,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench talks and may stop")]
 
 #[path = "scoring/forest.rs"]
+#[expect(dead_code, reason = "the other benches also load models")]
 mod forest;
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use forest::{Chance, N_COLUMNS, Shape, depths, ensemble, table};
+use forest::{N_COLUMNS, Shape, depths, ensemble, table};
 use segue_dataset::Matrix;
 use segue_model::{Engine, EngineScratch, Ensemble, Instructions, Scorer};
 
@@ -125,29 +126,6 @@ fn report(name: &str, shape: Shape) {
     line(format!("**chosen**: {engines}"), Instructions::best().name(), &chosen);
 }
 
-/// A model of many trees: those of the mixed shape, again and again with other thresholds.
-fn compile_time() {
-    let mut ensemble = ensemble(shape(100, 31, true), 5);
-    let mut chance = Chance(11);
-    let first = ensemble.trees.clone();
-    while ensemble.trees.len() < 5_000 {
-        let mut tree = first[ensemble.trees.len() % first.len()].clone();
-        for node in &mut tree.nodes {
-            if chance.share() < 0.5 {
-                let other = &first[chance.below(first.len())].nodes;
-                let same = other.iter().find(|other| other.feature == node.feature);
-                node.split = same.map_or_else(|| node.split.clone(), |other| other.split.clone());
-            }
-        }
-        ensemble.trees.push(tree);
-        ensemble.tree_output.push(0);
-    }
-    let seconds = median_s(|| {
-        black_box(Scorer::compile(black_box(&ensemble), N_COLUMNS));
-    });
-    println!("\ncompiling 5,000 trees x 31 leaves: {:.1} ms", seconds * 1e3);
-}
-
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -156,8 +134,5 @@ fn main() {
         if wants(name) {
             report(name, shape);
         }
-    }
-    if wants("compile") {
-        compile_time();
     }
 }

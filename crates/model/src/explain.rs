@@ -162,7 +162,7 @@ impl Model {
         assert_eq!(row.len(), n_columns, "row must have one value a column");
         let mut contributions = vec![0.0; self.n_outputs() * n_columns];
         self.contributions_of_row(Registers::widest(), row, &mut contributions);
-        Explanation { n_columns, bias: self.explainer.bias.clone(), contributions }
+        Explanation { n_columns, bias: self.explainer().bias.clone(), contributions }
     }
 
     /// Explains all rows, each as [`Model::explain`] does, bit for bit, but many times faster.
@@ -175,21 +175,21 @@ impl Model {
         assert_eq!(rows.n_columns(), n_columns, "rows must have one value a column");
         let mut contributions = vec![0.0; n_rows * self.n_outputs() * n_columns];
         self.contributions_of_rows(Registers::widest(), rows, &mut contributions);
-        Explanations { n_rows, n_columns, bias: self.explainer.bias.clone(), contributions }
+        Explanations { n_rows, n_columns, bias: self.explainer().bias.clone(), contributions }
     }
 }
 
 impl Model {
     /// Shape `(n_outputs, n_columns)`.
     fn contributions_of_row(&self, registers: Registers, row: &[f64], out: &mut [f64]) {
-        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs[..]);
+        let (ensemble, programs) = (self.ensemble(), &self.explainer().programs[..]);
         registers.run(OfRow { ensemble, programs, row, out: &mut *out });
         average(ensemble, row.len(), out);
     }
 
     /// Shape `(n_rows, n_outputs, n_columns)`.
     fn contributions_of_rows(&self, registers: Registers, rows: &Matrix, out: &mut [f64]) {
-        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs[..]);
+        let (ensemble, programs) = (self.ensemble(), &self.explainer().programs[..]);
         registers.run(OfRows { ensemble, programs, rows, out: &mut *out });
         average(ensemble, rows.n_columns(), out);
     }

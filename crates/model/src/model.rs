@@ -5,7 +5,7 @@ mod score;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use segue_dataset::{Schema, TargetKind};
 
@@ -39,8 +39,8 @@ pub struct ModelParts {
 #[derive(Debug, Clone)]
 pub struct Model {
     parts: ModelParts,
-    /// Worked out once, because every explanation needs it.
-    pub(crate) explainer: Explainer,
+    /// Worked out once, by the first explanation: models are loaded more often than explained.
+    explainer: OnceLock<Explainer>,
     /// Compiled once, because every row needs it.
     scorer: Scorer,
 }
@@ -66,9 +66,8 @@ impl Model {
         }
         check::check(&parts)?;
         let n_columns = parts.schema.len();
-        let explainer = Explainer::of(&parts.ensemble, n_columns);
         let scorer = Scorer::compile(&parts.ensemble, n_columns);
-        Ok(Self { parts, explainer, scorer })
+        Ok(Self { parts, explainer: OnceLock::new(), scorer })
     }
 
     /// The parts.
@@ -111,6 +110,10 @@ impl Model {
     #[must_use]
     pub fn scorer(&self) -> &Scorer {
         &self.scorer
+    }
+
+    pub(crate) fn explainer(&self) -> &Explainer {
+        self.explainer.get_or_init(|| Explainer::of(&self.parts.ensemble, self.parts.schema.len()))
     }
 
     /// The calibration.

@@ -17,6 +17,7 @@ mod pool;
 mod registry_service;
 mod score;
 mod scoring_service;
+mod scratch;
 mod segment;
 mod serve;
 mod to_proto;

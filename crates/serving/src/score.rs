@@ -2,12 +2,12 @@
 
 use segue_api::v1 as pb;
 use segue_dataset::UNSEEN_CATEGORY;
-use segue_model::Scratch;
 
 use crate::ServingError;
 use crate::from_proto::{Reading, RowInput, read_row};
 use crate::live::{Selected, Variant};
 use crate::metrics::Metrics;
+use crate::scratch::with_scores;
 use crate::segment::{Answer, Assignment, assign, traits};
 use crate::to_proto::attribution;
 
@@ -28,11 +28,10 @@ impl Job {
         &self,
         row: Option<&pb::FeatureRow>,
         path: &str,
-        scratch: &mut Scratch,
         metrics: &Metrics,
     ) -> Result<pb::ScoredRow, ServingError> {
         let input = read_row(row, &self.selected, &self.reading, path)?;
-        let answers = self.answers(&input, scratch);
+        let answers = self.answers(&input);
         let traits = row.map(|row| traits(&row.traits)).unwrap_or_default();
         let assign = |of| assign(&self.selected, &input.rows, &answers, &traits, of);
         let segments: Vec<Option<Assignment<'_>>> = (0..self.selected.len()).map(assign).collect();
@@ -51,15 +50,19 @@ impl Job {
         Ok(pb::ScoredRow { predictions, segment, warnings: input.warnings })
     }
 
-    fn answers(&self, input: &RowInput, scratch: &mut Scratch) -> Vec<Answer> {
+    fn answers(&self, input: &RowInput) -> Vec<Answer> {
         let score = |(selected, row): (&Selected, &Vec<f64>)| {
-            let scores = selected.served.model.score(row, scratch);
-            Answer {
+            let model = &selected.served.model;
+            with_scores(model, row, |scores| Answer {
                 score: scores.score(),
                 best: scores.best(),
-                outputs: scores.outputs.to_vec(),
-                margins: scores.margins.to_vec(),
-            }
+                class_scores: if model.classes().is_empty() {
+                    Vec::new()
+                } else {
+                    scores.outputs.to_vec()
+                },
+                margins: if self.options.raw_margin { scores.margins.to_vec() } else { Vec::new() },
+            })
         };
         self.selected.iter().zip(&input.rows).map(score).collect()
     }
@@ -77,7 +80,7 @@ impl Job {
             segment: segment.to_owned(),
             ..Default::default()
         };
-        let classes = model.classes().iter().zip(&answer.outputs);
+        let classes = model.classes().iter().zip(&answer.class_scores);
         prediction.class_scores = classes
             .map(|(name, &score)| pb::ClassScore { class_name: name.clone(), score })
             .collect();

@@ -9,7 +9,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use segue_api::v1 as pb;
 use segue_api::v1::scoring_service_server::ScoringService;
-use segue_model::Scratch;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -140,7 +139,7 @@ impl Shared {
         deadline.check()?;
         let job = self.job(snapshot, &request.models, request.options)?;
         let row = request.row.as_ref();
-        let result = job.score(row, "row", &mut Scratch::default(), &self.metrics)?;
+        let result = job.score(row, "row", &self.metrics)?;
         self.metrics.compute.observe(started.elapsed().as_secs_f64());
         Ok(pb::ScoreResponse {
             result: Some(result),
@@ -159,12 +158,11 @@ impl Shared {
         let job = self.job(snapshot, &request.models, request.options)?;
         let chunk = |(chunk, rows): (usize, &[pb::FeatureRow])| {
             deadline.check()?;
-            let mut scratch = Scratch::default();
             let mut n_bad = 0;
             let mut scored = Vec::with_capacity(rows.len());
             for (index, row) in rows.iter().enumerate() {
                 let path = format!("rows[{}]", chunk * ROWS_PER_CHUNK + index);
-                let outcome = job.score(Some(row), &path, &mut scratch, &self.metrics);
+                let outcome = job.score(Some(row), &path, &self.metrics);
                 n_bad += outcome.as_ref().err().map_or(0, n_fields);
                 scored.push(outcome);
                 // The batch has failed, and an answer would not carry more.

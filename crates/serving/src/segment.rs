@@ -13,7 +13,9 @@ pub(crate) struct Answer {
     pub(crate) score: f64,
     /// The likeliest class; 0 where there is one output.
     pub(crate) best: usize,
-    pub(crate) outputs: Vec<f64>,
+    /// Probabilities of a multiclass target's classes, otherwise empty.
+    pub(crate) class_scores: Vec<f64>,
+    /// Margins of all outputs if the request asks for them, otherwise empty.
     pub(crate) margins: Vec<f64>,
 }
 
@@ -39,7 +41,8 @@ pub(crate) fn assign<'a>(
     let names = selected.iter().map(|one| one.served.name.as_str());
     let scores: Vec<(&str, f64)> = names.zip(answers.iter().map(|answer| answer.score)).collect();
     let classes = served.model.classes().iter().map(String::as_str);
-    let class_scores: Vec<(&str, f64)> = classes.zip(answers[of].outputs.iter().copied()).collect();
+    let class_scores: Vec<(&str, f64)> =
+        classes.zip(answers[of].class_scores.iter().copied()).collect();
     let assigned = segments.assign(&SegmentInputs {
         score: answers[of].score,
         scores: &scores,

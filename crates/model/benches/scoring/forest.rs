@@ -1,6 +1,6 @@
 //! Ensembles as boosting and forests grow them, and fresh rows for them.
 
-use segue_dataset::Matrix;
+use segue_dataset::{Feature, Matrix, Schema};
 use segue_model::{CategorySet, Child, Combine, Ensemble, Link, MissingRule, Node, Split, Tree};
 
 /// SplitMix64 (Steele and others 2014).
@@ -32,6 +32,18 @@ pub(crate) const N_COLUMNS: usize = 28;
 const N_CATEGORIES: usize = 12;
 /// Columns from here on are categories.
 const FIRST_CATEGORY: usize = 24;
+
+/// Columns of [`table`].
+pub(crate) fn schema() -> Schema {
+    let feature = |column| {
+        let name = format!("column {column}");
+        if column < FIRST_CATEGORY {
+            return Feature::number(name);
+        }
+        Feature::category(name, (0..N_CATEGORIES).map(|word| format!("word {word}")).collect())
+    };
+    Schema::new((0..N_COLUMNS).map(feature).collect()).unwrap()
+}
 
 /// 10 normals, 8 counts, 6 skewed durations, 4 categories; 3 % missing.
 pub(crate) fn table(n_rows: usize, seed: u64) -> Matrix {
@@ -101,6 +113,27 @@ pub(crate) fn ensemble(shape: Shape, seed: u64) -> Ensemble {
         combine: Combine::Sum,
         link: Link::Logistic,
     }
+}
+
+/// Many trees: a hundred, again and again with other questions of the same columns.
+pub(crate) fn varied(n_trees: usize, n_leaves: usize) -> Ensemble {
+    let few = Shape { n_trees: 100, n_leaves, n_rows: 20_000, with_categories: true };
+    let mut ensemble = ensemble(few, 5);
+    let mut chance = Chance(11);
+    let first = ensemble.trees.clone();
+    while ensemble.trees.len() < n_trees {
+        let mut tree = first[ensemble.trees.len() % first.len()].clone();
+        for node in &mut tree.nodes {
+            if chance.share() < 0.5 {
+                let other = &first[chance.below(first.len())].nodes;
+                let same = other.iter().find(|other| other.feature == node.feature);
+                node.split = same.map_or_else(|| node.split.clone(), |other| other.split.clone());
+            }
+        }
+        ensemble.trees.push(tree);
+        ensemble.tree_output.push(0);
+    }
+    ensemble
 }
 
 fn quantiles(column: &[f64]) -> Vec<f64> {

@@ -160,14 +160,14 @@ fn read_ensemble(mut reader: Reader<'_>) -> Result<Ensemble, DecodeError> {
 fn read_tree(reader: &mut Reader<'_>) -> Result<Tree, DecodeError> {
     let leaf_width = reader.u32()?;
     let n_nodes = reader.count(NODE_BYTES)?;
-    let nodes = (0..n_nodes).map(|_| read_node(reader)).collect::<Result<Vec<_>, _>>()?;
-    let n_leaves = n_nodes + 1;
-    // No room is set aside by the counts: a width that is a lie runs out of bytes instead.
-    let mut leaf_values = Vec::new();
-    for _ in 0..n_leaves.saturating_mul(leaf_width as usize) {
-        leaf_values.push(reader.f64()?);
+    let mut nodes = Vec::with_capacity(n_nodes);
+    for _ in 0..n_nodes {
+        nodes.push(read_node(reader)?);
     }
-    let leaf_cover = (0..n_leaves).map(|_| reader.f64()).collect::<Result<Vec<_>, _>>()?;
+    let n_leaves = n_nodes + 1;
+    // The width may be a lie, and then the bytes are not there.
+    let leaf_values = reader.n_f64s(n_leaves.saturating_mul(leaf_width as usize))?;
+    let leaf_cover = reader.n_f64s(n_leaves)?;
     Ok(Tree { nodes, leaf_values, leaf_cover, leaf_width })
 }
 
@@ -186,8 +186,7 @@ fn read_node(reader: &mut Reader<'_>) -> Result<Node, DecodeError> {
         1 => Split::Below(reader.f64()?),
         2 => {
             let n = reader.count(8)?;
-            let words = (0..n).map(|_| reader.u64()).collect::<Result<Vec<_>, _>>()?;
-            Split::In(CategorySet::from_words(words))
+            Split::In(CategorySet::from_words(reader.n_u64s(n)?))
         }
         code => return Err(reader.error(format!("split {code}, expected 0, 1 or 2"))),
     };

@@ -63,7 +63,22 @@ impl<'a> Reader<'a> {
 
     pub(super) fn f64s(&mut self) -> Result<Vec<f64>, DecodeError> {
         let n = self.count(8)?;
-        (0..n).map(|_| self.f64()).collect()
+        self.n_f64s(n)
+    }
+
+    /// Exactly `n` numbers; refused if they cannot be there, before anything is allocated for them.
+    pub(super) fn n_f64s(&mut self, n: usize) -> Result<Vec<f64>, DecodeError> {
+        Ok(self.words(n)?.map(f64::from_bits).collect())
+    }
+
+    /// As [`Self::n_f64s`].
+    pub(super) fn n_u64s(&mut self, n: usize) -> Result<Vec<u64>, DecodeError> {
+        Ok(self.words(n)?.collect())
+    }
+
+    fn words(&mut self, n: usize) -> Result<impl Iterator<Item = u64> + use<'a>, DecodeError> {
+        let bytes = self.take(n.saturating_mul(8))?;
+        Ok(bytes.as_chunks().0.iter().map(|&word| u64::from_le_bytes(word)))
     }
 
     pub(super) fn text(&mut self) -> Result<String, DecodeError> {

@@ -1,7 +1,11 @@
 //! What each engine costs on a model, to choose by.
 //!
-//! Nanoseconds on one core of a busy Zen 5 server, from `benches/scoring.rs`. Other machines differ, but
-//! much the same for all engines, and a wrong choice costs time, never bits.
+//! Nanoseconds on one core of a quiet Zen 5 server, coding of the row included: what
+//! `cargo bench -p segue-model --bench scoring -- mixed` prints for one row, here of LightGBM's 100 trees of
+//! 31 leaves for the product table of `benches/peers`. `piece` is one row by `Masks` over the trees; `step`
+//! is one row by `Walk` over the steps that [`Costs::walk`] counts; `node` is one row by `Select`, which
+//! works out a block of 64, over the trees, less `values`, over the nodes of a tree. Other machines differ,
+//! but much the same for all engines, and a wrong choice costs time, never bits.
 
 use super::instructions::{Instructions, Level};
 use crate::{Child, Tree};
@@ -9,7 +13,7 @@ use crate::{Child, Tree};
 /// Costs at one level of instructions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Costs {
-    /// `masks`: a visited piece.
+    /// `masks`: a piece.
     piece: f64,
     /// `select`: a node, for 64 rows.
     node: f64,
@@ -22,17 +26,17 @@ pub(super) struct Costs {
 impl Costs {
     pub(super) fn of(instructions: Instructions) -> Self {
         match instructions.level() {
-            Level::Portable => Self { piece: 25.0, node: 2.2, values: 25.0, step: 0.9 },
+            Level::Portable => Self { piece: 47.0, node: 8.5, values: 25.0, step: 1.9 },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Self { piece: 3.5, node: 1.6, values: 8.0, step: 0.9 },
+            Level::Avx2 => Self { piece: 5.5, node: 3.7, values: 8.0, step: 1.7 },
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Self { piece: 3.0, node: 1.3, values: 10.0, step: 0.9 },
+            Level::Avx512 => Self { piece: 3.2, node: 3.1, values: 10.0, step: 1.5 },
         }
     }
 
     /// One row by `masks`.
-    pub(super) fn masks(&self, visits: f64) -> f64 {
-        visits * self.piece
+    pub(super) fn masks(&self, n_pieces: usize) -> f64 {
+        n_pieces as f64 * self.piece
     }
 
     /// 64 rows of a tree by `select`.

@@ -13,8 +13,10 @@
 mod categories;
 mod compile;
 mod numbers;
+mod row;
 
 pub(super) use compile::{Question, encode};
+pub(super) use row::RowNumbers;
 
 use super::kernels::{Kernel, LANES, Lanes};
 use categories::Category;
@@ -25,6 +27,7 @@ use numbers::Number;
 pub(super) struct Encoding {
     numbers: Vec<Number>,
     categories: Vec<Category>,
+    n_features: usize,
     n_byte_columns: usize,
     n_number_bytes: usize,
     n_rank_columns: usize,
@@ -52,15 +55,9 @@ impl Encoding {
         &self.categories
     }
 
-    /// Byte codes of one row's numbers.
-    ///
-    /// # Panics
-    /// If the row has not all features, or `bytes` not all byte columns of numbers.
-    #[inline(always)]
-    pub(super) fn row_number_bytes<K: Kernel>(&self, kernel: K, row: &[f64], bytes: &mut [Lanes]) {
-        for number in &self.numbers {
-            number.row_bytes(kernel, row[number.feature()], bytes);
-        }
+    /// The encoding of one row's numbers; `None` if they have more byte columns than a look-up tells apart.
+    pub(super) fn of_row(&self) -> Option<RowNumbers> {
+        RowNumbers::new(&self.numbers, self.n_features, self.n_number_bytes)
     }
 
     /// Byte codes of one row as the first of a block.

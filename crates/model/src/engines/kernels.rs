@@ -6,13 +6,15 @@
 #![allow(unsafe_code, reason = "operands of a choice are behind pointers, of either stride")]
 
 #[cfg(target_arch = "x86_64")]
+#[macro_use]
+mod level;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
 
 use super::instructions::{Instructions, Level};
-use super::masks::Piece;
 
 /// For compiling, where speed does not matter.
 pub(super) const PORTABLE: portable::Portable = portable::Portable;
@@ -55,6 +57,16 @@ pub(super) trait Kernel: Copy {
     /// Number of `sorted` values below `value`; 0 for NaN.
     fn count_below(self, sorted: &[f64; 16], value: f64) -> usize;
 
+    /// For each of eight values the number of thresholds below it, shape `(n, 8)`, and as bits which of
+    /// the values are NaN, for which the number is 0.
+    fn count_columns(self, thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8);
+
+    /// `set` in the lanes of set bits, otherwise `unset`.
+    fn blend(self, bits: u64, unset: i8, set: i8) -> Lanes;
+
+    /// As bits the lanes whose byte of the table has a bit in common with `bits`; `index` is below 64.
+    fn test(self, table: &Lanes, index: &Lanes, bits: &Lanes) -> u64;
+
     /// For each lane of `V` vectors the right operand where `codes > threshold`, else the left one.
     ///
     /// # Safety
@@ -79,14 +91,25 @@ pub(super) trait Kernel: Copy {
     /// For each lane the entry of the table at `index`, a byte below `N * 64`.
     fn look_up<const N: usize>(self, table: &[Lanes; N], index: &Lanes) -> Lanes;
 
-    /// The exits of two pieces for a row, each below 32; with `WINDOW`, the last vector of the table is
-    /// each piece's own window.
-    fn exits<const N: usize, const WINDOW: bool>(
-        self,
-        table: &[Lanes; N],
-        windows: [&[i8; LANES]; 2],
-        pieces: [&Piece; 2],
-    ) -> [u32; 2];
+    /// The lanes, as bits, where the table's byte at `index`, as [`Self::look_up`] finds it, is greater.
+    fn greater<const N: usize>(self, table: &[Lanes; N], index: &Lanes, than: &Lanes) -> u64;
+
+    /// For each of sixteen masks, two a word, how many of `left_of` are behind the last that has no bit in
+    /// common with it; all if there is none.
+    fn exits(self, masks: &[u64; 8], left_of: &[[u32; 16]], exits: &mut [u32; 16]);
+}
+
+/// Asks for all of a row at once, which otherwise comes from memory line by line.
+#[inline(always)]
+pub(super) fn prefetch(row: &[f64]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(8) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: prefetching changes nothing, wherever the pointer leads.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
 }
 
 /// Work that is compiled for each level.

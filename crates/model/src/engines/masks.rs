@@ -4,80 +4,103 @@
 //! at which the row goes right. Each leaf knows the nodes that have it on their left: if one of them was
 //! answered with right, the row is not in this leaf, and of the leaves for which none was, the first
 //! from the left is the row's (the bit vectors of QuickScorer, Lucchese and others 2015, transposed:
-//! leaves are lanes and nodes are bits, so that one test of 32 lanes does it all). It needs no walk, does
-//! not depend on the depth or balance of the tree, and has no branch that depends on the row. A larger
-//! tree is cut into pieces, the most visited nodes first, and an exit of a piece may lead to another.
+//! leaves in turn, and sixteen trees side by side). It needs no walk, does not depend on the depth or
+//! balance of the tree, and has no branch that depends on the row. A larger tree is cut into pieces, the
+//! most visited nodes first, and an exit of a piece may lead to another; all pieces are answered, and
+//! the row's way through them is followed afterwards.
 //!
 //! Codes of numbers are looked up in one table for all pieces. Sets of categories are seldom shared and
-//! would outgrow it: the answers of all set nodes stand behind each other in the order of the pieces,
-//! and the last vector of a piece's table is its window on them.
+//! would outgrow it: what a category answers to all sets of a piece is one mask, known beforehand, and
+//! the masks of a row's categories are joined with that of its numbers.
 
 mod cut;
 mod sets;
 
-use super::encoding::{Encoding, Question};
-use super::kernels::{Kernel, LANES, Lanes};
-use super::leaves::Leaves;
+use super::encoding::{Encoding, Question, RowNumbers};
+use super::kernels::{Kernel, LANES, Lanes, prefetch};
+use super::leaves::{LeafRanks, Leaves};
 use crate::Ensemble;
-use cut::Cutter;
+use cut::{Cutter, Piece, Way};
 use sets::SetAnswers;
 
 /// Nodes of a piece, at most.
 const MAX_NODES: usize = 31;
 /// Exits of a piece, at most.
 const MAX_EXITS: usize = MAX_NODES + 1;
-/// Vectors of the table that columns are looked up in, at most: a column is a byte.
-const MAX_TABLE: usize = 4;
+/// Pieces side by side.
+const GROUP: usize = 16;
+/// Pieces whose nodes share a vector, in the bits of a word.
+const PAIR: usize = LANES / MAX_EXITS;
+const PAIRS: usize = GROUP / PAIR;
 /// Marks an exit that leads to a piece; the others are places of values.
 const TO_PIECE: u32 = 1 << 31;
-/// Trees whose exits are found before their values are added.
-const GROUP: usize = 32;
 
-/// Up to 31 nodes that hang together.
+/// Answers of a group's pieces, a bit a node that is answered with right.
+type Answers = [u64; PAIRS];
+
+/// Sixteen pieces.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
-pub(super) struct Piece {
+struct Group {
     /// Column of each node in the table, as the bits of a `u8`.
-    pub(super) columns: [i8; MAX_EXITS],
+    columns: [Lanes; PAIRS],
     /// Right iff the code is greater.
-    pub(super) thresholds: [i8; MAX_EXITS],
-    /// Nodes that have the exit on their left, as bits; exits from left to right.
-    pub(super) left_of: [u32; MAX_EXITS],
+    thresholds: [Lanes; PAIRS],
+    /// For each exit but the last, from right to left, and each piece, the nodes that have the exit on
+    /// their left, as bits.
+    left_of: [[u32; GROUP]; MAX_NODES],
+    /// Of the piece that has most.
+    n_exits: usize,
 }
 
-/// Where the exits of a piece lead.
-#[derive(Debug, Clone)]
-#[repr(C, align(64))]
-struct Exits {
-    /// A piece, or a place of a value.
-    to: [u32; MAX_EXITS],
-}
-
-/// All trees in pieces; piece `t` is the top of tree `t`.
+/// All trees in pieces, the pieces of a tree one after another.
 #[derive(Debug, Clone)]
 pub(super) struct MaskForest {
-    pieces: Vec<Piece>,
-    exits: Vec<Exits>,
-    /// Where each piece's window on the answers of set nodes begins.
-    windows: Vec<u32>,
-    n_trees: usize,
-    /// Vectors of the table: 1, 2 or 4.
-    n_table: usize,
+    groups: Vec<Group>,
+    trees: Ways,
+    numbers: RowNumbers,
     sets: SetAnswers,
-    /// Pieces that a row visits, on average over the training rows.
-    visits: f64,
+    n_pieces: usize,
 }
 
-impl Piece {
-    const EMPTY: Self = Self {
-        columns: [0; MAX_EXITS],
-        thresholds: [i8::MAX; MAX_EXITS],
-        left_of: [u32::MAX; MAX_EXITS],
-    };
+/// From the exits of pieces to places of values.
+#[derive(Debug, Clone)]
+enum Ways {
+    /// Each tree is a piece, whose exits are its leaves: the place of the first.
+    Direct(Vec<u32>),
+    Linked {
+        trees: Vec<Way>,
+        leads: Vec<[u32; MAX_EXITS]>,
+    },
 }
 
-impl Exits {
-    const EMPTY: Self = Self { to: [0; MAX_EXITS] };
+/// Room for a row.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MaskRoom {
+    of_sets: Vec<Answers>,
+    answers: Vec<Answers>,
+    exits: Vec<[u32; GROUP]>,
+    picked: Vec<f64>,
+}
+
+impl Group {
+    fn of(pieces: &[Piece]) -> Self {
+        let mut group = Self {
+            columns: [Lanes::ZERO; PAIRS],
+            thresholds: [Lanes([i8::MAX; LANES]); PAIRS],
+            left_of: [[0; GROUP]; MAX_NODES],
+            n_exits: pieces.iter().map(|piece| piece.n_exits).max().unwrap_or(1),
+        };
+        for (at, piece) in pieces.iter().enumerate() {
+            let lanes = at % PAIR * MAX_EXITS..(at % PAIR + 1) * MAX_EXITS;
+            group.columns[at / PAIR].0[lanes.clone()].copy_from_slice(&piece.columns);
+            group.thresholds[at / PAIR].0[lanes].copy_from_slice(&piece.thresholds);
+            for (exit, &left_of) in piece.left_of[..group.n_exits - 1].iter().enumerate() {
+                group.left_of[group.n_exits - 2 - exit][at] = left_of;
+            }
+        }
+        group
+    }
 }
 
 impl MaskForest {
@@ -85,35 +108,36 @@ impl MaskForest {
     pub(super) fn new(
         ensemble: &Ensemble,
         questions: &[Question],
-        leaves: &Leaves,
+        (leaves, ranks): (&Leaves, &LeafRanks),
         encoding: &Encoding,
     ) -> Option<Self> {
-        let n_numbers = encoding.n_number_bytes();
-        let has_sets = encoding.n_byte_columns() > n_numbers;
-        let n_table = n_numbers.div_ceil(LANES) + usize::from(has_sets);
-        let n_table = n_table.max(1 + usize::from(has_sets)).next_power_of_two();
-        if n_table > MAX_TABLE {
-            return None;
-        }
-        let n_trees = ensemble.trees.len();
-        let mut cutter = Cutter::new(n_trees, leaves, n_numbers, (n_table - 1) * LANES);
+        let numbers = encoding.of_row()?;
+        let mut cutter = Cutter::new(encoding.n_number_bytes());
         let mut rest = questions;
         for (index, tree) in ensemble.trees.iter().enumerate() {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
-            cutter.cut(index, tree, questions);
+            let ranks = ranks.of_tree(index);
+            cutter.cut(tree, questions, |leaf| leaves.place(index, ranks[leaf as usize]));
         }
-        let sets = SetAnswers::new(&cutter.set_nodes, encoding)?;
-        let Cutter { pieces, exits, windows, visits, .. } = cutter;
-        Some(Self { pieces, exits, windows, n_trees, n_table, sets, visits })
+        let Cutter { pieces, leads, trees, set_nodes, .. } = cutter;
+        let groups: Vec<Group> = pieces.chunks(GROUP).map(Group::of).collect();
+        let sets = SetAnswers::new(groups.len(), &set_nodes, encoding)?;
+        let n_pieces = pieces.len();
+        let trees = if n_pieces == trees.len() {
+            Ways::Direct((0..n_pieces).map(|tree| leaves.place(tree, 0)).collect())
+        } else {
+            Ways::Linked { trees, leads }
+        };
+        Some(Self { groups, trees, numbers, sets, n_pieces })
     }
 
-    /// Pieces that a row visits, on average over the training rows.
-    pub(super) fn visits(&self) -> f64 {
-        self.visits
+    /// Pieces of all trees; a row is asked the questions of all.
+    pub(super) fn n_pieces(&self) -> usize {
+        self.n_pieces
     }
 
-    /// Adds the values of all trees for a row; `answers` is room that is reused.
+    /// Adds the values of all trees for a row; `room` is reused.
     #[inline(always)]
     pub(super) fn add_row<K: Kernel>(
         &self,
@@ -121,106 +145,91 @@ impl MaskForest {
         encoding: &Encoding,
         leaves: &Leaves,
         row: &[f64],
-        answers: &mut Vec<i8>,
+        room: &mut MaskRoom,
         sums: &mut [f64],
     ) {
-        let mut table = [Lanes::ZERO; MAX_TABLE];
-        encoding.row_number_bytes(kernel, row, &mut table);
-        self.sets.answer(encoding, row, answers);
-        let row = Row { kernel, forest: self, leaves, answers };
-        let has_sets = self.sets.n_nodes() > 0;
-        match (self.n_table, has_sets) {
-            (1, _) => row.add::<1, false>(table.first_chunk(), sums),
-            (2, false) => row.add::<2, false>(table.first_chunk(), sums),
-            (2, true) => row.add::<2, true>(table.first_chunk(), sums),
-            (_, false) => row.add::<4, false>(table.first_chunk(), sums),
-            (_, true) => row.add::<4, true>(table.first_chunk(), sums),
+        prefetch(row);
+        self.sets.answer(encoding, row, &mut room.of_sets);
+        room.answers.resize(self.groups.len(), [0; PAIRS]);
+        room.exits.resize(self.groups.len(), [0; GROUP]);
+        match self.numbers.n_vectors() {
+            1 => self.add_by_codes::<K, 1>(kernel, leaves, row, room, sums),
+            2 => self.add_by_codes::<K, 2>(kernel, leaves, row, room, sums),
+            _ => self.add_by_codes::<K, 4>(kernel, leaves, row, room, sums),
+        }
+    }
+
+    #[inline(always)]
+    fn add_by_codes<K: Kernel, const N: usize>(
+        &self,
+        kernel: K,
+        leaves: &Leaves,
+        row: &[f64],
+        room: &mut MaskRoom,
+        sums: &mut [f64],
+    ) {
+        let MaskRoom { of_sets, answers, exits, picked } = room;
+        let table: [Lanes; N] = self.numbers.codes(kernel, self.numbers.pick(row, picked));
+        // All groups before the first exit: answers are stored as words and read as vectors, which wait
+        // until the words have arrived.
+        for ((group, of_sets), answers) in self.groups.iter().zip(of_sets).zip(&mut *answers) {
+            group.ask(kernel, &table, of_sets, answers);
+        }
+        let groups = self.groups.iter().zip(&*answers).zip(&mut *exits);
+        for (at, ((group, answers), exits)) in groups.enumerate() {
+            kernel.exits(answers, &group.left_of[..group.n_exits.min(MAX_EXITS) - 1], exits);
+            if let Ways::Direct(places) = &self.trees {
+                let first = &places[at * GROUP..];
+                exits.iter_mut().zip(first).for_each(|(exit, first)| *exit += first);
+                leaves.add_places(at * GROUP, &exits[..first.len().min(GROUP)], sums);
+            }
+        }
+        if let Ways::Linked { trees, leads } = &self.trees {
+            follow(trees, leads, leaves, exits.as_flattened(), sums);
         }
     }
 }
 
-/// A row on its way through the trees.
-struct Row<'a, K> {
-    kernel: K,
-    forest: &'a MaskForest,
-    leaves: &'a Leaves,
-    answers: &'a [i8],
-}
-
-impl<K: Kernel> Row<'_, K> {
+impl Group {
+    /// Answers the questions about numbers, by their codes, and joins the answers to those about sets.
     #[inline(always)]
-    fn add<const N: usize, const WINDOW: bool>(
+    fn ask<K: Kernel, const N: usize>(
         &self,
-        table: Option<&[Lanes; N]>,
-        sums: &mut [f64],
-    ) {
-        let Some(table) = table else { return };
-        let n_trees = self.forest.n_trees;
-        let has_links = self.forest.pieces.len() > n_trees;
-        let mut exits = [0; GROUP];
-        for first in (0..n_trees).step_by(GROUP) {
-            let trees = first..n_trees.min(first + GROUP);
-            let (tops, last_top) = self.forest.pieces[trees.clone()].as_chunks::<2>();
-            let (leads, last_lead) = self.forest.exits[trees.clone()].as_chunks::<2>();
-            let (pairs, _) = exits.as_chunks_mut::<2>();
-            for (pair, ((top, lead), found)) in tops.iter().zip(leads).zip(&mut *pairs).enumerate()
-            {
-                let windows = [first + 2 * pair, first + 2 * pair + 1];
-                *found = self.exits::<N, WINDOW>(table, windows, top.each_ref(), lead.each_ref());
-            }
-            if let ([top], [lead]) = (last_top, last_lead) {
-                let windows = [trees.end - 1; 2];
-                pairs[tops.len()] = self.exits::<N, WINDOW>(table, windows, [top; 2], [lead; 2]);
-            }
-            let exits = &mut exits[..trees.len()];
-            if has_links {
-                self.follow::<N, WINDOW>(table, exits);
-            }
-            self.leaves.add_places(first, exits, sums);
-        }
-    }
-
-    /// Goes on from exits that lead to pieces until all are places.
-    #[inline(always)]
-    fn follow<const N: usize, const WINDOW: bool>(&self, table: &[Lanes; N], exits: &mut [u32]) {
-        let mut open = [0usize; GROUP + 1];
-        loop {
-            let mut n_open = 0;
-            for (index, &exit) in exits.iter().enumerate() {
-                open[n_open] = index;
-                n_open += usize::from(exit & TO_PIECE != 0);
-            }
-            if n_open == 0 {
-                return;
-            }
-            for pair in open[..n_open].chunks(2) {
-                let (i, j) = (pair[0], pair[pair.len() - 1]);
-                let [a, b] = [exits[i], exits[j]].map(|exit| (exit & !TO_PIECE) as usize);
-                let MaskForest { pieces, exits: leads, .. } = self.forest;
-                let (both, leads) = ([&pieces[a], &pieces[b]], [&leads[a], &leads[b]]);
-                let found = self.exits::<N, WINDOW>(table, [a, b], both, leads);
-                [exits[i], exits[j]] = found;
-            }
-        }
-    }
-
-    /// Where two pieces lead.
-    #[inline(always)]
-    fn exits<const N: usize, const WINDOW: bool>(
-        &self,
+        kernel: K,
         table: &[Lanes; N],
-        [a, b]: [usize; 2],
-        pieces: [&Piece; 2],
-        leads: [&Exits; 2],
-    ) -> [u32; 2] {
-        let window = |piece: usize| {
-            if !WINDOW {
-                return &Lanes::ZERO.0;
+        of_sets: &Answers,
+        answers: &mut Answers,
+    ) {
+        let questions = self.columns.iter().zip(&self.thresholds);
+        for (((columns, thresholds), of_sets), answers) in questions.zip(of_sets).zip(answers) {
+            *answers = kernel.greater(table, columns, thresholds) | of_sets;
+        }
+    }
+}
+
+/// Adds the values that the ways through the pieces of each tree lead to.
+#[inline(always)]
+fn follow(
+    trees: &[Way],
+    leads: &[[u32; MAX_EXITS]],
+    leaves: &Leaves,
+    exits: &[u32],
+    sums: &mut [f64],
+) {
+    let mut places = [0; GROUP];
+    for (group, trees) in trees.chunks(GROUP).enumerate() {
+        for (place, &Way { top, n_steps }) in places.iter_mut().zip(trees) {
+            let mut to = top | TO_PIECE;
+            // As many steps as the longest way has, so that no branch depends on the row.
+            for _ in 0..n_steps {
+                let piece = (to & !TO_PIECE) as usize;
+                let is_piece = to & TO_PIECE != 0;
+                let piece = if is_piece { piece } else { 0 };
+                let next = leads[piece][exits[piece] as usize % MAX_EXITS];
+                to = if is_piece { next } else { to };
             }
-            let from = self.forest.windows[piece] as usize;
-            self.answers[from..].first_chunk().unwrap_or(&Lanes::ZERO.0)
-        };
-        let [at_a, at_b] = self.kernel.exits::<N, WINDOW>(table, [window(a), window(b)], pieces);
-        [leads[0].to[at_a as usize % MAX_EXITS], leads[1].to[at_b as usize % MAX_EXITS]]
+            *place = to;
+        }
+        leaves.add_places(group * GROUP, &places[..trees.len()], sums);
     }
 }

@@ -13,7 +13,7 @@ use super::encoding::{Encoding, encode};
 use super::instructions::Instructions;
 use super::kernels::{LANES, Lanes};
 use super::leaves::Leaves;
-use super::masks::MaskForest;
+use super::masks::{MaskForest, MaskRoom};
 use super::select::{SelectForest, Work};
 use super::walk::WalkForest;
 use crate::{Combine, Ensemble};
@@ -71,8 +71,7 @@ pub struct EngineScratch {
     bytes: Vec<Lanes>,
     /// Rank codes, row by row.
     ranks: Vec<u16>,
-    /// Answers of set nodes for one row.
-    answers: Vec<i8>,
+    masks: MaskRoom,
     /// One row's features.
     row: Vec<f64>,
     /// Sums of a block, output by output.
@@ -215,25 +214,28 @@ impl Codes {
     fn cheapest(ensemble: &Ensemble, n_columns: usize, instructions: Instructions) -> Option<Self> {
         let costs = Costs::of(instructions);
         let (encoding, questions) = encode(ensemble, n_columns)?;
-        let leaves = Leaves::new(ensemble)?;
+        let (leaves, ranks) = Leaves::new(ensemble)?;
         let mut select = SelectForest::default();
         let (mut walk_cost, mut block_cost) = (0.0, 0.0);
         let mut rest = &questions[..];
-        for tree in &ensemble.trees {
+        for (index, tree) in ensemble.trees.iter().enumerate() {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
             let (by_walk, by_select) = (costs.walk(tree), costs.select(tree));
             let fits = SelectForest::takes(tree) && by_select < by_walk * LANES as f64;
             walk_cost += by_walk;
             block_cost += if fits { by_select } else { by_walk * LANES as f64 };
-            select.push(fits.then_some(tree), questions);
+            select.push(fits.then_some(tree), ranks.of_tree(index), questions);
         }
-        let masks = MaskForest::new(ensemble, &questions, &leaves, &encoding)
-            .filter(|masks| costs.masks(masks.visits()) < walk_cost);
-        let row_cost = masks.as_ref().map_or(walk_cost, |masks| costs.masks(masks.visits()));
+        let masks = MaskForest::new(ensemble, &questions, (&leaves, &ranks), &encoding)
+            .filter(|masks| costs.masks(masks.n_pieces()) < walk_cost);
+        let row_cost = masks.as_ref().map_or(walk_cost, |masks| costs.masks(masks.n_pieces()));
         let needs_walk = masks.is_none() || !select.takes_all();
-        let walk =
-            if needs_walk { Some(WalkForest::new(ensemble, &questions, &leaves)?) } else { None };
+        let walk = if needs_walk {
+            Some(WalkForest::new(ensemble, &questions, (&leaves, &ranks))?)
+        } else {
+            None
+        };
         let min_block_rows = ((block_cost / row_cost.max(1.0)).ceil() as usize).clamp(2, LANES);
         Some(Self { encoding, leaves, masks, walk, select, min_block_rows })
     }
@@ -241,7 +243,7 @@ impl Codes {
     /// With the layout of one engine, which then scores rows and blocks.
     fn only(ensemble: &Ensemble, n_columns: usize, engine: Engine) -> Option<Self> {
         let (encoding, questions) = encode(ensemble, n_columns)?;
-        let leaves = Leaves::new(ensemble)?;
+        let (leaves, ranks) = Leaves::new(ensemble)?;
         let mut codes = Self {
             encoding,
             leaves,
@@ -251,22 +253,21 @@ impl Codes {
             min_block_rows: 1,
         };
         let mut rest = &questions[..];
-        for tree in &ensemble.trees {
+        for (index, tree) in ensemble.trees.iter().enumerate() {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
             let takes = engine == Engine::Select;
             if takes && !SelectForest::takes(tree) {
                 return None;
             }
-            codes.select.push(takes.then_some(tree), questions);
+            codes.select.push(takes.then_some(tree), ranks.of_tree(index), questions);
         }
+        let leaves = (&codes.leaves, &ranks);
         match engine {
             Engine::Walker | Engine::Select => {}
-            Engine::Walk => {
-                codes.walk = Some(WalkForest::new(ensemble, &questions, &codes.leaves)?)
-            }
+            Engine::Walk => codes.walk = Some(WalkForest::new(ensemble, &questions, leaves)?),
             Engine::Masks => {
-                let masks = MaskForest::new(ensemble, &questions, &codes.leaves, &codes.encoding)?;
+                let masks = MaskForest::new(ensemble, &questions, leaves, &codes.encoding)?;
                 codes.masks = Some(masks);
                 codes.min_block_rows = usize::MAX;
             }

@@ -69,11 +69,11 @@ impl SelectForest {
         tree.n_leaves() <= MAX_LEAVES
     }
 
-    /// Adds the next tree, or leaves it out.
-    pub(super) fn push(&mut self, tree: Option<&Tree>, questions: &[Question]) {
+    /// Adds the next tree, or leaves it out; `ranks` are what its leaves are known by.
+    pub(super) fn push(&mut self, tree: Option<&Tree>, ranks: &[u32], questions: &[Question]) {
         if let Some(tree) = tree {
             self.n_taken += 1;
-            self.push_steps(tree, questions);
+            self.push_steps(tree, ranks, questions);
         }
         self.taken.push(tree.is_some());
         self.ends.push(self.steps.len());
@@ -93,7 +93,7 @@ impl SelectForest {
         self.n_taken > 0 || self.taken.is_empty()
     }
 
-    fn push_steps(&mut self, tree: &Tree, questions: &[Question]) {
+    fn push_steps(&mut self, tree: &Tree, ranks: &[u32], questions: &[Question]) {
         if tree.nodes.is_empty() {
             return;
         }
@@ -113,8 +113,8 @@ impl SelectForest {
             if below {
                 let question = questions[index as usize];
                 self.steps.push(Step {
-                    left: Operand::of(node.left, left_out),
-                    right: Operand::of(node.right, right_out),
+                    left: Operand::of(node.left, ranks, left_out),
+                    right: Operand::of(node.right, ranks, right_out),
                     column: question.byte_column,
                     threshold: question.byte,
                     out: Operand::waiting(out).place,
@@ -170,9 +170,11 @@ impl SelectForest {
 }
 
 impl Operand {
-    fn of(child: Child, out: u8) -> Self {
+    fn of(child: Child, ranks: &[u32], out: u8) -> Self {
         match child {
-            Child::Leaf(leaf) => Self { place: leaf as u16 * LANES as u16, stride: 0 },
+            Child::Leaf(leaf) => {
+                Self { place: ranks[leaf as usize] as u16 * LANES as u16, stride: 0 }
+            }
             Child::Node(_) => Self::waiting(out),
         }
     }

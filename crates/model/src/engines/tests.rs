@@ -8,7 +8,7 @@ use segue_dataset::Matrix;
 
 use super::*;
 use crate::{CategorySet, Child, Combine, Ensemble, Link, MissingRule, Node, Split, Tree};
-use forests::{N_COLUMNS, chain, ensemble, row, wide};
+use forests::{N_COLUMNS, chain, ensemble, of_many_columns, row, spread, wide};
 
 const ENGINES: [Engine; 4] = [Engine::Walker, Engine::Walk, Engine::Masks, Engine::Select];
 
@@ -70,6 +70,8 @@ proptest! {
         ensemble in ensemble(), rows in prop::collection::vec(row(), 1..80),
     ) {
         agree(&ensemble, N_COLUMNS, &rows)?;
+        let (ensemble, rows) = spread(&ensemble, &rows);
+        agree(&ensemble, rows[0].len(), &rows)?;
     }
 }
 
@@ -142,6 +144,14 @@ fn thresholds_beyond_a_byte_and_beyond_ranks() {
         agree(&ensemble, 1, &rows).unwrap();
         let scorer = Scorer::compile(&ensemble, 1);
         assert_eq!(scorer.engine_for(1) == Engine::Walker, n_thresholds > 65_535);
+    }
+}
+
+#[test]
+fn rows_of_many_columns() {
+    for n_columns in [7, 8, 9, 64, 65, 100, 130, 240, 250, 300] {
+        let (ensemble, rows) = of_many_columns(n_columns);
+        agree(&ensemble, n_columns, &rows).unwrap();
     }
 }
 

@@ -5,6 +5,8 @@ use super::kernels::{Kernel, LANES};
 /// Thresholds of a chunk: one less than a byte has values, so that a rank fits into a byte.
 pub(super) const CHUNK: usize = 255;
 const FAN: usize = 16;
+/// Thresholds that are counted rather than searched, at most.
+pub(super) const FEW: usize = FAN;
 
 /// Distinct thresholds of a feature, ascending, cut into chunks whose ranks fit into a byte.
 #[derive(Debug, Clone)]
@@ -17,7 +19,7 @@ pub(super) struct Thresholds {
 /// Up to 255 thresholds; what is left over is infinity, which nothing exceeds.
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
-struct Chunk {
+pub(super) struct Chunk {
     /// The largest of each block.
     pivots: [f64; FAN],
     blocks: [[f64; FAN]; FAN],
@@ -30,9 +32,14 @@ impl Chunk {
         Self { pivots: blocks.map(|block| block[FAN - 1]), blocks }
     }
 
+    /// All thresholds, if they are few; what is left over is infinity.
+    pub(super) fn few(&self) -> Option<&[f64; FEW]> {
+        (self.blocks[1][0] == f64::INFINITY).then_some(&self.blocks[0])
+    }
+
     /// Number of thresholds below `value`; 0 for NaN.
     #[inline(always)]
-    fn rank<K: Kernel>(&self, kernel: K, value: f64) -> u8 {
+    pub(super) fn rank<K: Kernel>(&self, kernel: K, value: f64) -> u8 {
         // The last pivot is infinity, so that at most 15 are exceeded; the mask tells the compiler.
         let block = kernel.count_below(&self.pivots, value) % FAN;
         (block * FAN + kernel.count_below(&self.blocks[block], value)) as u8
@@ -46,6 +53,10 @@ impl Thresholds {
         let inner = chunks.len().saturating_sub(1) * CHUNK;
         let last = sorted[..inner].chunks(CHUNK).map(|chunk| chunk[CHUNK - 1]).collect();
         Self { chunks, last }
+    }
+
+    pub(super) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
 
     pub(super) fn n_chunks(&self) -> usize {

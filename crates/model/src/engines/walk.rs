@@ -5,7 +5,7 @@
 //! the place of the left one. A leaf asks what is never answered with yes and leads to itself.
 
 use super::encoding::Question;
-use super::leaves::Leaves;
+use super::leaves::{LeafRanks, Leaves};
 use crate::{Child, Ensemble, Tree};
 
 /// Walks side by side.
@@ -36,7 +36,7 @@ impl WalkForest {
     pub(super) fn new(
         ensemble: &Ensemble,
         questions: &[Question],
-        leaves: &Leaves,
+        (leaves, ranks): (&Leaves, &LeafRanks),
     ) -> Option<Self> {
         let n_nodes: usize = ensemble.trees.iter().map(|tree| 2 * tree.nodes.len() + 1).sum();
         u32::try_from(n_nodes).ok()?;
@@ -49,7 +49,8 @@ impl WalkForest {
         for (index, tree) in ensemble.trees.iter().enumerate() {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
-            forest.push(tree, questions, |leaf| leaves.place(index, leaf));
+            let ranks = ranks.of_tree(index);
+            forest.push(tree, questions, |leaf| leaves.place(index, ranks[leaf as usize]));
         }
         Some(forest)
     }

@@ -47,7 +47,7 @@ impl Model {
     pub fn interactions(&self, row: &[f64]) -> Interactions {
         let n_columns = self.schema().len();
         assert_eq!(row.len(), n_columns, "row must have one value a column");
-        let (ensemble, programs) = (self.ensemble(), &self.explainer.programs);
+        let (ensemble, programs) = (self.ensemble(), &self.explainer().programs);
         let n_outputs = ensemble.n_outputs();
         let size = n_columns * n_columns;
         let mut values = vec![0.0; n_outputs * size];

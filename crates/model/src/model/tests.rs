@@ -77,10 +77,7 @@ fn grow(cuts: &[Cut], width: usize, seed: u64) -> Tree {
     for cut in cuts {
         let place = open.swap_remove(cut.at.index(open.len()));
         let index = nodes.len();
-        if let Some((parent, left)) = place {
-            let child = Child::Node(index as u32);
-            if left { nodes[parent].left = child } else { nodes[parent].right = child }
-        }
+        hang(&mut nodes, place, Child::Node(index as u32));
         let threshold = f64::from(cut.threshold) * 0.5;
         let split = match (cut.feature, cut.strict) {
             (2 | 4, _) => Split::In(CategorySet::from_codes(cut.codes.iter().copied())),
@@ -106,22 +103,27 @@ fn grow(cuts: &[Cut], width: usize, seed: u64) -> Tree {
         });
         open.extend([Some((index, true)), Some((index, false))]);
     }
-    let mut state = seed;
-    let mut draw = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as u32
-    };
+    let mut draw = draws(seed);
     let n_leaves = nodes.len() + 1;
     let leaf_values =
         (0..n_leaves * width).map(|_| f64::from(draw() % 2001) / 500.0 - 2.0).collect();
     let leaf_cover: Vec<f64> = (0..n_leaves).map(|_| f64::from(draw() % 6)).collect();
-    for (leaf, place) in open.iter().enumerate() {
-        if let Some((parent, left)) = *place {
-            let child = Child::Leaf(leaf as u32);
-            if left { nodes[parent].left = child } else { nodes[parent].right = child }
-        }
+    for (leaf, place) in open.into_iter().enumerate() {
+        hang(&mut nodes, place, Child::Leaf(leaf as u32));
     }
+    add_covers(&mut nodes, &leaf_cover);
+    Tree { nodes, leaf_values, leaf_cover, leaf_width: width as u32 }
+}
+
+/// Hangs a child on a side of its parent; the root hangs nowhere.
+pub(crate) fn hang(nodes: &mut [Node], place: Option<(usize, bool)>, child: Child) {
+    if let Some((parent, left)) = place {
+        if left { nodes[parent].left = child } else { nodes[parent].right = child }
+    }
+}
+
+/// Gives every node the cover of the leaves below it.
+pub(crate) fn add_covers(nodes: &mut [Node], leaf_cover: &[f64]) {
     for index in (0..nodes.len()).rev() {
         let cover = |child| match child {
             Child::Node(node) => nodes[node as usize].cover,
@@ -129,7 +131,16 @@ fn grow(cuts: &[Cut], width: usize, seed: u64) -> Tree {
         };
         nodes[index].cover = cover(nodes[index].left) + cover(nodes[index].right);
     }
-    Tree { nodes, leaf_values, leaf_cover, leaf_width: width as u32 }
+}
+
+/// Numbers below 2^31, as a linear congruential generator draws them.
+pub(crate) fn draws(seed: u64) -> impl FnMut() -> u32 {
+    let mut state = seed;
+    move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32
+    }
 }
 
 fn calibration(target: &TargetKind) -> BoxedStrategy<Calibration> {

@@ -9,8 +9,10 @@ use crate::tree::LIGHTGBM_ZERO;
 const INSIDE: i8 = -128;
 const OUTSIDE: i8 = -127;
 
-/// Entries of a table that a byte can index.
-const BYTE_ENTRIES: usize = 256;
+/// Entries whose bits make a vector.
+const VECTOR_ENTRIES: usize = 8 * LANES;
+/// Vectors of bits a set, at most, for which all are looked through; beyond, sets are copied row by row.
+const MAX_VECTORS: usize = 8;
 
 /// A set, and where a missing value goes.
 #[derive(Debug, Clone)]
@@ -33,8 +35,9 @@ pub(in crate::engines) struct Category {
     first_rank_column: usize,
     /// Byte codes, shape `(n_codes + 2, n_sets)`: one row of codes is one copy.
     by_code: Vec<i8>,
-    /// The same set by set, each padded to whole vectors; empty where indices need more than a byte.
-    by_set: Vec<Lanes>,
+    /// The entries outside of each set, as bits, in `n_vectors` vectors; empty if that would be too many.
+    outside: Vec<Lanes>,
+    n_vectors: usize,
 }
 
 impl Category {
@@ -63,13 +66,14 @@ impl Category {
                 by_code[(n_codes + 1) * n_sets + index] = INSIDE;
             }
         }
-        let mut by_set = Vec::new();
-        if n_entries <= BYTE_ENTRIES {
-            let n_vectors = n_entries.div_ceil(LANES).next_power_of_two();
-            by_set = vec![Lanes::ZERO; n_sets * n_vectors];
-            for (set, table) in by_set.chunks_exact_mut(n_vectors).enumerate() {
-                for entry in 0..n_entries {
-                    table[entry / LANES].0[entry % LANES] = by_code[entry * n_sets + set];
+        let n_vectors = n_entries.div_ceil(VECTOR_ENTRIES);
+        let mut outside = Vec::new();
+        if n_vectors <= MAX_VECTORS {
+            outside = vec![Lanes([-1; LANES]); n_sets * n_vectors];
+            for (lookup, outside) in lookups.iter().zip(outside.chunks_exact_mut(n_vectors)) {
+                let missing = lookup.missing_left.then_some(n_codes as u32 + 1);
+                for entry in lookup.set.codes().chain(missing) {
+                    *super::lane(outside, entry as usize / 8) &= !(1 << (entry % 8));
                 }
             }
         }
@@ -81,7 +85,8 @@ impl Category {
             first_byte_column,
             first_rank_column,
             by_code,
-            by_set,
+            outside,
+            n_vectors,
         }
     }
 
@@ -98,9 +103,21 @@ impl Category {
         byte_column.checked_sub(self.first_byte_column).filter(|&place| place < self.n_sets)
     }
 
-    /// Byte codes of all sets for an entry.
-    pub(in crate::engines) fn codes_of_entry(&self, entry: usize) -> &[i8] {
+    fn codes_of_entry(&self, entry: usize) -> &[i8] {
         &self.by_code[entry * self.n_sets..][..self.n_sets]
+    }
+
+    /// The entries inside of each set.
+    pub(in crate::engines) fn entries_inside(&self) -> Vec<Vec<u32>> {
+        let mut inside = vec![Vec::new(); self.n_sets];
+        for (entry, codes) in self.by_code.chunks_exact(self.n_sets).enumerate() {
+            for (inside, &code) in inside.iter_mut().zip(codes) {
+                if code == INSIDE {
+                    inside.push(entry as u32);
+                }
+            }
+        }
+        inside
     }
 
     /// The entry of a row's value.
@@ -141,7 +158,7 @@ impl Category {
         bytes: &mut [ByteColumn<V>],
     ) {
         let columns = &mut bytes[self.first_byte_column..][..self.n_sets];
-        if self.by_set.is_empty() {
+        if self.outside.is_empty() {
             for (row, &value) in values.iter().enumerate() {
                 for (column, &code) in columns.iter_mut().zip(self.codes(value)) {
                     *super::lane(column, row) = code;
@@ -149,29 +166,22 @@ impl Category {
             }
             return;
         }
-        let mut entries = [Lanes::ZERO; V];
+        // Of each row's entry: its bit in the vector that has it, none in others, and the byte of the bit.
+        let (mut places, mut bits) = ([Lanes::ZERO; V], [[Lanes::ZERO; V]; MAX_VECTORS]);
         for (row, &value) in values.iter().enumerate() {
-            *super::lane(&mut entries, row) = self.entry(value) as u8 as i8;
+            let entry = self.entry(value);
+            *super::lane(&mut places, row) = (entry / 8 % LANES) as i8;
+            *super::lane(&mut bits[entry / VECTOR_ENTRIES], row) = 1 << (entry % 8);
         }
-        match self.by_set.len() / self.n_sets {
-            1 => look_up::<K, V, 1>(kernel, &self.by_set, &entries, columns),
-            2 => look_up::<K, V, 2>(kernel, &self.by_set, &entries, columns),
-            _ => look_up::<K, V, 4>(kernel, &self.by_set, &entries, columns),
-        }
-    }
-}
-
-#[inline(always)]
-fn look_up<K: Kernel, const V: usize, const N: usize>(
-    kernel: K,
-    by_set: &[Lanes],
-    entries: &[Lanes; V],
-    columns: &mut [ByteColumn<V>],
-) {
-    let (tables, _) = by_set.as_chunks::<N>();
-    for (table, column) in tables.iter().zip(columns) {
-        for (entries, codes) in entries.iter().zip(column) {
-            *codes = kernel.look_up(table, entries);
+        let bits = &bits[..self.n_vectors];
+        for (outside, column) in self.outside.chunks_exact(self.n_vectors).zip(columns) {
+            for (v, codes) in column.iter_mut().enumerate() {
+                let mut is_outside = 0;
+                for (outside, bits) in outside.iter().zip(bits) {
+                    is_outside |= kernel.test(outside, &places[v], &bits[v]);
+                }
+                *codes = kernel.blend(is_outside, INSIDE, OUTSIDE);
+            }
         }
     }
 }

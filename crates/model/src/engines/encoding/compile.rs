@@ -74,12 +74,15 @@ struct Thresholded {
 struct Sets<'a> {
     /// One a feature and meaning of zero.
     groups: Vec<Group<'a>>,
-    group_of: HashMap<(u32, bool), usize>,
+    /// Place in `groups` by feature and meaning of zero; [`NO_GROUP`] for most.
+    group_of: Vec<[usize; 2]>,
     /// Group, way of missing values and words to the place within the group.
     place_of: HashMap<(usize, bool, &'a [u64]), usize>,
     /// Node, group, place within it.
     nodes: Vec<(u32, usize, usize)>,
 }
+
+const NO_GROUP: usize = usize::MAX;
 
 struct Group<'a> {
     feature: u32,
@@ -90,7 +93,8 @@ struct Group<'a> {
 impl<'a> Asked<'a> {
     fn new(n_columns: usize) -> Self {
         let numbers = vec![Thresholded::default(); n_columns];
-        Self { numbers, sets: Sets::default(), n_nodes: 0 }
+        let group_of = vec![[NO_GROUP; 2]; n_columns];
+        Self { numbers, sets: Sets { group_of, ..Sets::default() }, n_nodes: 0 }
     }
 
     fn add(&mut self, index: u32, node: &'a Node) {
@@ -107,7 +111,7 @@ impl<'a> Asked<'a> {
 
     fn encode(mut self) -> Option<(Encoding, Vec<Question>)> {
         let mut questions = vec![Question::default(); self.n_nodes];
-        let mut encoding = Encoding::default();
+        let mut encoding = Encoding { n_features: self.numbers.len(), ..Encoding::default() };
         for (feature, asked) in self.numbers.iter_mut().enumerate() {
             if !asked.nodes.is_empty() {
                 asked.encode(feature, &mut encoding, &mut questions)?;
@@ -179,12 +183,14 @@ impl<'a> Sets<'a> {
             MissingRule::ZeroLeft => (true, true),
             MissingRule::ZeroRight => (true, false),
         };
-        let groups = &mut self.groups;
-        let group = *self.group_of.entry((node.feature, zero_is_missing)).or_insert_with(|| {
-            groups.push(Group { feature: node.feature, zero_is_missing, lookups: Vec::new() });
-            groups.len() - 1
-        });
-        let lookups = &mut groups[group].lookups;
+        let group = &mut self.group_of[node.feature as usize][usize::from(zero_is_missing)];
+        if *group == NO_GROUP {
+            *group = self.groups.len();
+            let feature = node.feature;
+            self.groups.push(Group { feature, zero_is_missing, lookups: Vec::new() });
+        }
+        let group = *group;
+        let lookups = &mut self.groups[group].lookups;
         let key = (group, missing_left, set.words());
         let place = *self.place_of.entry(key).or_insert_with(|| {
             lookups.push(Lookup { set, missing_left });

@@ -2,11 +2,11 @@
 
 use super::ByteColumn;
 use crate::engines::kernels::{Kernel, LANES, Lanes, PORTABLE};
-use crate::engines::thresholds::{CHUNK, Thresholds};
+use crate::engines::thresholds::{CHUNK, Chunk, Thresholds};
 use crate::tree::{LIGHTGBM_ZERO, MissingRule};
 
 /// Byte codes are ranks moved into the range of `i8`, whose comparison every machine has.
-const LOWEST: u8 = 0x80;
+pub(super) const LOWEST: u8 = 0x80;
 
 /// A feature, its thresholds under all missing rules, and its columns.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub(super) struct Variant {
     rank_column: usize,
 }
 
-const MISSING: u8 = 1;
-const TINY: u8 = 2;
+pub(super) const MISSING: u8 = 1;
+pub(super) const TINY: u8 = 2;
 
 #[inline(always)]
 fn kinds_of(value: f64) -> u8 {
@@ -69,11 +69,12 @@ impl Variant {
     }
 }
 
-/// Byte code of a value in the column of one chunk.
+/// Rank of a value within the thresholds of one chunk, all or none of which it exceeds if it lies in
+/// another.
 #[inline(always)]
-fn byte(column_chunk: usize, (chunk, rank): (usize, u8)) -> i8 {
-    let inside = if column_chunk < chunk { u8::MAX } else { 0 };
-    (if column_chunk == chunk { rank } else { inside } ^ LOWEST) as i8
+fn rank_in_chunk(asked: usize, (chunk, rank): (usize, u8)) -> u8 {
+    let outside = if asked < chunk { u8::MAX } else { 0 };
+    if asked == chunk { rank } else { outside }
 }
 
 impl Number {
@@ -101,22 +102,17 @@ impl Number {
         self.thresholds.n_chunks()
     }
 
-    #[inline(always)]
-    pub(super) fn row_bytes<K: Kernel>(&self, kernel: K, value: f64, bytes: &mut [Lanes]) {
-        let found = self.thresholds.rank(kernel, value);
-        let kinds = kinds_of(value);
-        let n_chunks = self.n_chunks();
-        for variant in &self.variants {
-            if n_chunks == 1 {
-                let rank = if kinds & variant.kinds == 0 { found.1 } else { variant.substitute.1 };
-                *super::lane(bytes, variant.first_byte_column) = (rank ^ LOWEST) as i8;
-                continue;
-            }
-            let found = variant.choose(kinds, found);
-            for chunk in 0..n_chunks {
-                *super::lane(bytes, variant.first_byte_column + chunk) = byte(chunk, found);
-            }
-        }
+    pub(super) fn chunks(&self) -> &[Chunk] {
+        self.thresholds.chunks()
+    }
+
+    /// The byte columns of a chunk, one a missing rule: place, the kinds of value that get the
+    /// substitute, and its rank within the chunk.
+    pub(super) fn columns_of_chunk(&self, chunk: usize) -> impl Iterator<Item = (usize, u8, i8)> {
+        self.variants.iter().map(move |variant| {
+            let substitute = rank_in_chunk(chunk, variant.substitute);
+            (variant.first_byte_column + chunk, variant.kinds, substitute as i8)
+        })
     }
 
     #[inline(always)]
@@ -174,7 +170,7 @@ impl Number {
                 let found = variant.choose(kinds, found);
                 let columns = &mut bytes[variant.first_byte_column..][..self.n_chunks()];
                 for (chunk, column) in columns.iter_mut().enumerate() {
-                    *super::lane(column, row) = byte(chunk, found);
+                    *super::lane(column, row) = (rank_in_chunk(chunk, found) ^ LOWEST) as i8;
                 }
             }
         }

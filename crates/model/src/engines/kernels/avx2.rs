@@ -5,72 +5,8 @@
 use std::arch::x86_64::*;
 
 use super::{Kernel, LANES, Lanes, Operand, Task};
-use crate::engines::masks::Piece;
 
-/// Made only by [`run`], which only [`super::Instructions`] calls, after detection.
-#[derive(Clone, Copy)]
-pub(super) struct Avx2(());
-
-/// Compiles and runs a task for this level.
-pub(super) fn run<T: Task>(task: T) -> T::Output {
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn with_features<T: Task>(task: T) -> T::Output {
-        task.run(Avx2(()))
-    }
-    // SAFETY: `Level::Avx2` and wider levels exist only where these were detected.
-    unsafe { with_features(task) }
-}
-
-impl Kernel for Avx2 {
-    #[inline(always)]
-    fn count_below(self, sorted: &[f64; 16], value: f64) -> usize {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { count_below(sorted, value) }
-    }
-
-    #[inline(always)]
-    unsafe fn select<const V: usize>(
-        self,
-        codes: &[Lanes; V],
-        threshold: i8,
-        [left, right]: [Operand; 2],
-        out: *mut Lanes,
-    ) {
-        // SAFETY: a value of this type exists only where the features were detected; the rest is the
-        // caller's promise.
-        unsafe { select(codes, threshold, [left, right], out) }
-    }
-
-    #[inline(always)]
-    fn add_values(
-        self,
-        values: &[f64; 256],
-        _n_leaves: usize,
-        index: &[Lanes],
-        sums: &mut [[f64; LANES]],
-    ) {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { add_values(values, index, sums) }
-    }
-
-    #[inline(always)]
-    fn look_up<const N: usize>(self, table: &[Lanes; N], index: &Lanes) -> Lanes {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { look_up_lanes(table, index) }
-    }
-
-    #[inline(always)]
-    fn exits<const N: usize, const WINDOW: bool>(
-        self,
-        table: &[Lanes; N],
-        windows: [&[i8; LANES]; 2],
-        pieces: [&Piece; 2],
-    ) -> [u32; 2] {
-        // SAFETY: a value of this type exists only where the features were detected.
-        let exit = |at: usize| unsafe { exit::<N, WINDOW>(table, windows[at], pieces[at]) };
-        [exit(0), exit(1)]
-    }
-}
+kernel_of_level!(Avx2, "avx2,bmi1,popcnt");
 
 #[inline]
 #[target_feature(enable = "avx")]
@@ -117,6 +53,59 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx2")]
+fn count_columns(thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
+    let halves = values.as_chunks::<4>().0;
+    let values = [load_f64(&halves[0]), load_f64(&halves[1])];
+    let mut counts = [_mm256_setzero_si256(); 2];
+    for thresholds in thresholds {
+        let thresholds = thresholds.as_chunks::<4>().0;
+        for half in 0..2 {
+            let above = _mm256_cmp_pd::<_CMP_GT_OQ>(values[half], load_f64(&thresholds[half]));
+            counts[half] = _mm256_sub_epi64(counts[half], _mm256_castpd_si256(above));
+        }
+    }
+    let missing = |half: usize| {
+        let unordered = _mm256_cmp_pd::<_CMP_UNORD_Q>(values[half], values[half]);
+        _mm256_movemask_pd(unordered) as u8
+    };
+    let mut words = [[0; 32]; 2];
+    store(&mut words[0], counts[0]);
+    store(&mut words[1], counts[1]);
+    (std::array::from_fn(|lane| words[lane / 4][lane % 4 * 8]), missing(0) | missing(1) << 4)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn blend(bits: u64, unset: i8, set: i8) -> Lanes {
+    let mut out = Lanes::ZERO;
+    // The byte of the bits that a lane is in, and its bit there.
+    let byte =
+        _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
+    let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
+    for (half, out) in out.0.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let bits = _mm256_set1_epi32((bits >> (32 * half)) as i32);
+        let own = _mm256_and_si256(_mm256_shuffle_epi8(bits, byte), bit);
+        let is_set = _mm256_cmpeq_epi8(own, bit);
+        store(out, _mm256_blendv_epi8(_mm256_set1_epi8(unset), _mm256_set1_epi8(set), is_set));
+    }
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn test(table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
+    let (index, bits) = (index.0.as_chunks::<32>().0, bits.0.as_chunks::<32>().0);
+    let half = |half: usize| {
+        let found = look_up_vector(std::array::from_ref(table), load(&index[half]));
+        let common = _mm256_and_si256(found, load(&bits[half]));
+        let none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
+        !_mm256_movemask_epi8(none) as u32
+    };
+    u64::from(half(0)) | u64::from(half(1)) << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
 unsafe fn select<const V: usize>(
     codes: &[Lanes; V],
     threshold: i8,
@@ -146,7 +135,7 @@ unsafe fn select<const V: usize>(
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_values(values: &[f64; 256], index: &[Lanes], sums: &mut [[f64; LANES]]) {
+fn add_values(values: &[f64; 256], _n_leaves: usize, index: &[Lanes], sums: &mut [[f64; LANES]]) {
     for (index, sums) in index.iter().zip(sums) {
         let (fours, _) = index.0.as_chunks::<4>();
         let (sums, _) = sums.as_chunks_mut::<4>();
@@ -163,42 +152,46 @@ fn add_values(values: &[f64; 256], index: &[Lanes], sums: &mut [[f64; LANES]]) {
 }
 
 #[inline]
-#[target_feature(enable = "avx2,bmi1")]
-fn exit<const N: usize, const WINDOW: bool>(
-    table: &[Lanes; N],
-    window: &[i8; LANES],
-    piece: &Piece,
-) -> u32 {
-    let columns = load(&piece.columns);
-    let mut vectors = [window; N];
-    for vector in 0..N - usize::from(WINDOW) {
-        vectors[vector] = &table[vector].0;
-    }
-    let codes = look_up(vectors, columns);
-    let right = _mm256_cmpgt_epi8(codes, load(&piece.thresholds));
-    let right = _mm256_set1_epi32(_mm256_movemask_epi8(right));
-    let (left_of, _) = piece.left_of.as_chunks::<8>();
-    let taken = |quarter: usize| {
-        let left = _mm256_and_si256(right, load_u32(&left_of[quarter]));
-        let taken = _mm256_cmpeq_epi32(left, _mm256_setzero_si256());
-        _mm256_movemask_ps(_mm256_castsi256_ps(taken)) as u32
+#[target_feature(enable = "avx2")]
+fn greater<const N: usize>(table: &[Lanes; N], index: &Lanes, than: &Lanes) -> u64 {
+    let (index, than) = (index.0.as_chunks::<32>().0, than.0.as_chunks::<32>().0);
+    let half = |half: usize| {
+        let found = look_up_vector(table, load(&index[half]));
+        _mm256_movemask_epi8(_mm256_cmpgt_epi8(found, load(&than[half]))) as u32
     };
-    (taken(0) | taken(1) << 8 | taken(2) << 16 | taken(3) << 24).trailing_zeros()
+    u64::from(half(0)) | u64::from(half(1)) << 32
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn look_up_lanes<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
+fn exits(masks: &[u64; 8], left_of: &[[u32; 16]], exits: &mut [u32; 16]) {
+    let (masks, _) = masks.as_chunks::<4>();
+    let (exits, _) = exits.as_chunks_mut::<8>();
+    for (half, (masks, exits)) in masks.iter().zip(exits).enumerate() {
+        // SAFETY: the reference covers the 32 bytes that are read.
+        let masks = unsafe { _mm256_loadu_si256(masks.as_ptr().cast()) };
+        let (one, mut at) = (_mm256_set1_epi32(1), _mm256_set1_epi32(left_of.len() as i32));
+        let mut found = at;
+        for left_of in left_of {
+            at = _mm256_sub_epi32(at, one);
+            let left_of = load_u32(&left_of.as_chunks::<8>().0[half]);
+            let common = _mm256_and_si256(masks, left_of);
+            let fits = _mm256_cmpeq_epi32(common, _mm256_setzero_si256());
+            found = _mm256_blendv_epi8(found, at, fits);
+        }
+        // SAFETY: the reference covers the 32 bytes that are written.
+        unsafe { _mm256_storeu_si256(exits.as_mut_ptr().cast(), found) };
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn look_up<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
     let mut out = Lanes::ZERO;
     let (index, _) = index.0.as_chunks::<32>();
     let (halves, _) = out.0.as_chunks_mut::<32>();
-    let mut vectors = [&table[0].0; N];
-    for (vector, lanes) in vectors.iter_mut().zip(table) {
-        *vector = &lanes.0;
-    }
     for (index, half) in index.iter().zip(halves) {
-        let found = look_up(vectors, load(index));
-        store(half, found);
+        store(half, look_up_vector(table, load(index)));
     }
     out
 }
@@ -206,15 +199,15 @@ fn look_up_lanes<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
 /// The bytes of the table at `columns`: one shuffle for each 16 columns, then a choice bit by bit.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn look_up<const N: usize>(table: [&[i8; LANES]; N], columns: __m256i) -> __m256i {
+fn look_up_vector<const N: usize>(table: &[Lanes; N], columns: __m256i) -> __m256i {
     // A choice reads the top bit of each byte: these bring bits 4, 5, 6 there; bit 7 is there.
     let bit4 = _mm256_slli_epi16::<3>(columns);
     let bit5 = _mm256_slli_epi16::<2>(columns);
     let bit6 = _mm256_slli_epi16::<1>(columns);
     // A shuffle zeroes where the top bit is set.
     let within = _mm256_and_si256(columns, _mm256_set1_epi8(15));
-    let sixty_four = |bytes: &[i8; LANES]| {
-        let (tables, _) = bytes.as_chunks::<16>();
+    let sixty_four = |vector: usize| {
+        let (tables, _) = table[vector].0.as_chunks::<16>();
         let sixteen = |table: usize| {
             // SAFETY: the reference covers the 16 bytes that are read.
             let table = unsafe { _mm_loadu_si128(tables[table].as_ptr().cast()) };
@@ -225,11 +218,11 @@ fn look_up<const N: usize>(table: [&[i8; LANES]; N], columns: __m256i) -> __m256
         _mm256_blendv_epi8(low, high, bit5)
     };
     match N {
-        1 => sixty_four(table[0]),
-        2 => _mm256_blendv_epi8(sixty_four(table[0]), sixty_four(table[1]), bit6),
+        1 => sixty_four(0),
+        2 => _mm256_blendv_epi8(sixty_four(0), sixty_four(1), bit6),
         _ => {
-            let low = _mm256_blendv_epi8(sixty_four(table[0]), sixty_four(table[1]), bit6);
-            let high = _mm256_blendv_epi8(sixty_four(table[2]), sixty_four(table[3]), bit6);
+            let low = _mm256_blendv_epi8(sixty_four(0), sixty_four(1), bit6);
+            let high = _mm256_blendv_epi8(sixty_four(2), sixty_four(3), bit6);
             _mm256_blendv_epi8(low, high, columns)
         }
     }

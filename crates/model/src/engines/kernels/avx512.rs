@@ -5,71 +5,8 @@
 use std::arch::x86_64::*;
 
 use super::{Kernel, LANES, Lanes, Operand, Task};
-use crate::engines::masks::Piece;
 
-/// Made only by [`run`], which only [`super::Instructions`] calls, after detection.
-#[derive(Clone, Copy)]
-pub(super) struct Avx512(());
-
-/// Compiles and runs a task for this level.
-pub(super) fn run<T: Task>(task: T) -> T::Output {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx2,bmi1,popcnt")]
-    fn with_features<T: Task>(task: T) -> T::Output {
-        task.run(Avx512(()))
-    }
-    // SAFETY: `Level::Avx512` exists only where all of these were detected.
-    unsafe { with_features(task) }
-}
-
-impl Kernel for Avx512 {
-    #[inline(always)]
-    fn count_below(self, sorted: &[f64; 16], value: f64) -> usize {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { count_below(sorted, value) }
-    }
-
-    #[inline(always)]
-    unsafe fn select<const V: usize>(
-        self,
-        codes: &[Lanes; V],
-        threshold: i8,
-        [left, right]: [Operand; 2],
-        out: *mut Lanes,
-    ) {
-        // SAFETY: a value of this type exists only where the features were detected; the rest is the
-        // caller's promise.
-        unsafe { select(codes, threshold, [left, right], out) }
-    }
-
-    #[inline(always)]
-    fn add_values(
-        self,
-        values: &[f64; 256],
-        n_leaves: usize,
-        index: &[Lanes],
-        sums: &mut [[f64; LANES]],
-    ) {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { add_values(values, n_leaves, index, sums) }
-    }
-
-    #[inline(always)]
-    fn look_up<const N: usize>(self, table: &[Lanes; N], index: &Lanes) -> Lanes {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { look_up_lanes(table, index) }
-    }
-
-    #[inline(always)]
-    fn exits<const N: usize, const WINDOW: bool>(
-        self,
-        table: &[Lanes; N],
-        windows: [&[i8; LANES]; 2],
-        pieces: [&Piece; 2],
-    ) -> [u32; 2] {
-        // SAFETY: a value of this type exists only where the features were detected.
-        unsafe { exits::<N, WINDOW>(table, windows, pieces) }
-    }
-}
+kernel_of_level!(Avx512, "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx2,bmi1,popcnt");
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -114,6 +51,35 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
     let low = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(value, load_f64(&halves[0]));
     let high = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(value, load_f64(&halves[1]));
     (u32::from(low) | u32::from(high) << 8).count_ones() as usize
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn count_columns(thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
+    let values = load_f64(values);
+    let one = _mm512_set1_epi64(1);
+    let mut count = _mm512_setzero_si512();
+    for thresholds in thresholds {
+        let above = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(values, load_f64(thresholds));
+        count = _mm512_mask_add_epi64(count, above, count, one);
+    }
+    let missing = _mm512_cmp_pd_mask::<_CMP_UNORD_Q>(values, values);
+    (_mm_cvtsi128_si64(_mm512_cvtepi64_epi8(count)).to_le_bytes().map(|byte| byte as i8), missing)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn blend(bits: u64, unset: i8, set: i8) -> Lanes {
+    let mut out = Lanes::ZERO;
+    store(&mut out, _mm512_mask_set1_epi8(_mm512_set1_epi8(unset), bits, set));
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn test(table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
+    let found = _mm512_permutexvar_epi8(load(&index.0), load(&table.0));
+    _mm512_test_epi8_mask(found, load(&bits.0))
 }
 
 #[inline]
@@ -192,74 +158,39 @@ fn widen(eight: &[i8; 8]) -> __m512i {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,bmi1")]
-fn exits<const N: usize, const WINDOW: bool>(
-    table: &[Lanes; N],
-    windows: [&[i8; LANES]; 2],
-    pieces: [&Piece; 2],
-) -> [u32; 2] {
-    let columns = join(&pieces[0].columns, &pieces[1].columns);
-    let thresholds = join(&pieces[0].thresholds, &pieces[1].thresholds);
-    let codes = if WINDOW {
-        let last = |window: &[i8; LANES]| load(window);
-        let (first, second) = (last(windows[0]), last(windows[1]));
-        // The upper 32 lanes belong to the second piece.
-        const SECOND: u64 = 0xffff_ffff << 32;
-        match N {
-            1 | 2 => {
-                let shared = load(&table[0].0);
-                let both = _mm512_permutex2var_epi8(shared, columns, first);
-                let of_second = _mm512_permutex2var_epi8(shared, columns, second);
-                _mm512_mask_blend_epi8(SECOND, both, of_second)
-            }
-            _ => {
-                let low = _mm512_permutex2var_epi8(load(&table[0].0), columns, load(&table[1].0));
-                let shared = load(&table[2].0);
-                let both = _mm512_permutex2var_epi8(shared, columns, first);
-                let of_second = _mm512_permutex2var_epi8(shared, columns, second);
-                let high = _mm512_mask_blend_epi8(SECOND, both, of_second);
-                _mm512_mask_blend_epi8(_mm512_movepi8_mask(columns), low, high)
-            }
-        }
-    } else {
-        look_up(table, columns)
-    };
-    let right = _mm512_cmpgt_epi8_mask(codes, thresholds);
-    [exit(right as u32, pieces[0]), exit((right >> 32) as u32, pieces[1])]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn greater<const N: usize>(table: &[Lanes; N], index: &Lanes, than: &Lanes) -> u64 {
+    _mm512_cmpgt_epi8_mask(look_up_vector(table, load(&index.0)), load(&than.0))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn join(a: &[i8; 32], b: &[i8; 32]) -> __m512i {
-    // SAFETY: the reference covers the 32 bytes that are read.
-    let a = unsafe { _mm256_loadu_si256(a.as_ptr().cast()) };
-    // SAFETY: the reference covers the 32 bytes that are read.
-    let b = unsafe { _mm256_loadu_si256(b.as_ptr().cast()) };
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b)
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,bmi1")]
-fn exit(right: u32, piece: &Piece) -> u32 {
-    let right = _mm512_set1_epi32(right as i32);
-    let (left_of, _) = piece.left_of.as_chunks::<16>();
-    let low = _mm512_testn_epi32_mask(right, load_u32(&left_of[0]));
-    let high = _mm512_testn_epi32_mask(right, load_u32(&left_of[1]));
-    (u32::from(low) | u32::from(high) << 16).trailing_zeros()
+fn exits(masks: &[u64; 8], left_of: &[[u32; 16]], exits: &mut [u32; 16]) {
+    // SAFETY: the reference covers the 64 bytes that are read.
+    let masks = unsafe { _mm512_loadu_si512(masks.as_ptr().cast()) };
+    let one = _mm512_set1_epi32(1);
+    let mut at = _mm512_set1_epi32(left_of.len() as i32);
+    let mut found = at;
+    for left_of in left_of {
+        at = _mm512_sub_epi32(at, one);
+        found = _mm512_mask_mov_epi32(found, _mm512_testn_epi32_mask(masks, load_u32(left_of)), at);
+    }
+    // SAFETY: the reference covers the 64 bytes that are written.
+    unsafe { _mm512_storeu_si512(exits.as_mut_ptr().cast(), found) };
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up_lanes<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
+fn look_up<const N: usize>(table: &[Lanes; N], index: &Lanes) -> Lanes {
     let mut out = Lanes::ZERO;
-    store(&mut out, look_up(table, load(&index.0)));
+    store(&mut out, look_up_vector(table, load(&index.0)));
     out
 }
 
 /// The bytes of the table at `index`, whose bits beyond the table are ignored.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up<const N: usize>(table: &[Lanes; N], index: __m512i) -> __m512i {
+fn look_up_vector<const N: usize>(table: &[Lanes; N], index: __m512i) -> __m512i {
     let pair =
         |low: usize| _mm512_permutex2var_epi8(load(&table[low].0), index, load(&table[low + 1].0));
     match N {

@@ -3,7 +3,6 @@
 #![allow(unsafe_code, reason = "operands of a choice are behind pointers")]
 
 use super::{Kernel, LANES, Lanes, Operand};
-use crate::engines::masks::Piece;
 
 #[derive(Clone, Copy)]
 pub(in crate::engines) struct Portable;
@@ -12,6 +11,32 @@ impl Kernel for Portable {
     #[inline(always)]
     fn count_below(self, sorted: &[f64; 16], value: f64) -> usize {
         sorted.iter().map(|&below| usize::from(value > below)).sum()
+    }
+
+    #[inline(always)]
+    fn count_columns(self, thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
+        let mut counts = [0; 8];
+        for thresholds in thresholds {
+            for ((count, value), below) in counts.iter_mut().zip(values).zip(thresholds) {
+                *count += i8::from(value > below);
+            }
+        }
+        let missing =
+            values.iter().rev().fold(0, |bits, value| bits << 1 | u8::from(value.is_nan()));
+        (counts, missing)
+    }
+
+    #[inline(always)]
+    fn blend(self, bits: u64, unset: i8, set: i8) -> Lanes {
+        let lane = |lane: usize| unset ^ (-((bits >> lane & 1) as i8) & (unset ^ set));
+        Lanes(std::array::from_fn(lane))
+    }
+
+    #[inline(always)]
+    fn test(self, table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
+        let found = self.look_up(std::array::from_ref(table), index);
+        let lanes = found.0.iter().zip(&bits.0).enumerate();
+        lanes.fold(0, |all, (lane, (found, bits))| all | u64::from(found & bits != 0) << lane)
     }
 
     #[inline(always)]
@@ -62,24 +87,20 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    fn exits<const N: usize, const WINDOW: bool>(
-        self,
-        table: &[Lanes; N],
-        windows: [&[i8; LANES]; 2],
-        pieces: [&Piece; 2],
-    ) -> [u32; 2] {
-        let exit = |piece: &Piece, window: &[i8; LANES]| {
-            let mut right = 0u32;
-            let nodes = piece.columns.iter().zip(&piece.thresholds).enumerate();
-            for (node, (&column, &threshold)) in nodes {
-                let column = usize::from(column as u8);
-                let (vector, lane) = (column / LANES, column % LANES);
-                let is_own = WINDOW && vector == N - 1;
-                let code = if is_own { window[lane] } else { table[vector].0[lane] };
-                right |= u32::from(code > threshold) << node;
+    fn greater<const N: usize>(self, table: &[Lanes; N], index: &Lanes, than: &Lanes) -> u64 {
+        let found = self.look_up(table, index);
+        let lanes = found.0.iter().zip(&than.0).enumerate();
+        lanes.fold(0, |bits, (lane, (found, than))| bits | u64::from(found > than) << lane)
+    }
+
+    #[inline(always)]
+    fn exits(self, masks: &[u64; 8], left_of: &[[u32; 16]], exits: &mut [u32; 16]) {
+        let masks: [u32; 16] = std::array::from_fn(|at| (masks[at / 2] >> (at % 2 * 32)) as u32);
+        *exits = [left_of.len() as u32; 16];
+        for (at, left_of) in left_of.iter().rev().enumerate().rev() {
+            for ((exit, mask), left_of) in exits.iter_mut().zip(&masks).zip(left_of) {
+                *exit = if mask & left_of == 0 { at as u32 } else { *exit };
             }
-            piece.left_of.iter().take_while(|&left_of| right & left_of != 0).count() as u32
-        };
-        [exit(pieces[0], windows[0]), exit(pieces[1], windows[1])]
+        }
     }
 }

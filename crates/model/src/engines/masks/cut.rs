@@ -2,23 +2,43 @@
 
 use std::collections::BinaryHeap;
 
-use super::{Exits, MAX_NODES, Piece, TO_PIECE};
+use super::sets::SetNode;
+use super::{MAX_EXITS, MAX_NODES, TO_PIECE};
 use crate::engines::encoding::Question;
-use crate::engines::leaves::Leaves;
 use crate::{Child, Tree};
 
-/// The pieces of the trees so far.
-pub(super) struct Cutter<'a> {
-    leaves: &'a Leaves,
-    n_numbers: usize,
-    first_window_column: usize,
-    pub(super) pieces: Vec<Piece>,
-    pub(super) exits: Vec<Exits>,
-    pub(super) windows: Vec<u32>,
-    /// Byte column of each set node, in the order of the windows.
-    pub(super) set_nodes: Vec<u16>,
-    pub(super) visits: f64,
+/// Up to 31 nodes that hang together.
+pub(super) struct Piece {
+    /// Column of each node in the table, as the bits of a `u8`.
+    pub(super) columns: [i8; MAX_EXITS],
+    /// Right iff the code is greater.
+    pub(super) thresholds: [i8; MAX_EXITS],
+    /// Nodes that have the exit on their left, as bits; exits from left to right.
+    pub(super) left_of: [u32; MAX_EXITS],
+    pub(super) n_exits: usize,
 }
+
+/// Where a tree begins, and how many pieces the longest way through it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) top: u32,
+    pub(super) n_steps: u32,
+}
+
+/// The pieces of the trees so far.
+pub(super) struct Cutter {
+    n_numbers: usize,
+    pub(super) pieces: Vec<Piece>,
+    /// Where the exits of each piece lead: to a piece, or to the place of a value.
+    pub(super) leads: Vec<[u32; MAX_EXITS]>,
+    pub(super) trees: Vec<Way>,
+    pub(super) set_nodes: Vec<SetNode>,
+    /// Bit of each node of the tree within its piece.
+    bits: Vec<u8>,
+}
+
+/// A node that is not in the piece.
+const NO_BIT: u8 = u8::MAX;
 
 /// A node that may join the piece, ordered by how many training rows reached it, then by age.
 #[derive(PartialEq)]
@@ -41,65 +61,65 @@ impl PartialOrd for Candidate {
     }
 }
 
-impl<'a> Cutter<'a> {
-    pub(super) fn new(
-        n_trees: usize,
-        leaves: &'a Leaves,
-        n_numbers: usize,
-        first_window_column: usize,
-    ) -> Self {
+impl Cutter {
+    /// For byte columns of which the first `n_numbers` are those of numbers.
+    pub(super) fn new(n_numbers: usize) -> Self {
         Self {
-            leaves,
             n_numbers,
-            first_window_column,
-            pieces: vec![Piece::EMPTY; n_trees],
-            exits: vec![Exits::EMPTY; n_trees],
-            windows: vec![0; n_trees],
+            pieces: Vec::new(),
+            leads: Vec::new(),
+            trees: Vec::new(),
             set_nodes: Vec::new(),
-            visits: 0.0,
+            bits: Vec::new(),
         }
     }
 
-    /// Cuts tree `index`.
-    pub(super) fn cut(&mut self, index: usize, tree: &Tree, questions: &[Question]) {
-        self.visits += 1.0;
+    /// Cuts the next tree, the values of whose leaves are at `place`.
+    pub(super) fn cut(&mut self, tree: &Tree, questions: &[Question], place: impl Fn(u32) -> u32) {
+        let top = self.push();
+        let mut longest = 1;
         if tree.nodes.is_empty() {
-            self.pieces[index].left_of[0] = 0;
-            self.exits[index].to[0] = self.leaves.place(index, 0);
-            return;
+            self.leads[top][0] = place(0);
         }
-        let mut roots = vec![(index, 0u32)];
-        while let Some((piece, root)) = roots.pop() {
+        self.bits.clear();
+        self.bits.resize(tree.nodes.len(), NO_BIT);
+        let mut roots = vec![(top, 0u32, longest)];
+        roots.truncate(tree.nodes.len());
+        while let Some((piece, root, n_steps)) = roots.pop() {
+            longest = longest.max(n_steps);
             let nodes = choose(tree, root);
             self.ask(piece, &nodes, questions);
-            for (exit, node) in self.lead_out(piece, index, tree, &nodes) {
-                let cover = tree.nodes[node as usize].cover / tree.nodes[0].cover;
-                self.visits += if cover.is_finite() { cover } else { 1.0 };
-                let next = self.pieces.len();
-                self.exits[piece].to[exit] = TO_PIECE | next as u32;
-                self.pieces.push(Piece::EMPTY);
-                self.exits.push(Exits::EMPTY);
-                self.windows.push(0);
-                roots.push((next, node));
+            for (exit, node) in self.lead_out(piece, tree, root, &place) {
+                let next = self.push();
+                self.leads[piece][exit] = TO_PIECE | next as u32;
+                roots.push((next, node, n_steps + 1));
             }
+            nodes.iter().for_each(|&node| self.bits[node as usize] = NO_BIT);
         }
+        self.trees.push(Way { top: top as u32, n_steps: longest });
+    }
+
+    /// Adds a piece of one exit, whose nodes ask what is never answered with right.
+    fn push(&mut self) -> usize {
+        let (columns, thresholds) = ([0; MAX_EXITS], [i8::MAX; MAX_EXITS]);
+        self.pieces.push(Piece { columns, thresholds, left_of: [0; MAX_EXITS], n_exits: 1 });
+        self.leads.push([0; MAX_EXITS]);
+        self.pieces.len() - 1
     }
 
     /// Sets the questions of a piece of these nodes.
-    fn ask(&mut self, piece: usize, nodes: &[u32], questions: &[Question]) {
-        let window = self.set_nodes.len();
-        self.windows[piece] = window as u32;
-        let piece = &mut self.pieces[piece];
+    fn ask(&mut self, index: usize, nodes: &[u32], questions: &[Question]) {
+        let piece = &mut self.pieces[index];
         for (at, &node) in nodes.iter().enumerate() {
-            let question = questions[node as usize];
-            let column = if usize::from(question.byte_column) < self.n_numbers {
-                question.byte_column.into()
+            self.bits[node as usize] = at as u8;
+            let Question { byte_column, byte, .. } = questions[node as usize];
+            if usize::from(byte_column) < self.n_numbers {
+                piece.columns[at] = byte_column as u8 as i8;
+                piece.thresholds[at] = byte;
             } else {
-                self.set_nodes.push(question.byte_column);
-                self.first_window_column + self.set_nodes.len() - 1 - window
-            };
-            piece.columns[at] = column as u8 as i8;
-            piece.thresholds[at] = question.byte;
+                // Its comparison stays one that nothing exceeds.
+                self.set_nodes.push(SetNode { piece: index, node: at, byte_column });
+            }
         }
     }
 
@@ -107,31 +127,31 @@ impl<'a> Cutter<'a> {
     fn lead_out(
         &mut self,
         piece: usize,
-        index: usize,
         tree: &Tree,
-        nodes: &[u32],
+        root: u32,
+        place: impl Fn(u32) -> u32,
     ) -> Vec<(usize, u32)> {
-        let left_of = &mut self.pieces[piece].left_of;
-        let to = &mut self.exits[piece].to;
-        let mut n_exits = 0;
-        let mut below = Vec::new();
-        let mut open = vec![(Child::Node(nodes[0]), 0u32)];
-        while let Some((child, left_nodes)) = open.pop() {
-            let own = |node| nodes.iter().position(|&own| own == node);
+        let Piece { left_of, n_exits, .. } = &mut self.pieces[piece];
+        *n_exits = 0;
+        let (mut open, mut below) = (Vec::with_capacity(MAX_EXITS), Vec::new());
+        let mut at = Some((Child::Node(root), 0u32));
+        while let Some((child, left_nodes)) = at {
             if let Child::Node(node) = child
-                && let Some(at) = own(node)
+                && let bit = self.bits[node as usize]
+                && bit != NO_BIT
             {
                 let node = &tree.nodes[node as usize];
                 open.push((node.right, left_nodes));
-                open.push((node.left, left_nodes | 1 << at));
+                at = Some((node.left, left_nodes | 1 << bit));
                 continue;
             }
-            left_of[n_exits] = left_nodes;
+            left_of[*n_exits] = left_nodes;
             match child {
-                Child::Leaf(leaf) => to[n_exits] = self.leaves.place(index, leaf),
-                Child::Node(node) => below.push((n_exits, node)),
+                Child::Leaf(leaf) => self.leads[piece][*n_exits] = place(leaf),
+                Child::Node(node) => below.push((*n_exits, node)),
             }
-            n_exits += 1;
+            *n_exits += 1;
+            at = open.pop();
         }
         below
     }
@@ -139,6 +159,9 @@ impl<'a> Cutter<'a> {
 
 /// The nodes of a piece: the most visited ones that hang together from the root down.
 fn choose(tree: &Tree, root: u32) -> Vec<u32> {
+    if root == 0 && tree.nodes.len() <= MAX_NODES {
+        return (0..tree.nodes.len() as u32).collect();
+    }
     let candidate = |node: u32| Candidate { cover: tree.nodes[node as usize].cover, node };
     let mut nodes = Vec::with_capacity(MAX_NODES);
     let mut open = BinaryHeap::from([candidate(root)]);

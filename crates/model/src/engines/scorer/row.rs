@@ -19,7 +19,7 @@ impl Task for AddRow<'_> {
         let Self { codes, row, scratch, sums } = self;
         let Codes { encoding, leaves, .. } = codes;
         if let Some(masks) = &codes.masks {
-            masks.add_row(kernel, encoding, leaves, row, &mut scratch.answers, sums);
+            masks.add_row(kernel, encoding, leaves, row, &mut scratch.masks, sums);
         } else if let Some(walk) = &codes.walk {
             scratch.ranks.resize(encoding.n_rank_columns(), 0);
             encoding.row_ranks(kernel, row, &mut scratch.ranks);

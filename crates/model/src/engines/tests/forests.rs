@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::model::tests::{add_covers, draws, hang};
 use crate::{CategorySet, Child, Combine, Ensemble, Link, MissingRule, Node, Split, Tree};
 
 /// Three numbers and two categories.
@@ -89,12 +90,7 @@ fn cut() -> impl Strategy<Value = Cut> {
 fn grow(cuts: &[Cut], width: usize, lean: u32, seed: u64) -> Tree {
     let mut nodes: Vec<Node> = Vec::new();
     let mut open: Vec<Option<(usize, bool)>> = vec![None];
-    let mut state = seed;
-    let mut draw = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as u32
-    };
+    let mut draw = draws(seed);
     for cut in cuts {
         let youngest = draw() % 10 < lean;
         let at = if youngest { open.len() - 1 } else { cut.at.index(open.len()) };
@@ -119,20 +115,8 @@ fn grow(cuts: &[Cut], width: usize, lean: u32, seed: u64) -> Tree {
     let leaf_values =
         (0..n_leaves * width).map(|_| (f64::from(draw()) / 3e8 - 3.0) * 0.1).collect();
     let leaf_cover: Vec<f64> = (0..n_leaves).map(|_| f64::from(draw() % 4)).collect();
-    for index in (0..nodes.len()).rev() {
-        let cover = |child| match child {
-            Child::Node(node) => nodes[node as usize].cover,
-            Child::Leaf(leaf) => leaf_cover[leaf as usize],
-        };
-        nodes[index].cover = cover(nodes[index].left) + cover(nodes[index].right);
-    }
+    add_covers(&mut nodes, &leaf_cover);
     Tree { nodes, leaf_values, leaf_cover, leaf_width: width as u32 }
-}
-
-fn hang(nodes: &mut [Node], place: Option<(usize, bool)>, child: Child) {
-    if let Some((parent, left)) = place {
-        if left { nodes[parent].left = child } else { nodes[parent].right = child }
-    }
 }
 
 /// Any ensemble: one output or three, trees of one value or all, from one leaf to several hundred.
@@ -157,6 +141,43 @@ pub(super) fn ensemble() -> impl Strategy<Value = Ensemble> {
             link: Link::Identity,
         }
     })
+}
+
+/// The same questions of rows of 13 columns, which hold those of [`row`] in other places.
+pub(super) fn spread(ensemble: &Ensemble, rows: &[Vec<f64>]) -> (Ensemble, Vec<Vec<f64>>) {
+    const PLACES: [usize; N_COLUMNS] = [12, 1, 6, 9, 4];
+    let mut ensemble = ensemble.clone();
+    for node in ensemble.trees.iter_mut().flat_map(|tree| &mut tree.nodes) {
+        node.feature = PLACES[node.feature as usize] as u32;
+    }
+    let spread = |row: &Vec<f64>| {
+        let mut wide = vec![f64::NAN; 13];
+        PLACES.iter().zip(row).for_each(|(&place, &value)| wide[place] = value);
+        wide
+    };
+    (ensemble, rows.iter().map(spread).collect())
+}
+
+/// Two trees of one node a column, of other thresholds and rules, and rows around the thresholds.
+pub(super) fn of_many_columns(n_columns: usize) -> (Ensemble, Vec<Vec<f64>>) {
+    let stump = |index: usize| {
+        let leaf = |leaf| Child::Leaf(leaf);
+        let threshold = (index % 7) as f64 - 3.0;
+        let mut node = number_node(threshold, leaf(0), leaf(1));
+        node.feature = (index % n_columns) as u32;
+        node.missing = RULES[index * 3 / n_columns % RULES.len()];
+        one_tree(vec![node]).trees.swap_remove(0)
+    };
+    let trees: Vec<Tree> = (0..2 * n_columns).map(stump).collect();
+    let (tree_output, base) = (vec![0; trees.len()], vec![0.0]);
+    let ensemble =
+        Ensemble { trees, tree_output, base, combine: Combine::Sum, link: Link::Identity };
+    let value = |at: usize| match at % 13 {
+        12 => f64::NAN,
+        step => step as f64 * 0.5 - 3.0,
+    };
+    let rows = (0..70).map(|row| (0..n_columns).map(|column| value(row * 5 + column)).collect());
+    (ensemble, rows.collect())
 }
 
 fn number_node(threshold: f64, left: Child, right: Child) -> Node {
