@@ -119,9 +119,7 @@ impl Scorer {
     fn of(plan: Plan, ensemble: &Ensemble, n_columns: usize, instructions: Instructions) -> Self {
         let divisors = match ensemble.combine {
             Combine::Sum => Vec::new(),
-            Combine::Mean => {
-                (0..ensemble.n_outputs()).map(|output| ensemble.n_trees_of(output)).collect()
-            }
+            Combine::Mean => ensemble.n_trees_by_output(),
         };
         Self { plan, instructions, n_columns, base: ensemble.base.clone(), divisors }
     }
