@@ -13,7 +13,7 @@ use crate::job::{
 use crate::read::nearest_first;
 
 /// The learner of a job with its defaults in place of what is unset. What the job says by name of a
-/// feature or a class is put in when the rows are there, by [`bind`].
+/// feature or a class is put in when the rows are there, by `bind`.
 #[must_use]
 pub fn learner_of(section: &LearnerSection, answer: Answer, seed: u64) -> Learner {
     fn set<T: Copy, U: From<T>>(slot: &mut U, value: Option<T>) {
