@@ -273,6 +273,23 @@ async fn tensors_as_json_score_alike() {
     }
 }
 
+/// 30.0000005 is above the split at 30 in double precision and on it in single precision.
+#[tokio::test]
+async fn single_precision_is_rounded_before_it_is_scored() {
+    let server = TestServer::start().await;
+    let model = churn_model(0.0);
+    for (datatype, age) in [("FP64", 30.000_000_5), ("FP32", 30.0)] {
+        let body = json!({"inputs": [
+            {"name": "input", "shape": [1, 3], "datatype": datatype, "data": [[30.0000005, 0, 3]]},
+        ]});
+        let json = post(&server, "/v2/models/churn/infer", &body).await.json();
+        assert_eq!(json["outputs"][0]["datatype"], datatype);
+        let expected = offline(&model, &[age, 0.0, 3.0]);
+        let expected = if datatype == "FP32" { f64::from(expected as f32) } else { expected };
+        assert_eq!(json["outputs"][0]["data"], json!([expected]));
+    }
+}
+
 #[tokio::test]
 async fn tensors_as_bytes_behind_the_json_score_alike() {
     let server = TestServer::start().await;
@@ -445,11 +462,14 @@ async fn the_drain_waits_for_answers_over_http() {
     server.stop.send(()).unwrap();
     open.message().await.unwrap_err();
     drop((requests, server.channel));
+    // Both ports are closed, and the server waits for this answer alone.
+    let is_closed = async { while TcpStream::connect(http).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, is_closed).await.unwrap();
+    assert!(!task.is_finished());
     slow.write_all(second).await.unwrap();
     let answer = read_answer(&mut slow).await;
     assert_eq!(answer.code, 200, "{answer:?}");
     tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
-    TcpStream::connect(http).await.unwrap_err();
 }
 
 #[tokio::test]
