@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -41,6 +42,8 @@ pub(crate) async fn serve(
         .route("/metrics", get(metrics_page))
         .merge(api::routes(&pages))
         .with_state(pages);
+    // Answers are small; a socket that cannot take the option is still one.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, routes).with_graceful_shutdown(done).await.map_err(ServeError::Http)
 }
 

@@ -338,6 +338,11 @@ async fn every_class_has_its_score() {
             .collect();
         assert_eq!(doubles(&answer, 1), explained);
     }
+    // Also where it is alone.
+    let alone = raw(&[Tensor::fp64("input", &[2, 1], &column_of(&rows, 1))]);
+    let mut alone = with_parameter(alone, "allow_missing", ParameterChoice::BoolParam(true));
+    alone.model_name = "plan".to_owned();
+    assert_eq!(server.infer(alone).await.unwrap().outputs[0].shape, [2, 3]);
     let asked = oip::ModelMetadataRequest { name: "plan".to_owned(), ..Default::default() };
     let told = server.inference().model_metadata(asked).await.unwrap().into_inner();
     assert_eq!(told.outputs[0].shape, [-1, 3]);

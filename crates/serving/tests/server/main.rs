@@ -11,4 +11,5 @@ mod limits;
 mod registry;
 mod rest;
 mod scores;
+mod strangers;
 mod tensors;
