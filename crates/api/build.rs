@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use prost::Message;
 
 const PROTO_ROOT: &str = "../../proto";
-const PROTOS: [&str; 3] =
-    ["segue/v1/schema.proto", "segue/v1/scoring.proto", "segue/v1/registry.proto"];
+const PROTOS: [&str; 4] = [
+    "segue/v1/schema.proto",
+    "segue/v1/scoring.proto",
+    "segue/v1/registry.proto",
+    "inference/grpc_service.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
@@ -17,6 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Maps come in key order, so that what is made of them never depends on a hash.
         .btree_map(".")
+        // Raw tensors are parts of the message they came in, not copies.
+        .bytes(".inference")
         .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors)?;
     Ok(())

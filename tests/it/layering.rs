@@ -39,7 +39,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that only some rooms may see.
-const KEPT_TO: [(&str, &[&str]); 31] = [
+const KEPT_TO: [(&str, &[&str]); 32] = [
     ("polars", &["training"]),
     ("csv", &["training"]),
     ("flate2", &["training"]),
@@ -61,6 +61,7 @@ const KEPT_TO: [(&str, &[&str]); 31] = [
     ("prometheus-client", &["serving"]),
     ("arc-swap", &["serving"]),
     ("prost", &["api", "model", "serving"]),
+    ("prost-reflect", &["serving"]),
     ("prost-types", &["api", "cli", "serving"]),
     ("tonic", &["api", "cli", "serving"]),
     ("tonic-prost", &["api"]),

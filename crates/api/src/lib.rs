@@ -1,4 +1,5 @@
-//! Code generated from `proto/`, nothing else: messages, clients and servers of `segue.v1`.
+//! Code generated from `proto/`, nothing else: messages, clients and servers of `segue.v1` and of the
+//! Open Inference Protocol.
 
 /// Package `segue.v1`.
 pub mod v1 {
@@ -16,6 +17,24 @@ pub mod v1 {
         reason = "proto comments are not Rust documentation"
     )]
     tonic::include_proto!("segue.v1");
+}
+
+/// Package `inference`: the Open Inference Protocol, version 2.
+pub mod inference {
+    #![allow(
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::missing_errors_doc,
+        reason = "generated; documented in the proto files"
+    )]
+    #![allow(
+        rustdoc::broken_intra_doc_links,
+        rustdoc::invalid_html_tags,
+        reason = "proto comments are not Rust documentation"
+    )]
+    tonic::include_proto!("inference");
 }
 
 pub use tonic_types::pb::Status as RpcStatus;

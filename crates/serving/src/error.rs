@@ -57,6 +57,22 @@ pub enum Reason {
     RequestIdReused,
     /// A field of the request that makes no sense.
     FieldInvalid,
+    /// A body that is not the JSON that was expected.
+    JsonInvalid,
+    /// A tensor that the model does not have.
+    TensorUnknown,
+    /// A tensor given, or asked for, twice.
+    TensorRepeated,
+    /// A data type that the tensor cannot have.
+    TensorDatatype,
+    /// A shape that the tensor cannot have.
+    TensorShape,
+    /// Values or bytes of another number than the shape says.
+    TensorLength,
+    /// Values in another form than the data type or the other tensors ask for.
+    TensorEncoding,
+    /// A parameter that is reserved, unknown or of the wrong type.
+    ParameterInvalid,
 }
 
 impl Reason {
@@ -81,6 +97,14 @@ impl Reason {
             Self::AliasInvalid => "ALIAS_INVALID",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
             Self::FieldInvalid => "FIELD_INVALID",
+            Self::JsonInvalid => "JSON_INVALID",
+            Self::TensorUnknown => "TENSOR_UNKNOWN",
+            Self::TensorRepeated => "TENSOR_REPEATED",
+            Self::TensorDatatype => "TENSOR_DATATYPE",
+            Self::TensorShape => "TENSOR_SHAPE",
+            Self::TensorLength => "TENSOR_LENGTH",
+            Self::TensorEncoding => "TENSOR_ENCODING",
+            Self::ParameterInvalid => "PARAMETER_INVALID",
         }
     }
 }
@@ -116,7 +140,7 @@ pub enum ServingError {
     /// Health of something that is not here.
     #[error(
         "no service {name:?}; health is told of \"\", segue.v1.ScoringService, \
-         segue.v1.ModelRegistryService and model/NAME"
+         segue.v1.ModelRegistryService, inference.GRPCInferenceService and model/NAME"
     )]
     HealthUnknown {
         /// As asked for.
@@ -182,6 +206,18 @@ pub enum ServingError {
     /// On its way out.
     #[error("the server is shutting down; another replica will answer")]
     Draining,
+    /// A body over HTTP of more bytes than a request may have.
+    #[error("the body has more than {limit} bytes; send fewer rows at once")]
+    MessageTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Something that this server does not do, whatever the request.
+    #[error("{what}")]
+    Unimplemented {
+        /// What, and what to do instead.
+        what: &'static str,
+    },
     /// Out of time.
     #[error("the deadline of the request has passed")]
     DeadlineExceeded,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use segue_api::v1 as pb;
 
+pub(crate) use self::packed::check as check_packed;
 pub(crate) use self::time::micros_of;
 use crate::live::Selected;
 use crate::{Reason, ServingError, Violation};
@@ -35,7 +36,7 @@ pub(crate) struct RowInput {
 
 /// Everything wrong with a row, and everything odd about it, up to [`MAX_FINDINGS`] of each.
 #[derive(Debug, Default)]
-struct Findings {
+pub(crate) struct Findings {
     violations: Vec<Violation>,
     warnings: Vec<pb::Warning>,
 }
@@ -45,10 +46,19 @@ const MAX_FINDINGS: usize = 64;
 
 impl Findings {
     /// A bad field. Two models that find the same field bad in the same way are one finding.
-    fn bad(&mut self, field: String, reason: Reason, description: String) {
+    pub(crate) fn bad(&mut self, field: String, reason: Reason, description: String) {
         let same = |found: &Violation| found.reason == reason && found.field == field;
         if self.violations.len() < MAX_FINDINGS && !self.violations.iter().any(same) {
             self.violations.push(Violation { field, reason, description });
+        }
+    }
+
+    /// An error if anything was bad.
+    pub(crate) fn check(self) -> Result<(), ServingError> {
+        if self.violations.is_empty() {
+            Ok(())
+        } else {
+            Err(ServingError::Invalid(self.violations))
         }
     }
 

@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 use self::routes::Route;
 pub(crate) use self::routes::Routes;
 use crate::ServingError;
-use crate::limits::Limits;
+use crate::limits::{Lane, Limits};
 use crate::metrics::Metrics;
 
 /// When the answer must be there. An extension of every request.
@@ -33,6 +33,12 @@ impl Deadline {
     /// Whether it is too late.
     pub(crate) fn check(self) -> Result<(), ServingError> {
         if Instant::now() < self.0 { Ok(()) } else { Err(ServingError::DeadlineExceeded) }
+    }
+
+    /// No later than `timeout` from now.
+    pub(crate) fn capped(self, timeout: Option<Duration>) -> Self {
+        let cap = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self(cap.map_or(self.0, |cap| cap.min(self.0)))
     }
 }
 
@@ -101,7 +107,31 @@ where
 }
 
 impl Guard {
-    /// Outermost first: panic, deadline, permit, service.
+    /// Outermost first: panic, deadline, permit, work. Both ports go through here.
+    pub(crate) async fn contain<T>(
+        &self,
+        method: &'static str,
+        lane: Lane,
+        deadline: Deadline,
+        work: impl Future<Output = T> + Send,
+    ) -> Result<T, ServingError> {
+        let admitted = async {
+            // Before the body is read: what is refused costs nothing.
+            let _permit = self.limits.enter(lane)?;
+            Ok(work.await)
+        };
+        let timed = tokio::time::timeout_at(deadline.0, admitted);
+        match (CatchPanic { future: Box::pin(timed) }).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_elapsed)) => Err(ServingError::DeadlineExceeded),
+            Err(panic) => {
+                self.metrics.panics.inc();
+                tracing::error!(method, panic = panic_text(&*panic), "handler panicked");
+                Err(ServingError::Internal)
+            }
+        }
+    }
+
     async fn answer<S>(
         &self,
         route: Route,
@@ -113,28 +143,10 @@ impl Guard {
         S: Service<Request<Body>, Response = Response<Body>> + Send,
         S::Future: Send,
     {
-        let admitted = async {
-            // Before the body is read: what is refused costs nothing.
-            let _permit = match self.limits.enter(route.lane) {
-                Ok(permit) => permit,
-                Err(error) => return Ok(refusal(error)),
-            };
-            inner.call(request).await
-        };
-        let timed = tokio::time::timeout_at(deadline.0, admitted);
-        match (CatchPanic { future: Box::pin(timed) }).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_elapsed)) => Ok(refusal(ServingError::DeadlineExceeded)),
-            Err(panic) => {
-                self.metrics.panics.inc();
-                tracing::error!(
-                    method = route.labels.grpc_method,
-                    panic = panic_text(&*panic),
-                    "handler panicked"
-                );
-                Ok(refusal(ServingError::Internal))
-            }
-        }
+        // Called inside, so that a service that panics before its future does not get away.
+        let work = async move { inner.call(request).await };
+        let answer = self.contain(route.labels.grpc_method, route.lane, deadline, work).await;
+        answer.unwrap_or_else(|error| Ok(refusal(error)))
     }
 
     fn deadline(&self, route: Route, headers: &HeaderMap, started: Instant) -> Deadline {
@@ -212,6 +224,27 @@ mod tests {
         for bad in ["", "m", "12", "-1S", "123456789S", "1x", "1é"] {
             assert_eq!(parse_timeout(bad), None, "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_contained_gives_its_permit_back_however_it_ends() {
+        let options = crate::ServeOptions { max_in_flight: 1, ..crate::ServeOptions::default() };
+        let metrics = Arc::new(Metrics::new());
+        let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
+        let max_request_time = options.max_request_time;
+        let guard = Guard { routes: Routes::new(), limits, metrics, max_request_time };
+        let (now, later) = (Deadline(Instant::now()), Deadline(Instant::now() + FAR));
+        let dies = guard.contain("a page", Lane::Scoring, later, async { panic!("no luck") });
+        let died: Result<(), _> = dies.await;
+        assert!(matches!(died, Err(ServingError::Internal)), "{died:?}");
+        assert_eq!(guard.metrics.panics.get(), 1);
+        let waits = guard.contain("a page", Lane::Scoring, now, std::future::pending::<()>());
+        assert!(matches!(waits.await, Err(ServingError::DeadlineExceeded)));
+        let nested = guard.contain("a page", Lane::Scoring, later, async {
+            guard.contain("another", Lane::Scoring, later, async {}).await
+        });
+        assert!(matches!(nested.await, Ok(Err(ServingError::Overloaded { .. }))));
+        guard.contain("a page", Lane::Scoring, later, async {}).await.unwrap();
     }
 
     #[tokio::test]

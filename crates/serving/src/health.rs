@@ -4,6 +4,7 @@
 //! with NOT_FOUND, where the protocol asks for SERVICE_UNKNOWN and patience, so that a watch may be
 //! opened before the model is published.
 
+use segue_api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use segue_api::v1::model_registry_service_server::ModelRegistryServiceServer;
 use segue_api::v1::scoring_service_server::ScoringServiceServer;
 use tokio::sync::{mpsc, watch};
@@ -15,11 +16,13 @@ use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::ServingError;
+use crate::inference_service::Inference;
 use crate::live::Readiness;
 use crate::registry_service::ModelRegistry;
 use crate::scoring_service::Scoring;
 
 const SCORING: &str = <ScoringServiceServer<Scoring> as NamedService>::NAME;
+const INFERENCE: &str = <GrpcInferenceServiceServer<Inference> as NamedService>::NAME;
 const REGISTRY: &str = <ModelRegistryServiceServer<ModelRegistry> as NamedService>::NAME;
 
 /// Tells readiness by name: `""` for the server as a whole, a service, or `model/NAME`.
@@ -33,7 +36,7 @@ pub(crate) struct HealthChecks {
 /// `None` for a name that means nothing here, or nothing yet.
 fn status_of(name: &str, readiness: &Readiness) -> Option<ServingStatus> {
     let serving = match name {
-        "" | SCORING => readiness.ready,
+        "" | SCORING | INFERENCE => readiness.ready,
         // A first version must be promoted before there is anything to score with.
         REGISTRY => readiness.registry_read && !readiness.draining,
         _ => *readiness.models.get(name.strip_prefix("model/")?)? && !readiness.draining,

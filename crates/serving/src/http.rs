@@ -1,5 +1,13 @@
-//! The second port: is the process alive, is it ready, and the metrics page.
+//! The second port: is the process alive, is it ready, the metrics page, and scores as JSON for those
+//! who have no gRPC.
 
+mod api;
+mod infer;
+mod proto_json;
+mod reply;
+mod tensor_json;
+
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,53 +15,57 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::ServeError;
-use crate::limits::Limits;
-use crate::live::LiveModels;
-use crate::metrics::Metrics;
+use crate::guard::Guard;
+use crate::inference_service::Inference;
 
+/// What is behind the port.
 #[derive(Debug, Clone)]
-struct Page {
-    live: Arc<LiveModels>,
-    limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
+pub(crate) struct Pages {
+    pub(crate) inference: Inference,
+    pub(crate) guard: Arc<Guard>,
 }
 
-/// Serves until it is dropped.
+/// Serves until `done` resolves and what was under way is answered.
 pub(crate) async fn serve(
     listener: TcpListener,
-    live: Arc<LiveModels>,
-    limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
+    pages: Arc<Pages>,
+    done: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let pages = Router::new()
+    let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_page))
-        .with_state(Page { live, limits, metrics });
-    axum::serve(listener, pages).await.map_err(ServeError::Http)
+        .merge(api::routes(&pages))
+        .with_state(pages);
+    // Answers are small; a socket that cannot take the option is still one.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, routes).with_graceful_shutdown(done).await.map_err(ServeError::Http)
 }
 
 /// 200 when scores are given, 503 while loading and while draining; the body says which models.
-async fn readiness(State(page): State<Page>) -> impl IntoResponse {
-    let readiness = page.live.readiness();
+async fn readiness(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    let live = &pages.inference.scoring.0.live;
+    let readiness = live.readiness();
     let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": readiness.ready,
         "draining": readiness.draining,
         "models": readiness.models,
-        "errors": page.live.load_errors(),
+        "errors": live.load_errors(),
     });
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 
-async fn metrics_page(State(page): State<Page>) -> impl IntoResponse {
+async fn metrics_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    page.metrics.in_flight.set(page.limits.n_scoring() as i64);
-    match page.metrics.page() {
+    let Guard { metrics, limits, .. } = &*pages.guard;
+    metrics.in_flight.set(limits.n_scoring() as i64);
+    match metrics.page() {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
         Err(error) => {
             let text = format!("cannot write the metrics: {error}\n");

@@ -9,6 +9,7 @@ mod from_proto;
 mod guard;
 mod health;
 mod http;
+mod inference_service;
 mod limits;
 mod live;
 mod metrics;

@@ -6,6 +6,7 @@
 mod load;
 mod loader;
 mod select;
+mod stats;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 pub(crate) use self::load::{LoadError, ServedVersion, prove};
 pub(crate) use self::loader::{Loader, LoaderHandle};
 pub(crate) use self::select::{Selected, Variant};
+pub(crate) use self::stats::{Counted, Stats};
 
 /// All models as they are served at one moment.
 #[derive(Debug, Default)]

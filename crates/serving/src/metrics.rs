@@ -25,6 +25,13 @@ pub(crate) struct HandledLabels {
     pub(crate) grpc_code: &'static str,
 }
 
+/// A page of the HTTP port, by its pattern and not by its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct HttpLabels {
+    pub(crate) http_route: &'static str,
+    pub(crate) http_response_status_code: u16,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ReasonLabels {
     pub(crate) reason: &'static str,
@@ -75,6 +82,7 @@ pub(crate) struct Metrics {
     pub(crate) started: Family<MethodLabels, Counter>,
     pub(crate) handled: Family<HandledLabels, Counter>,
     pub(crate) handling: Family<MethodLabels, Histogram, fn() -> Histogram>,
+    pub(crate) http: Family<HttpLabels, Histogram, fn() -> Histogram>,
     pub(crate) in_flight: Gauge,
     pub(crate) shed: Family<ReasonLabels, Counter>,
     pub(crate) panics: Counter,
@@ -116,6 +124,7 @@ impl Metrics {
             started: Family::default(),
             handled: Family::default(),
             handling: Family::new_with_constructor(latency_histogram),
+            http: Family::new_with_constructor(latency_histogram),
             in_flight: Gauge::default(),
             shed: Family::default(),
             panics: Counter::default(),
@@ -146,6 +155,12 @@ impl Metrics {
             "Time to the answer, for streams to their start",
             Unit::Seconds,
             self.handling.clone(),
+        );
+        all.register_with_unit(
+            "http_server_request_duration",
+            "Time to the answer of a request of the JSON interface",
+            Unit::Seconds,
+            self.http.clone(),
         );
         all.register("segue_inflight", "Scoring requests being worked on", self.in_flight.clone());
         all.register("segue_shed", "Requests refused for overload", self.shed.clone());

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_server::ModelRegistryService;
-use segue_registry::{AliasRequest, PromoteRequest, Registry, RegistryError, RollbackRequest};
+use segue_registry::{
+    AliasRequest, PromoteRequest, Registry, RegistryError, RollbackRequest, check_model_name,
+};
 use tonic::{Request, Response, Status};
 
 use self::checks::{Check, Page, PageOf, alias_or_champion, given};
-use crate::ServingError;
 use crate::guard::panic_text;
 use crate::live::{LiveModels, LoadError, LoaderHandle, prove};
 use crate::metrics::{Metrics, ReasonLabels};
 use crate::to_proto::{
     gate_result, model, model_event, model_version, unreadable_model, wire_version,
 };
+use crate::{Reason, ServingError};
 
 /// Answers questions about models and moves their aliases.
 #[derive(Debug, Clone)]
@@ -76,6 +78,35 @@ impl ModelRegistry {
         let mut items = self.ask(move |registry| read(registry, &model)).await?;
         items.reverse();
         Ok(page.cut(items))
+    }
+
+    /// Has the registry read now. Afterwards what the model's aliases point at is loaded, proven and
+    /// warm, or this says why not. No alias moves.
+    pub(crate) async fn load_now(&self, name: String) -> Result<(), ServingError> {
+        if check_model_name(&name).is_err() {
+            let description = "expected [a-z0-9][a-z0-9._-]{0,127}";
+            let reason = Reason::ModelNameInvalid;
+            return Err(ServingError::invalid("model_name", reason, description));
+        }
+        let asked = name.clone();
+        let newest =
+            self.ask(move |registry| Ok::<_, RegistryError>(registry.model(&asked)?.generation));
+        let newest = newest.await?;
+        self.loader.refresh().await?;
+        let snapshot = self.live.snapshot();
+        let live = snapshot.models.get(&name);
+        let detail = match live {
+            Some(live) if live.generation >= newest && live.load_error.is_none() => {
+                if !live.aliases.is_empty() {
+                    return Ok(());
+                }
+                "no alias points at any of its versions; promote one".to_owned()
+            }
+            live => live
+                .and_then(|live| live.load_error.clone())
+                .unwrap_or_else(|| "the registry cannot be read".to_owned()),
+        };
+        Err(ServingError::NotReady { model: name, detail })
     }
 
     async fn model_now(&self, name: String) -> Result<pb::Model, ServingError> {

@@ -2,6 +2,7 @@
 
 use segue_api::v1 as pb;
 use segue_dataset::UNSEEN_CATEGORY;
+use segue_model::Traits;
 
 use crate::ServingError;
 use crate::from_proto::{Reading, RowInput, read_row};
@@ -31,9 +32,19 @@ impl Job {
         metrics: &Metrics,
     ) -> Result<pb::ScoredRow, ServingError> {
         let input = read_row(row, &self.selected, &self.reading, path)?;
-        let answers = self.answers(&input);
         let traits = row.map(|row| traits(&row.traits)).unwrap_or_default();
-        let assign = |of| assign(&self.selected, &input.rows, &answers, &traits, of);
+        Ok(self.answer(input, &traits, metrics))
+    }
+
+    /// Answers a row that has been read.
+    pub(crate) fn answer(
+        &self,
+        input: RowInput,
+        traits: &Traits,
+        metrics: &Metrics,
+    ) -> pb::ScoredRow {
+        let answers = self.answers(&input);
+        let assign = |of| assign(&self.selected, &input.rows, &answers, traits, of);
         let segments: Vec<Option<Assignment<'_>>> = (0..self.selected.len()).map(assign).collect();
         let first = segments.iter().flatten().next();
         let segment = first.and_then(|first| first.segment).unwrap_or_default().to_owned();
@@ -47,7 +58,7 @@ impl Job {
             prediction.served_by_index = index as u32;
             predictions.push(prediction);
         }
-        Ok(pb::ScoredRow { predictions, segment, warnings: input.warnings })
+        pb::ScoredRow { predictions, segment, warnings: input.warnings }
     }
 
     fn answers(&self, input: &RowInput) -> Vec<Answer> {

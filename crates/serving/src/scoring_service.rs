@@ -2,6 +2,7 @@
 
 mod stream;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -29,18 +30,19 @@ const ROWS_PER_CHUNK: usize = 64;
 
 /// Answers scoring requests.
 #[derive(Debug, Clone)]
-pub(crate) struct Scoring(Arc<Shared>);
+pub(crate) struct Scoring(pub(crate) Arc<Shared>);
 
+/// What scores, whatever the protocol that asks.
 #[derive(Debug)]
-struct Shared {
-    live: Arc<LiveModels>,
-    pool: ScoringPool,
+pub(crate) struct Shared {
+    pub(crate) live: Arc<LiveModels>,
+    pub(crate) pool: ScoringPool,
     limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
-    options: ServeOptions,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) options: ServeOptions,
     /// True from the moment when open streams must end.
-    closing: watch::Receiver<bool>,
-    request_ids: RequestIds,
+    pub(crate) closing: watch::Receiver<bool>,
+    pub(crate) request_ids: RequestIds,
 }
 
 impl Scoring {
@@ -84,9 +86,8 @@ impl ScoringService for Scoring {
             return Err(ServingError::invalid("rows", Reason::BatchTooLarge, description).into());
         }
         let shared = Arc::clone(&self.0);
-        let is_large = n_rows > shared.options.inline_rows;
         let pool = &self.0.pool;
-        let response = if is_large {
+        let response = if shared.is_large(n_rows) {
             pool.run(move || shared.score_batch(&snapshot, request, deadline)).await??
         } else {
             shared.score_batch(&snapshot, request, deadline)?
@@ -129,7 +130,7 @@ impl ScoringService for Scoring {
 }
 
 impl Shared {
-    fn score(
+    pub(crate) fn score(
         &self,
         snapshot: &Snapshot,
         request: pb::ScoreRequest,
@@ -139,10 +140,10 @@ impl Shared {
         deadline.check()?;
         let job = self.job(snapshot, &request.models, request.options)?;
         let row = request.row.as_ref();
-        let result = job.score(row, "row", &self.metrics)?;
-        self.metrics.compute.observe(started.elapsed().as_secs_f64());
+        let result = job.score(row, "row", &self.metrics);
+        let result = Some(self.observed(&job, 1, started, result)?);
         Ok(pb::ScoreResponse {
-            result: Some(result),
+            result,
             served_by: job.selected.iter().map(served_by).collect(),
             request_id: self.request_ids.or_new(request.request_id),
         })
@@ -156,42 +157,95 @@ impl Shared {
     ) -> Result<pb::ScoreBatchResponse, ServingError> {
         let started = Instant::now();
         let job = self.job(snapshot, &request.models, request.options)?;
-        let chunk = |(chunk, rows): (usize, &[pb::FeatureRow])| {
-            deadline.check()?;
-            let mut n_bad = 0;
-            let mut scored = Vec::with_capacity(rows.len());
-            for (index, row) in rows.iter().enumerate() {
-                let path = format!("rows[{}]", chunk * ROWS_PER_CHUNK + index);
-                let outcome = job.score(Some(row), &path, &self.metrics);
-                n_bad += outcome.as_ref().err().map_or(0, n_fields);
-                scored.push(outcome);
-                // The batch has failed, and an answer would not carry more.
-                if n_bad > MAX_BAD_FIELDS && !request.allow_partial {
-                    break;
-                }
+        let (rows, partial) = (&request.rows, request.allow_partial);
+        let scored = self.each_row(rows.len(), deadline, partial, |index| {
+            job.score(Some(&rows[index]), &format!("rows[{index}]"), &self.metrics)
+        });
+        let results = scored.and_then(|scored| {
+            if partial {
+                return Ok(scored.into_iter().map(row_result).collect());
             }
-            Ok(scored)
-        };
-        let chunks = request.rows.par_chunks(ROWS_PER_CHUNK).enumerate();
-        let scored: Vec<Vec<Result<pb::ScoredRow, ServingError>>> = if request.rows.len()
-            > self.options.inline_rows
-        {
-            chunks.map(chunk).collect::<Result<_, ServingError>>()?
-        } else {
-            request.rows.chunks(ROWS_PER_CHUNK).enumerate().map(chunk).collect::<Result<_, _>>()?
-        };
-        let scored = scored.into_iter().flatten();
-        let results = if request.allow_partial {
-            scored.map(row_result).collect()
-        } else {
-            all_rows(scored)?
-        };
-        self.metrics.compute.observe(started.elapsed().as_secs_f64());
+            Ok(all_rows(scored)?.into_iter().map(|row| row_result(Ok(row))).collect())
+        });
+        let results = self.observed(&job, rows.len(), started, results)?;
         Ok(pb::ScoreBatchResponse {
             results,
             served_by: job.selected.iter().map(served_by).collect(),
             request_id: self.request_ids.or_new(request.request_id),
         })
+    }
+
+    /// Scores rows `0..n_rows` with `row`, in order. Unless the request is `partial`, rows after too
+    /// many bad fields are left out: it has failed, and an answer would not carry more.
+    pub(crate) fn each_row<T: Send>(
+        &self,
+        n_rows: usize,
+        deadline: Deadline,
+        partial: bool,
+        row: impl Fn(usize) -> Result<T, ServingError> + Sync,
+    ) -> Result<Vec<Result<T, ServingError>>, ServingError> {
+        let chunks = self.each_chunk(n_rows, deadline, |rows| {
+            let mut n_bad = 0;
+            let mut scored = Vec::with_capacity(rows.len());
+            for index in rows {
+                let outcome = row(index);
+                n_bad += outcome.as_ref().err().map_or(0, n_fields);
+                scored.push(outcome);
+                if n_bad > MAX_BAD_FIELDS && !partial {
+                    break;
+                }
+            }
+            scored
+        })?;
+        Ok(chunks.into_iter().flatten().collect())
+    }
+
+    /// Works on ranges of rows that cover `0..n_rows`, looking at the deadline before each. Many rows
+    /// are shared among the threads of the pool that this must then run on.
+    pub(crate) fn each_chunk<T: Send>(
+        &self,
+        n_rows: usize,
+        deadline: Deadline,
+        work: impl Fn(Range<usize>) -> T + Sync,
+    ) -> Result<Vec<T>, ServingError> {
+        let chunk = |chunk: usize| {
+            deadline.check()?;
+            let first = chunk * ROWS_PER_CHUNK;
+            Ok(work(first..n_rows.min(first + ROWS_PER_CHUNK)))
+        };
+        let chunks = 0..n_rows.div_ceil(ROWS_PER_CHUNK);
+        if self.is_large(n_rows) {
+            chunks.into_par_iter().map(chunk).collect()
+        } else {
+            chunks.map(chunk).collect()
+        }
+    }
+
+    /// Whether so many rows are for the pool.
+    pub(crate) fn is_large(&self, n_rows: usize) -> bool {
+        n_rows > self.options.inline_rows
+    }
+
+    /// Counts a request that found its versions.
+    pub(crate) fn observed<T>(
+        &self,
+        job: &Job,
+        n_rows: usize,
+        started: Instant,
+        outcome: Result<T, ServingError>,
+    ) -> Result<T, ServingError> {
+        let took = started.elapsed();
+        if outcome.is_ok() {
+            self.metrics.compute.observe(took.as_secs_f64());
+        }
+        for selected in &job.selected {
+            let stats = &selected.served.stats;
+            match &outcome {
+                Ok(_) => stats.answered(n_rows, took, job.reading.now_us),
+                Err(_) => stats.refused(took),
+            }
+        }
+        outcome
     }
 
     /// The versions and options of a request.
@@ -229,35 +283,33 @@ fn row_result(row: Result<pb::ScoredRow, ServingError>) -> pb::RowResult {
 }
 
 /// All rows, or everything that is wrong with any of them.
-fn all_rows(
-    rows: impl Iterator<Item = Result<pb::ScoredRow, ServingError>>,
-) -> Result<Vec<pb::RowResult>, ServingError> {
-    let mut results = Vec::new();
+pub(crate) fn all_rows<T>(rows: Vec<Result<T, ServingError>>) -> Result<Vec<T>, ServingError> {
+    let mut good = Vec::with_capacity(rows.len());
     let mut violations = Vec::new();
     for row in rows {
         match row {
-            Ok(row) => results.push(row_result(Ok(row))),
+            Ok(row) => good.push(row),
             Err(ServingError::Invalid(more)) => violations.extend(more),
             Err(error) => return Err(error),
         }
     }
-    if violations.is_empty() { Ok(results) } else { Err(ServingError::Invalid(violations)) }
+    if violations.is_empty() { Ok(good) } else { Err(ServingError::Invalid(violations)) }
 }
 
 /// The guard puts a deadline on every request.
-fn deadline_of<T>(request: &Request<T>) -> Deadline {
+pub(crate) fn deadline_of<T>(request: &Request<T>) -> Deadline {
     let now = || Deadline(tokio::time::Instant::now());
     request.extensions().get::<Deadline>().copied().unwrap_or_else(now)
 }
 
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Makes ids for requests that have none: unique in this process, and by its start among others.
 #[derive(Debug)]
-struct RequestIds {
+pub(crate) struct RequestIds {
     start_us: i64,
     next: AtomicU64,
 }
@@ -267,7 +319,7 @@ impl RequestIds {
         Self { start_us: now_us(), next: AtomicU64::new(1) }
     }
 
-    fn or_new(&self, given: String) -> String {
+    pub(crate) fn or_new(&self, given: String) -> String {
         if given.is_empty() {
             format!("{:x}-{:x}", self.start_us, self.next.fetch_add(1, Ordering::Relaxed))
         } else {

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use segue_api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use segue_api::v1::model_registry_service_server::ModelRegistryServiceServer;
 use segue_api::v1::scoring_service_server::ScoringServiceServer;
 use segue_registry::Registry;
@@ -19,6 +20,8 @@ use tower::layer::util::{Identity, Stack};
 
 use crate::guard::{Guard, GuardLayer, Routes};
 use crate::health::HealthChecks;
+use crate::http::Pages;
+use crate::inference_service::Inference;
 use crate::limits::Limits;
 use crate::live::{LiveModels, Loader};
 use crate::metrics::Metrics;
@@ -29,7 +32,8 @@ use crate::{ServeError, ServeOptions, http};
 
 /// Serves until `shutdown` resolves and what was under way is answered.
 ///
-/// gRPC is on `grpc`, `/healthz`, `/readyz` and `/metrics` on `http`. Both sockets accept at once;
+/// gRPC is on `grpc`; `/healthz`, `/readyz`, `/metrics` and the JSON interface (`/v1/score`, `/v2`)
+/// are on `http`. Both sockets accept at once;
 /// health says NOT_SERVING until the models are loaded. When `shutdown` resolves, health says
 /// NOT_SERVING again while requests are still taken for `pre_drain`; then nothing new is taken,
 /// streams end with UNAVAILABLE, and after `drain_timeout` at the latest this returns.
@@ -76,7 +80,9 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
     });
-    let services = Services { scoring, model_registry, health };
+    let inference = Inference { scoring: scoring.clone(), registry: model_registry.clone() };
+    let pages = Arc::new(Pages { inference: inference.clone(), guard: Arc::clone(&guard) });
+    let services = Services { scoring, model_registry, inference, health };
     let server = services.router(&options, GuardLayer(guard))?;
     let grpc = server.serve_with_incoming_shutdown(
         TcpIncoming::from(grpc).with_nodelay(Some(true)),
@@ -91,10 +97,16 @@ pub async fn run(
         tokio::time::sleep(options.drain_timeout).await;
         tracing::warn!("requests still ran at the end of the drain and were given up");
     };
-    // The metrics page stays until the last request is answered.
+    let (grpc_over, is_grpc_over) = watch::channel(false);
+    let grpc = async {
+        let outcome = grpc.await.map_err(ServeError::Grpc);
+        grpc_over.send_replace(true);
+        outcome
+    };
+    // The metrics page stays until the last request of the other port is answered.
+    let http = http::serve(http, pages, until_true(is_grpc_over));
     let outcome = tokio::select! {
-        outcome = grpc => outcome.map_err(ServeError::Grpc),
-        outcome = http::serve(http, Arc::clone(&live), limits, metrics) => outcome,
+        outcome = async { tokio::try_join!(grpc, http) } => outcome.map(|_| ()),
         () = drain => Ok(()),
     };
     loader.stop();
@@ -105,6 +117,7 @@ pub async fn run(
 struct Services {
     scoring: Scoring,
     model_registry: ModelRegistry,
+    inference: Inference,
     health: HealthChecks,
 }
 
@@ -118,9 +131,12 @@ impl Services {
         let scoring = ScoringServiceServer::new(self.scoring).max_decoding_message_size(bytes);
         let models =
             ModelRegistryServiceServer::new(self.model_registry).max_decoding_message_size(bytes);
+        let inference =
+            GrpcInferenceServiceServer::new(self.inference).max_decoding_message_size(bytes);
         Ok(guarded_server(options, guard)
             .add_service(scoring)
             .add_service(models)
+            .add_service(inference)
             .add_service(HealthServer::new(self.health))
             .add_service(reflection().build_v1().map_err(reflection_error)?)
             .add_service(reflection().build_v1alpha().map_err(reflection_error)?))

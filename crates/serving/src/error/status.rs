@@ -60,6 +60,9 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
             (Code::ResourceExhausted, details)
         }
         ServingError::Draining => (Code::Unavailable, info("DRAINING")),
+        // As the gRPC port says it.
+        ServingError::MessageTooLarge { .. } => (Code::OutOfRange, info("MESSAGE_TOO_LARGE")),
+        ServingError::Unimplemented { .. } => (Code::Unimplemented, info("UNIMPLEMENTED")),
         ServingError::DeadlineExceeded => (Code::DeadlineExceeded, info("DEADLINE_EXCEEDED")),
         ServingError::Registry(error) => registry_error(error, message),
         ServingError::Internal => (Code::Internal, info("INTERNAL")),

@@ -47,7 +47,14 @@ pub(super) fn read(
     Ok(selected.iter().map(|_| given.values.clone()).collect())
 }
 
-fn check(feature: &Feature, value: f64, field: impl Fn() -> String, findings: &mut Findings) {
+/// What a value by position must be: a number that is not infinite, or the code of a category; NaN is
+/// missing.
+pub(crate) fn check(
+    feature: &Feature,
+    value: f64,
+    field: impl Fn() -> String,
+    findings: &mut Findings,
+) {
     if value.is_infinite() {
         let description = format!("feature {:?} is {value}; NaN is missing", feature.name);
         findings.bad(field(), Reason::FeatureNotFinite, description);

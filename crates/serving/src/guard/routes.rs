@@ -23,11 +23,12 @@ pub(crate) struct Routes {
 
 const SCORING: &str = "segue.v1.ScoringService";
 const REGISTRY: &str = "segue.v1.ModelRegistryService";
+const INFERENCE: &str = "inference.GRPCInferenceService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 16] = [
+const METHODS: [(&str, &str, Lane, bool); 28] = [
     (SCORING, "Score", Lane::Scoring, false),
     (SCORING, "ScoreBatch", Lane::Scoring, false),
     // Takes its permits itself: one for the stream, one a message.
@@ -41,6 +42,19 @@ const METHODS: [(&str, &str, Lane, bool); 16] = [
     (REGISTRY, "PromoteModelVersion", Lane::Registry, false),
     (REGISTRY, "RollbackModel", Lane::Registry, false),
     (REGISTRY, "SetModelAlias", Lane::Registry, false),
+    (INFERENCE, "ServerLive", Lane::Free, false),
+    (INFERENCE, "ServerReady", Lane::Free, false),
+    (INFERENCE, "ModelReady", Lane::Free, false),
+    (INFERENCE, "ServerMetadata", Lane::Free, false),
+    (INFERENCE, "ModelMetadata", Lane::Scoring, false),
+    (INFERENCE, "ModelInfer", Lane::Scoring, false),
+    // Refused at once.
+    (INFERENCE, "ModelStreamInfer", Lane::Free, true),
+    (INFERENCE, "ModelConfig", Lane::Scoring, false),
+    (INFERENCE, "ModelStatistics", Lane::Registry, false),
+    (INFERENCE, "RepositoryIndex", Lane::Registry, false),
+    (INFERENCE, "RepositoryModelLoad", Lane::Registry, false),
+    (INFERENCE, "RepositoryModelUnload", Lane::Registry, false),
     (HEALTH, "Check", Lane::Free, false),
     (HEALTH, "Watch", Lane::Free, true),
     (REFLECTION, "ServerReflectionInfo", Lane::Free, true),
@@ -89,6 +103,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_methods, 12);
+        assert_eq!(n_methods, 24);
     }
 }

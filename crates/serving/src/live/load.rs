@@ -8,6 +8,7 @@ use segue_features::FeatureSet;
 use segue_model::{Model, Scratch, SegmentError, SegmentSet};
 use segue_registry::{LoadedVersion, Registry, RegistryError};
 
+use super::Stats;
 use crate::guard::panic_text;
 use crate::metrics::{
     FeatureLabels, InfoLabels, Metrics, ModelLabels, PredictionLabels, VersionLabels,
@@ -24,6 +25,7 @@ pub(crate) struct ServedVersion {
     /// Absent for a model that was trained from a feature table.
     pub(crate) features: Option<FeatureSet>,
     pub(crate) counters: Counters,
+    pub(crate) stats: Stats,
 }
 
 /// The version's own metrics, looked up once and not for every row.
@@ -96,6 +98,7 @@ impl ServedVersion {
             segments: loaded.segments,
             features,
             counters,
+            stats: Stats::default(),
         })
     }
 

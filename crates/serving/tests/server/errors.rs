@@ -8,7 +8,7 @@ use tonic_types::StatusExt;
 use crate::harness::*;
 
 /// Code, reason and `(field, reason)` of each violation.
-fn told(status: &Status) -> (Code, String, Vec<(String, String)>) {
+pub(crate) fn told(status: &Status) -> (Code, String, Vec<(String, String)>) {
     let details = status.get_error_details();
     let info = details.error_info().expect("every error carries ErrorInfo");
     assert_eq!(info.domain, "segue");

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use segue_api::inference as oip;
+use segue_api::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_client::ModelRegistryServiceClient;
 use segue_api::v1::scoring_service_client::ScoringServiceClient;
@@ -83,6 +85,17 @@ impl TestServer {
         ModelRegistryServiceClient::new(self.channel.clone())
     }
 
+    pub(crate) fn inference(&self) -> GrpcInferenceServiceClient<Channel> {
+        GrpcInferenceServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) async fn infer(
+        &self,
+        request: oip::ModelInferRequest,
+    ) -> Result<oip::ModelInferResponse, tonic::Status> {
+        self.inference().model_infer(request).await.map(tonic::Response::into_inner)
+    }
+
     pub(crate) async fn score(
         &self,
         request: pb::ScoreRequest,
@@ -108,14 +121,58 @@ impl TestServer {
 
     /// Status line and body of a page of the HTTP port.
     pub(crate) async fn get(&self, path: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(self.http).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.lines().next().unwrap().to_owned(), body.to_owned())
+        let answer = self.http("GET", path, "", b"").await;
+        let line = answer.head.lines().next().unwrap().to_owned();
+        (line, String::from_utf8(answer.body).unwrap())
     }
+
+    /// Asks the HTTP port; `headers` are whole lines, each with its end.
+    pub(crate) async fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> HttpAnswer {
+        let mut stream = TcpStream::connect(self.http).await.unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n{headers}\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+        read_answer(&mut stream).await
+    }
+}
+
+/// An answer of the HTTP port.
+#[derive(Debug)]
+pub(crate) struct HttpAnswer {
+    pub(crate) code: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl HttpAnswer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The value of a header, named in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// The answer of a connection that the server closes after it.
+pub(crate) async fn read_answer(stream: &mut TcpStream) -> HttpAnswer {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    HttpAnswer { code, head, body: answer[end + 4..].to_vec() }
 }
 
 /// What [`TestServer::start`] serves.
@@ -261,7 +318,7 @@ pub(crate) fn visits_draft() -> Draft {
     draft("visits", &visits_model(), &[vec![0.0, f64::NAN], vec![2.0, 9.5]], files)
 }
 
-fn draft(
+pub(crate) fn draft(
     name: &str,
     model: &Model,
     rows: &[Vec<f64>],

@@ -4,7 +4,12 @@
 
 mod errors;
 mod harness;
+mod inference;
+mod inference_errors;
 mod lifecycle;
 mod limits;
 mod registry;
+mod rest;
 mod scores;
+mod strangers;
+mod tensors;

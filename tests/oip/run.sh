@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Unmodified clients of the Open Inference Protocol against a running server. Exit code 1 on any mismatch.
+#
+#     tests/oip/run.sh                                  # a tiny server of its own (needs cargo)
+#     tests/oip/run.sh target/release/segue REGISTRY MODEL
+#
+# The clients come from PyPI into a virtual environment in the cache folder, once.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+venv="${XDG_CACHE_HOME:-$HOME/.cache}/segue/oip-venv"
+wanted=$(sha256sum tests/oip/requirements.txt | cut -d' ' -f1)
+if [ "$(cat "$venv/requirements.sha256" 2>/dev/null)" != "$wanted" ]; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --requirement tests/oip/requirements.txt
+    printf '%s\n' "$wanted" > "$venv/requirements.sha256"
+fi
+
+folder=$(mktemp -d)
+server=
+stop() {
+    if [ -n "$server" ]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    rm -rf "$folder"
+}
+trap stop EXIT
+
+if [ $# -eq 0 ]; then
+    cargo build --quiet -p segue-serving --example tiny_server
+    binary="${CARGO_TARGET_DIR:-target}/debug/examples/tiny_server"
+    model=churn
+    # Serves until this end of its input closes.
+    mkfifo "$folder/input"
+    "$binary" < "$folder/input" 2> "$folder/log" &
+    server=$!
+    exec 3> "$folder/input"
+elif [ $# -eq 3 ]; then
+    model=$3
+    "$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &
+    server=$!
+else
+    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+
+# `serving MODEL on ADDRESS (gRPC), ADDRESS (...)`
+line=
+for _ in $(seq 600); do
+    line=$(grep -m1 '^serving .* on ' "$folder/log" || true)
+    [ -n "$line" ] && break
+    kill -0 "$server" 2>/dev/null || { cat "$folder/log" >&2; exit 1; }
+    sleep 0.1
+done
+grpc=$(sed -E 's/.* on ([^ ]+) \(gRPC\).*/\1/' <<< "$line")
+http=$(sed -E 's/.* \(gRPC\), ([^ ]+) \(.*/\1/' <<< "$line")
+registry=${2:-$(sed -E 's/.*registry (.*)/\1/' <<< "$line")}
+
+"$venv/bin/python" tests/oip/clients.py --grpc "$grpc" --http "$http" --registry "$registry" --model "$model"
