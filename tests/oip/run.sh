@@ -6,6 +6,9 @@
 #
 # The clients come from PyPI into a virtual environment in the cache folder, once.
 set -euo pipefail
+if [ $# -eq 3 ]; then
+    set -- "$(realpath "$1")" "$(realpath "$2")" "$3"
+fi
 cd "$(dirname "$0")/../.."
 
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/segue/oip-venv"

@@ -184,6 +184,10 @@ async fn bad_tensors_are_refused_with_their_fields() {
     assert_eq!(told(&answer), bad_field("body", "TENSOR_LENGTH"));
     let answer = post(&server, "/v2/models/Churn/versions/0/infer", &infer_body()).await;
     assert_eq!(told(&answer).3.len(), 2);
+    for path in ["/v2/models/%ff/infer", "/v2/models/churn/versions/%c3%28/infer"] {
+        let answer = post(&server, path, &infer_body()).await;
+        assert_eq!(told(&answer), bad_field("model_name", "MODEL_NAME_INVALID"));
+    }
     let mut late = infer_body();
     late["parameters"] = json!({"timeout": 1});
     late["inputs"] = json!([{"name": "input__0", "shape": [300, 3], "datatype": "FP32",
