@@ -20,10 +20,11 @@ if [ "$(cat "$venv/requirements.sha256" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 folder=$(mktemp -d)
-server=
+server= tiny=
 stop() {
     if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || true
+        # the tiny one ends with its input and takes its registry with it
+        if [ -n "$tiny" ]; then exec 3>&-; else kill "$server" 2>/dev/null || true; fi
         wait "$server" 2>/dev/null || true
     fi
     rm -rf "$folder"
@@ -39,6 +40,7 @@ if [ $# -eq 0 ]; then
     "$binary" < "$folder/input" 2> "$folder/log" &
     server=$!
     exec 3> "$folder/input"
+    tiny=yes
 elif [ $# -eq 3 ]; then
     model=$3
     "$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &

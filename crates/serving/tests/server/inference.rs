@@ -1,7 +1,5 @@
 //! The Open Inference Protocol: the same bits as `Score`, whatever the form of the tensors.
 
-use std::sync::OnceLock;
-
 use proptest::prelude::*;
 use prost::Message;
 use segue_api::inference as oip;
@@ -116,16 +114,6 @@ fn column(rows: &[[f64; 3]], at: usize) -> Vec<f64> {
     rows.iter().map(|row| row[at]).collect()
 }
 
-/// One runtime and server for all cases.
-fn shared() -> &'static (tokio::runtime::Runtime, TestServer) {
-    static SHARED: OnceLock<(tokio::runtime::Runtime, TestServer)> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(TestServer::start());
-        (runtime, server)
-    })
-}
-
 /// Bits of `ScoreBatch` over packed rows.
 async fn batch_bits(server: &TestServer, rows: &[[f64; 3]]) -> Vec<u64> {
     let digest = churn_model(0.0).schema().digest().to_string();
@@ -142,16 +130,13 @@ async fn batch_bits(server: &TestServer, rows: &[[f64; 3]]) -> Vec<u64> {
     bits.collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
-
-    #[test]
-    fn every_form_of_a_row_scores_alike(
-        rows in prop::collection::vec(a_row(), 1..150),
+#[test]
+fn every_form_of_a_row_scores_alike() {
+    let (runtime, server) = started();
+    let server = &server;
+    proptest!(cases(96), |(rows in prop::collection::vec(a_row(), 1..150),
         width in prop_oneof![Just(None), Just(Some(1))],
-        order in Just([0usize, 1, 2]).prop_shuffle(),
-    ) {
-        let (runtime, server) = shared();
+        order in Just([0usize, 1, 2]).prop_shuffle())| {
         runtime.block_on(async {
             let expected = batch_bits(server, &rows).await;
             let matrix = [Tensor::fp64("input", &shape(&rows, Some(3)), &rows.concat())];
@@ -167,13 +152,14 @@ proptest! {
                 assert_eq!(bits, expected);
             }
         });
-    }
+    });
+}
 
-    #[test]
-    fn single_precision_is_rounded_on_the_way_in_and_out_only(
-        rows in prop::collection::vec(a_row(), 1..40),
-    ) {
-        let (runtime, server) = shared();
+#[test]
+fn single_precision_is_rounded_on_the_way_in_and_out_only() {
+    let (runtime, server) = started();
+    let server = &server;
+    proptest!(cases(96), |(rows in prop::collection::vec(a_row(), 1..40))| {
         runtime.block_on(async {
             let single = |value: f64| if value.abs() < 1e30 { value as f32 } else { f32::MAX };
             let single = |value: f64| if value.is_nan() { f32::NAN } else { single(value) };
@@ -195,7 +181,7 @@ proptest! {
                 assert_eq!(bits, expected);
             }
         });
-    }
+    });
 }
 
 #[tokio::test]
