@@ -6,6 +6,9 @@
 #
 # The clients come from PyPI into a virtual environment in the cache folder, once.
 set -euo pipefail
+if [ $# -eq 3 ]; then
+    set -- "$(realpath "$1")" "$(realpath "$2")" "$3"
+fi
 cd "$(dirname "$0")/../.."
 
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/segue/oip-venv"
@@ -17,10 +20,11 @@ if [ "$(cat "$venv/requirements.sha256" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 folder=$(mktemp -d)
-server=
+server= tiny=
 stop() {
     if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || true
+        # the tiny one ends with its input and takes its registry with it
+        if [ -n "$tiny" ]; then exec 3>&-; else kill "$server" 2>/dev/null || true; fi
         wait "$server" 2>/dev/null || true
     fi
     rm -rf "$folder"
@@ -36,6 +40,7 @@ if [ $# -eq 0 ]; then
     "$binary" < "$folder/input" 2> "$folder/log" &
     server=$!
     exec 3> "$folder/input"
+    tiny=yes
 elif [ $# -eq 3 ]; then
     model=$3
     "$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot listen on {} (--http)", args.http))?;
         console.say(&format!(
-            "serving {} on {} (gRPC), {} (metrics and health)",
+            "serving {} on {} (gRPC), {} (JSON, metrics and health)",
             models.join(", "),
             grpc.local_addr()?,
             http.local_addr()?

@@ -10,7 +10,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -79,6 +80,27 @@ struct Named {
     model: String,
     #[serde(default)]
     version: String,
+}
+
+impl FromRequestParts<Arc<Pages>> for Named {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        pages: &Arc<Pages>,
+    ) -> Result<Self, Self::Rejection> {
+        match Path::from_request_parts(parts, pages).await {
+            Ok(Path(named)) => Ok(named),
+            Err(_) => {
+                let description = "the path is not UTF-8 text";
+                let reason = Reason::ModelNameInvalid;
+                let error = ServingError::invalid("model_name", reason, description);
+                let response = ELSEWHERE.dialect.error(error);
+                pages.count(ELSEWHERE, response.status(), Instant::now());
+                Err(response)
+            }
+        }
+    }
 }
 
 impl Pages {
@@ -165,7 +187,7 @@ async fn score(State(pages): Shared, request: Request) -> Response {
     pages.answer(SCORE, headers, work).await
 }
 
-async fn model_infer(State(pages): Shared, Path(named): Path<Named>, request: Request) -> Response {
+async fn model_infer(State(pages): Shared, named: Named, request: Request) -> Response {
     let headers = request.headers().clone();
     let work = |pages: Arc<Pages>, deadline| async move {
         let json_bytes = infer::json_bytes(request.headers())?;
@@ -202,18 +224,14 @@ async fn server(State(pages): Shared, headers: HeaderMap) -> Response {
     .await
 }
 
-async fn model_ready(
-    State(pages): Shared,
-    Path(named): Path<Named>,
-    headers: HeaderMap,
-) -> Response {
+async fn model_ready(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
     ask(pages, MODEL_READY, headers, |inference| {
         Ok(Reply::ready(inference.is_model_ready(&named.model, &named.version)))
     })
     .await
 }
 
-async fn metadata(State(pages): Shared, Path(named): Path<Named>, headers: HeaderMap) -> Response {
+async fn metadata(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
     ask(pages, MODEL, headers, |inference| {
         let metadata = inference.model_metadata_of(&named.model, &named.version)?;
         proto_json::plain("inference.ModelMetadataResponse", &metadata).map(Reply::json)
@@ -221,7 +239,7 @@ async fn metadata(State(pages): Shared, Path(named): Path<Named>, headers: Heade
     .await
 }
 
-async fn config(State(pages): Shared, Path(named): Path<Named>, headers: HeaderMap) -> Response {
+async fn config(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
     ask(pages, MODEL_CONFIG, headers, |inference| {
         let config = inference.model_config_of(&named.model, &named.version)?;
         proto_json::plain("inference.ModelConfig", &config).map(Reply::json)
@@ -229,7 +247,7 @@ async fn config(State(pages): Shared, Path(named): Path<Named>, headers: HeaderM
     .await
 }
 
-async fn stats(State(pages): Shared, Path(named): Path<Named>, headers: HeaderMap) -> Response {
+async fn stats(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
     ask(pages, MODEL_STATS, headers, |inference| {
         let stats = inference.statistics_of(&named.model, &named.version)?;
         proto_json::plain("inference.ModelStatisticsResponse", &stats).map(Reply::json)

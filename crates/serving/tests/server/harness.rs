@@ -145,6 +145,21 @@ impl TestServer {
     }
 }
 
+/// A server for all cases of a property, and what runs it.
+pub(crate) fn started() -> (tokio::runtime::Runtime, TestServer) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(TestServer::start());
+    (runtime, server)
+}
+
+/// So many cases, and no file about those that failed.
+pub(crate) fn cases(n_cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        failure_persistence: None,
+        ..proptest::test_runner::Config::with_cases(n_cases)
+    }
+}
+
 /// An answer of the HTTP port.
 #[derive(Debug)]
 pub(crate) struct HttpAnswer {

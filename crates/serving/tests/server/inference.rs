@@ -1,7 +1,5 @@
 //! The Open Inference Protocol: the same bits as `Score`, whatever the form of the tensors.
 
-use std::sync::OnceLock;
-
 use proptest::prelude::*;
 use prost::Message;
 use segue_api::inference as oip;
@@ -19,7 +17,7 @@ const MATRIX_REQUEST: &str = "0a05636875726e2a140a08696e7075745f5f30120446503634
 
 /// What it sends for the same rows as INT64 `visits`, BYTES `plan` and FP32 `age`, with an id, version
 /// 1, a timeout, and the outputs `segment` and `output__0`.
-const NAMED_REQUEST: &str = "0a05636875726e1201311a03722d3722100a0774696d656f7574120510c096b102\
+const NAMED_REQUEST: &str = "0a05636875726e1201311a03722d3722110a0774696d656f7574120610808c8d9e02\
     2a130a067669736974731205494e5436341a0202012a100a04706c616e120542595445531a01022a0e0a0361\
     67651204465033321a010232090a077365676d656e74320b0a096f75747075745f5f303a1001000000000000\
     0003000000000000003a0b0300000070726f000000003a08000020420000c841";
@@ -116,16 +114,6 @@ fn column(rows: &[[f64; 3]], at: usize) -> Vec<f64> {
     rows.iter().map(|row| row[at]).collect()
 }
 
-/// One runtime and server for all cases.
-fn shared() -> &'static (tokio::runtime::Runtime, TestServer) {
-    static SHARED: OnceLock<(tokio::runtime::Runtime, TestServer)> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(TestServer::start());
-        (runtime, server)
-    })
-}
-
 /// Bits of `ScoreBatch` over packed rows.
 async fn batch_bits(server: &TestServer, rows: &[[f64; 3]]) -> Vec<u64> {
     let digest = churn_model(0.0).schema().digest().to_string();
@@ -142,16 +130,13 @@ async fn batch_bits(server: &TestServer, rows: &[[f64; 3]]) -> Vec<u64> {
     bits.collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
-
-    #[test]
-    fn every_form_of_a_row_scores_alike(
-        rows in prop::collection::vec(a_row(), 1..150),
+#[test]
+fn every_form_of_a_row_scores_alike() {
+    let (runtime, server) = started();
+    let server = &server;
+    proptest!(cases(96), |(rows in prop::collection::vec(a_row(), 1..150),
         width in prop_oneof![Just(None), Just(Some(1))],
-        order in Just([0usize, 1, 2]).prop_shuffle(),
-    ) {
-        let (runtime, server) = shared();
+        order in Just([0usize, 1, 2]).prop_shuffle())| {
         runtime.block_on(async {
             let expected = batch_bits(server, &rows).await;
             let matrix = [Tensor::fp64("input", &shape(&rows, Some(3)), &rows.concat())];
@@ -167,13 +152,14 @@ proptest! {
                 assert_eq!(bits, expected);
             }
         });
-    }
+    });
+}
 
-    #[test]
-    fn single_precision_is_rounded_on_the_way_in_and_out_only(
-        rows in prop::collection::vec(a_row(), 1..40),
-    ) {
-        let (runtime, server) = shared();
+#[test]
+fn single_precision_is_rounded_on_the_way_in_and_out_only() {
+    let (runtime, server) = started();
+    let server = &server;
+    proptest!(cases(96), |(rows in prop::collection::vec(a_row(), 1..40))| {
         runtime.block_on(async {
             let single = |value: f64| if value.abs() < 1e30 { value as f32 } else { f32::MAX };
             let single = |value: f64| if value.is_nan() { f32::NAN } else { single(value) };
@@ -195,7 +181,7 @@ proptest! {
                 assert_eq!(bits, expected);
             }
         });
-    }
+    });
 }
 
 #[tokio::test]
@@ -366,143 +352,4 @@ async fn parameters_do_what_they_say() {
     for none in [ParameterChoice::Int64Param(0), ParameterChoice::Uint64Param(60_000_000)] {
         server.infer(with_parameter(raw(&good_tensors()), "timeout", none)).await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn readiness_and_metadata_are_told() {
-    let server = TestServer::start().await;
-    let mut client = server.inference();
-    let live = client.server_live(oip::ServerLiveRequest {}).await.unwrap().into_inner();
-    let ready = client.server_ready(oip::ServerReadyRequest {}).await.unwrap().into_inner();
-    assert!(live.live && ready.ready);
-    for (name, version, expected) in [
-        ("churn", "", true),
-        ("churn", "1", true),
-        ("churn", "champion", true),
-        // Published, but no alias points at it.
-        ("churn", "2", false),
-        ("churn", "9", false),
-        ("churn", "99999999999999999999", false),
-        ("churn", "next", false),
-        ("tenure", "", false),
-        ("No Name", "", false),
-    ] {
-        let asked = oip::ModelReadyRequest { name: name.to_owned(), version: version.to_owned() };
-        let ready = client.model_ready(asked).await.unwrap().into_inner().ready;
-        assert_eq!(ready, expected, "{name}/{version}");
-    }
-    let told = client.server_metadata(oip::ServerMetadataRequest {}).await.unwrap().into_inner();
-    assert_eq!(told.name, "segue");
-    assert!(told.extensions.contains(&"statistics".to_owned()));
-    let asked = oip::ModelMetadataRequest { name: "churn".to_owned(), ..Default::default() };
-    let told = client.model_metadata(asked).await.unwrap().into_inner();
-    assert_eq!((told.name.as_str(), &told.versions[..]), ("churn", &["1".to_owned()][..]));
-    let inputs =
-        told.inputs.iter().map(|one| (one.name.as_str(), one.datatype.as_str(), &one.shape[..]));
-    let shape = &[-1, 1][..];
-    let expected = [("age", "FP64", shape), ("plan", "BYTES", shape), ("visits", "FP64", shape)];
-    assert_eq!(inputs.collect::<Vec<_>>(), expected);
-    let outputs =
-        told.outputs.iter().map(|one| (one.name.as_str(), one.datatype.as_str(), &one.shape[..]));
-    let expected = [
-        ("output__0", "FP64", &[-1][..]),
-        ("segment", "BYTES", &[-1]),
-        ("treeshap_output", "FP64", &[-1, 4]),
-    ];
-    assert_eq!(outputs.collect::<Vec<_>>(), expected);
-    let asked = oip::ModelConfigRequest { name: "churn".to_owned(), version: "1".to_owned() };
-    let config = client.model_config(asked).await.unwrap().into_inner().config.unwrap();
-    assert_eq!(config.max_batch_size, 10_000);
-    assert_eq!(config.input[1].data_type(), oip::DataType::TypeString);
-    assert_eq!(config.output[2].dims, [4]);
-    let digest = &config.parameters["schema_digest"].string_value;
-    assert_eq!(digest, churn_model(0.0).schema().digest().as_str());
-}
-
-#[tokio::test]
-async fn statistics_count_rows_of_every_protocol() {
-    let server = TestServer::start().await;
-    let of = async |name: &str, version: &str| {
-        let asked =
-            oip::ModelStatisticsRequest { name: name.to_owned(), version: version.to_owned() };
-        server.inference().model_statistics(asked).await.unwrap().into_inner().model_stats
-    };
-    assert_eq!(of("churn", "").await[0].last_inference, 0);
-    let rows = [[40.0, 1.0, 1.0]; 20];
-    let matrix = [Tensor::fp64("input__0", &[20, 3], &rows.concat())];
-    server.infer(raw(&matrix)).await.unwrap();
-    server.score(request(&["churn"], good_row())).await.unwrap();
-    server.infer(asking_for(raw(&matrix), &["no_such_output"])).await.unwrap_err();
-    for told in [of("churn", "").await, of("churn", "1").await] {
-        let [told] = &told[..] else { panic!("{told:?}") };
-        assert_eq!((told.name.as_str(), told.version.as_str()), ("churn", "1"));
-        assert_eq!((told.inference_count, told.execution_count), (21, 2));
-        let stats = told.inference_stats.as_ref().unwrap();
-        assert_eq!(stats.success.unwrap().count, 2);
-        assert_eq!(stats.fail.unwrap().count, 1);
-        assert!(stats.compute_infer.unwrap().ns > 0 && told.last_inference > 0);
-    }
-    assert_eq!(of("", "").await.len(), 2);
-    // The same predictions on the metrics page, by their version.
-    let (_, page) = server.get("/metrics").await;
-    let line = "segue_predictions_total{model=\"churn\",version=\"1\",variant=\"champion\",segment=\"\"} 21\n";
-    assert!(page.contains(line), "{page}");
-    let handled = "grpc_service=\"inference.GRPCInferenceService\",grpc_method=\"ModelInfer\"";
-    assert!(page.contains(handled), "{page}");
-}
-
-#[tokio::test]
-async fn the_index_follows_the_registry_and_load_reads_it_now() {
-    // A server that would not look again by itself.
-    let options = segue_serving::ServeOptions {
-        poll_interval: std::time::Duration::from_secs(3600),
-        ..quick()
-    };
-    let server = TestServer::start_with(options).await;
-    let mut client = server.inference();
-    let mut index = async |ready| {
-        let asked = oip::RepositoryIndexRequest { ready, ..Default::default() };
-        let models = client.repository_index(asked).await.unwrap().into_inner().models;
-        models.into_iter().map(|one| (one.name, one.version, one.state)).collect::<Vec<_>>()
-    };
-    let entry = |name: &str, version: &str, state: &str| {
-        (name.to_owned(), version.to_owned(), state.to_owned())
-    };
-    let (first, second) = (entry("churn", "1", "READY"), entry("churn", "2", "UNAVAILABLE"));
-    let visits = entry("visits", "1", "READY");
-    assert_eq!(index(false).await, [first.clone(), second, visits.clone()]);
-    assert_eq!(index(true).await, [first.clone(), visits.clone()]);
-    promote(&server.registry, "churn", 2);
-    assert_eq!(index(true).await, [first.clone(), visits.clone()]);
-    let load =
-        oip::RepositoryModelLoadRequest { model_name: "churn".to_owned(), ..Default::default() };
-    server.inference().repository_model_load(load).await.unwrap();
-    assert_eq!(index(true).await, [first, entry("churn", "2", "READY"), visits]);
-    assert_eq!(server.infer(raw(&good_tensors())).await.unwrap().model_version, "2");
-}
-
-#[tokio::test]
-async fn health_and_reflection_know_the_service() {
-    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-    let server = TestServer::start().await;
-    let service = "inference.GRPCInferenceService";
-    server.wait_for_health(service, ServingStatus::Serving).await;
-    let ask = |message| tonic_reflection::pb::v1::ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(message),
-    };
-    let asked = [
-        ask(MessageRequest::ListServices(String::new())),
-        ask(MessageRequest::FileContainingSymbol(format!("{service}.ModelInfer"))),
-    ];
-    let mut client = ServerReflectionClient::new(server.channel.clone());
-    let answers = client.server_reflection_info(tokio_stream::iter(asked)).await.unwrap();
-    let mut answers = answers.into_inner();
-    let listed = answers.message().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::ListServicesResponse(listed)) = listed else { panic!("{listed:?}") };
-    assert!(listed.service.iter().any(|one| one.name == service), "{listed:?}");
-    let found = answers.message().await.unwrap().unwrap().message_response;
-    assert!(matches!(found, Some(MessageResponse::FileDescriptorResponse(_))), "{found:?}");
 }

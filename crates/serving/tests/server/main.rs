@@ -5,11 +5,13 @@
 mod errors;
 mod harness;
 mod inference;
+mod inference_described;
 mod inference_errors;
 mod lifecycle;
 mod limits;
 mod registry;
 mod rest;
+mod rest_tensors;
 mod scores;
 mod strangers;
 mod tensors;

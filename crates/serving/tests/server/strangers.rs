@@ -1,23 +1,11 @@
 //! Requests that strangers bent: refused or answered, never a panic.
 
-use std::sync::OnceLock;
-
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::json;
 
 use crate::harness::*;
 use crate::tensors::*;
-
-/// One runtime and server for all cases.
-fn shared() -> &'static (tokio::runtime::Runtime, TestServer) {
-    static SHARED: OnceLock<(tokio::runtime::Runtime, TestServer)> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(TestServer::start());
-        (runtime, server)
-    })
-}
 
 /// Bytes of a good request, some of them replaced, left out or doubled.
 fn bend(good: &[u8], edits: &[(prop::sample::Index, u8, u8)]) -> Vec<u8> {
@@ -43,11 +31,11 @@ async fn has_no_panics(server: &TestServer) -> bool {
     server.get("/metrics").await.1.contains("segue_panics_total 0\n")
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
-
-    #[test]
-    fn bent_json_is_answered(edits in edits(), which in 0usize..3) {
+#[test]
+fn bent_json_is_answered() {
+    let (runtime, server) = started();
+    let server = &server;
+    proptest!(cases(192), |(edits in edits(), which in 0usize..3)| {
         let tensors = json!({
             "id": "r", "parameters": {"strict": true, "timeout": 9_000_000},
             "inputs": [
@@ -78,14 +66,17 @@ proptest! {
                 ("/v2/models/churn/infer", header.as_str(), body)
             }
         };
-        let (runtime, server) = shared();
         let body = bend(&body, &edits);
         let code = runtime.block_on(server.http("POST", path, header, &body)).code;
         prop_assert!([200, 400, 404, 504].contains(&code), "{code}: {:?}", body.escape_ascii().to_string());
-    }
+    });
+}
 
-    #[test]
-    fn bent_messages_do_not_panic(edits in edits(), is_raw in any::<bool>()) {
+#[test]
+fn bent_messages_do_not_panic() {
+    let (runtime, server) = started();
+    let server = &server;
+    proptest!(cases(192), |(edits in edits(), is_raw in any::<bool>())| {
         let tensors = good_tensors();
         let good = if is_raw { raw(&tensors) } else { typed(&tensors) };
         let good = asking_for(good, &["output__0", "segment", "treeshap_output"]).encode_to_vec();
@@ -94,7 +85,6 @@ proptest! {
         else {
             return Ok(());
         };
-        let (runtime, server) = shared();
         runtime.block_on(async {
             if let Err(status) = server.infer(bent).await {
                 let code = status.code();
@@ -102,5 +92,5 @@ proptest! {
             }
             assert!(has_no_panics(server).await);
         });
-    }
+    });
 }
