@@ -385,14 +385,14 @@ pub(crate) fn named<'a>(
 ) -> pb::FeatureRow {
     let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let features = pb::feature_row::Features::Named(pb::NamedFeatures { values });
-    pb::FeatureRow { features: Some(features), traits: BTreeMap::new() }
+    pb::FeatureRow { features: Some(features), ..Default::default() }
 }
 
 pub(crate) fn packed(values: &[f64], schema_digest: &str) -> pb::FeatureRow {
     let packed =
         pb::PackedFeatures { values: values.to_vec(), schema_digest: schema_digest.to_owned() };
     let features = pb::feature_row::Features::Packed(packed);
-    pb::FeatureRow { features: Some(features), traits: BTreeMap::new() }
+    pb::FeatureRow { features: Some(features), ..Default::default() }
 }
 
 pub(crate) fn request(models: &[&str], row: pb::FeatureRow) -> pb::ScoreRequest {

@@ -146,7 +146,7 @@ fn with_events(events: Vec<pb::Event>, as_of_seconds: i64) -> pb::FeatureRow {
         request_fields: BTreeMap::new(),
     };
     let features = Some(pb::feature_row::Features::Events(history));
-    pb::FeatureRow { features, traits: BTreeMap::new() }
+    pb::FeatureRow { features, ..Default::default() }
 }
 
 #[tokio::test]

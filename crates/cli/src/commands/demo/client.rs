@@ -130,7 +130,7 @@ fn request(log: &EventLog, index: usize, at_us: i64) -> ScoreRequest {
             .collect(),
         row: Some(FeatureRow {
             features: Some(feature_row::Features::Events(history)),
-            traits: BTreeMap::new(),
+            ..FeatureRow::default()
         }),
         options: Some(ScoreOptions {
             explain: true,
