@@ -12,6 +12,9 @@ use crate::state::{ModelState, State, Traffic};
 /// How far back a request id is looked for.
 const REQUEST_ID_WINDOW: u64 = 256;
 
+/// Versions that may score copies of one model's requests: each costs as much as the answer.
+const MAX_SHADOWS: usize = 8;
+
 /// Several aliases to move in one commit: readers see all of them moved, or none.
 #[derive(Debug, Clone, Default)]
 pub struct AliasRequest {
@@ -27,6 +30,8 @@ pub struct AliasRequest {
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// Runs the same checks and writes nothing.
+    pub validate_only: bool,
 }
 
 /// A new split of the traffic.
@@ -44,6 +49,17 @@ pub struct TrafficRequest {
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// Runs the same checks and writes nothing.
+    pub validate_only: bool,
+}
+
+/// A change of aliases or traffic, done or (with `validate_only`) possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The state after it; the present one if nothing was written.
+    pub state: ModelState,
+    /// Its event; `None` if nothing was written.
+    pub event_id: Option<String>,
 }
 
 /// Where a change starts from.
@@ -71,8 +87,8 @@ impl Registry {
     /// [`RegistryError::AliasProtected`] for the champion, [`RegistryError::VersionNotFound`],
     /// [`RegistryError::AliasNotFound`] when deleting one that is not set,
     /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
-    pub fn move_aliases(&self, request: &AliasRequest) -> Result<ModelState, RegistryError> {
-        let AliasRequest { model, moves, etag, request_id, actor, reason } = request;
+    pub fn move_aliases(&self, request: &AliasRequest) -> Result<Applied, RegistryError> {
+        let AliasRequest { model, moves, etag, request_id, actor, reason, .. } = request;
         let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
         let same = |action: &Action| match action {
             Action::AliasesMoved { moves: done } => {
@@ -82,7 +98,7 @@ impl Registry {
             _ => false,
         };
         let base = match self.begin(&terms, same)? {
-            Begin::Done(event) => return Ok(state_after(&event)),
+            Begin::Done(event) => return Ok(Applied::by(&event)),
             Begin::From(base) => base,
         };
         let (generation, state) = position(base.as_ref());
@@ -106,8 +122,8 @@ impl Registry {
             };
             moves.iter().map(|(alias, to)| (alias.clone(), step(alias, to))).collect()
         };
-        if moved(&state).values().all(|step| step.from == step.to) {
-            return Ok(ModelState::new(model, generation, state));
+        if request.validate_only || moved(&state).values().all(|step| step.from == step.to) {
+            return Ok(Applied::nothing(ModelState::new(model, generation, state)));
         }
         let event = self.commit(&terms, base, |mut state| {
             let moves = moved(&state);
@@ -119,7 +135,7 @@ impl Registry {
             }
             Change::new(Action::AliasesMoved { moves }, state)
         })?;
-        Ok(state_after(&event))
+        Ok(Applied::by(&event))
     }
 
     /// Points an alias other than the champion to a version.
@@ -132,7 +148,7 @@ impl Registry {
         alias: &str,
         version: u64,
         actor: &str,
-    ) -> Result<ModelState, RegistryError> {
+    ) -> Result<Applied, RegistryError> {
         self.move_one_alias(model, alias, Some(version), actor)
     }
 
@@ -145,7 +161,7 @@ impl Registry {
         model: &str,
         alias: &str,
         actor: &str,
-    ) -> Result<ModelState, RegistryError> {
+    ) -> Result<Applied, RegistryError> {
         self.move_one_alias(model, alias, None, actor)
     }
 
@@ -155,7 +171,7 @@ impl Registry {
         alias: &str,
         to: Option<u64>,
         actor: &str,
-    ) -> Result<ModelState, RegistryError> {
+    ) -> Result<Applied, RegistryError> {
         self.move_aliases(&AliasRequest {
             model: model.to_owned(),
             moves: BTreeMap::from([(alias.to_owned(), to)]),
@@ -169,48 +185,66 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::TrafficInvalid`], [`RegistryError::VersionNotFound`],
     /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
-    pub fn set_traffic(&self, request: &TrafficRequest) -> Result<ModelState, RegistryError> {
-        let TrafficRequest { model, traffic, etag, request_id, actor, reason } = request;
+    pub fn set_traffic(&self, request: &TrafficRequest) -> Result<Applied, RegistryError> {
+        let TrafficRequest { model, traffic, etag, request_id, actor, reason, .. } = request;
         let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
         let same =
             |action: &Action| matches!(action, Action::TrafficChanged { to, .. } if to == traffic);
         let base = match self.begin(&terms, same)? {
-            Begin::Done(event) => return Ok(state_after(&event)),
+            Begin::Done(event) => return Ok(Applied::by(&event)),
             Begin::From(base) => base,
         };
         if let Some(traffic) = traffic {
             self.check_traffic(model, traffic)?;
         }
         let (generation, state) = position(base.as_ref());
-        if state.traffic == *traffic {
-            return Ok(ModelState::new(model, generation, state));
+        if request.validate_only || state.traffic == *traffic {
+            return Ok(Applied::nothing(ModelState::new(model, generation, state)));
         }
         let event = self.commit(&terms, base, |mut state| {
             let from = std::mem::replace(&mut state.traffic, traffic.clone());
             Change::new(Action::TrafficChanged { from, to: traffic.clone() }, state)
         })?;
-        Ok(state_after(&event))
+        Ok(Applied::by(&event))
     }
 
     fn check_traffic(&self, model: &str, traffic: &Traffic) -> Result<(), RegistryError> {
-        let invalid =
-            |reason: String| RegistryError::TrafficInvalid { model: model.to_owned(), reason };
+        let invalid = |field: &'static str, reason: String| RegistryError::TrafficInvalid {
+            model: model.to_owned(),
+            field,
+            reason,
+        };
         let shares = [
             ("canary_basis_points", traffic.canary_basis_points),
             ("shadow_basis_points", traffic.shadow_basis_points),
         ];
         for (field, share) in shares {
             if share > 10_000 {
-                return Err(invalid(format!("{field} is {share}, expected 0 to 10000")));
+                return Err(invalid(field, format!("{share}, expected 0 to 10000")));
             }
         }
-        if traffic.canary_basis_points > 0 && traffic.canary_version.is_none() {
-            let share = traffic.canary_basis_points;
-            return Err(invalid(format!(
-                "canary_basis_points is {share} without a canary_version"
-            )));
+        let share = traffic.canary_basis_points;
+        if share > 0 && traffic.canary_version.is_none() {
+            let reason = format!("{share} without a canary_version; name one, or take 0");
+            return Err(invalid("canary_basis_points", reason));
         }
-        for &version in traffic.canary_version.iter().chain(&traffic.shadow_versions) {
+        let share = traffic.shadow_basis_points;
+        if share > 0 && traffic.shadow_versions.is_empty() {
+            let reason = format!("{share} without shadow_versions; name some, or take 0");
+            return Err(invalid("shadow_basis_points", reason));
+        }
+        let n_shadows = traffic.shadow_versions.len();
+        if n_shadows > MAX_SHADOWS {
+            let reason = format!("{n_shadows} versions, at most {MAX_SHADOWS} score a copy");
+            return Err(invalid("shadow_versions", reason));
+        }
+        for (index, version) in traffic.shadow_versions.iter().enumerate() {
+            if traffic.shadow_versions[..index].contains(version) {
+                let reason = format!("version {version} is named twice");
+                return Err(invalid("shadow_versions", reason));
+            }
+        }
+        for &version in traffic.versions() {
             self.manifest(model, version)?;
         }
         Ok(())
@@ -307,6 +341,13 @@ impl State {
     }
 }
 
-fn state_after(event: &EventRecord) -> ModelState {
-    ModelState::new(&event.model, event.generation, event.state.clone())
+impl Applied {
+    fn by(event: &EventRecord) -> Self {
+        let state = ModelState::new(&event.model, event.generation, event.state.clone());
+        Self { state, event_id: Some(event.event_id.clone()) }
+    }
+
+    fn nothing(state: ModelState) -> Self {
+        Self { state, event_id: None }
+    }
 }

@@ -175,10 +175,12 @@ pub enum RegistryError {
         reason: String,
     },
     /// A traffic policy does not hold together.
-    #[error("traffic of model {model:?}: {reason}")]
+    #[error("traffic of model {model:?}: {field} is {reason}")]
     TrafficInvalid {
         /// The model.
         model: String,
+        /// Field of the policy.
+        field: &'static str,
         /// What is wrong.
         reason: String,
     },

@@ -46,7 +46,7 @@ mod storage;
 mod tests;
 mod verify;
 
-pub use changes::{AliasRequest, TrafficRequest};
+pub use changes::{AliasRequest, Applied, TrafficRequest};
 pub use diff::{Changed, Diff, VocabularyDiff};
 pub use draft::Draft;
 pub use error::RegistryError;

@@ -24,6 +24,8 @@ pub struct RollbackRequest {
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// Runs the same checks and writes nothing.
+    pub validate_only: bool,
 }
 
 impl Default for RollbackRequest {
@@ -36,11 +38,12 @@ impl Default for RollbackRequest {
             request_id: String::new(),
             actor: String::new(),
             reason: String::new(),
+            validate_only: false,
         }
     }
 }
 
-/// A rollback that was done.
+/// A rollback, done or (with `validate_only`) possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledBack {
     /// Where the alias pointed before.
@@ -49,7 +52,7 @@ pub struct RolledBack {
     pub to: u64,
     /// Number of the newest event.
     pub generation: u64,
-    /// The event of this rollback; `None` if the alias was there already.
+    /// The event of this rollback; `None` if nothing was written.
     pub event_id: Option<String>,
     /// The state after it.
     pub etag: String,
@@ -66,7 +69,8 @@ impl Registry {
     /// never pointed to (that would be a promotion without gates), [`RegistryError::AliasNotFound`],
     /// or as [`promote`](Self::promote).
     pub fn rollback(&self, request: &RollbackRequest) -> Result<RolledBack, RegistryError> {
-        let RollbackRequest { model, alias, to_version, etag, request_id, actor, reason } = request;
+        let RollbackRequest { model, alias, to_version, etag, request_id, actor, reason, .. } =
+            request;
         check_alias_name(alias)?;
         let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
         let wanted = |to: u64| to_version.is_none_or(|wanted| wanted == to);
@@ -84,6 +88,10 @@ impl Registry {
             return Ok(RolledBack { from, to, generation, event_id: None, etag });
         }
         let digest = self.load(model, to)?.manifest.digest;
+        if request.validate_only {
+            let etag = state.etag();
+            return Ok(RolledBack { from, to, generation, event_id: None, etag });
+        }
         let event = self.commit(&terms, base, |mut state| {
             state.set_alias(alias, to);
             let (alias, digest) = (alias.clone(), digest.clone());

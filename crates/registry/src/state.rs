@@ -21,6 +21,13 @@ pub struct Traffic {
     pub shadow_basis_points: u32,
 }
 
+impl Traffic {
+    /// Every version that gets requests beside the champion: the canary first, then the shadows.
+    pub fn versions(&self) -> impl Iterator<Item = &u64> {
+        self.canary_version.iter().chain(&self.shadow_versions)
+    }
+}
+
 /// Everything about a model that can change. Each event holds the whole of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {

@@ -12,7 +12,7 @@ use crate::event::{Action, EventRecord};
 use crate::load::{GOLDEN_FILE, MODEL_FILE};
 use crate::manifest::MANIFEST_FILE;
 use crate::registry::{Registry, SealedManifest, manifest_key, version_key};
-use crate::state::State;
+use crate::state::{State, Traffic};
 
 /// Something found, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,9 +278,7 @@ impl Verifier<'_> {
 
 /// Versions that the state points to.
 fn needed_versions(state: &State) -> BTreeSet<u64> {
-    let traffic = state.traffic.iter();
-    let split =
-        traffic.flat_map(|traffic| traffic.canary_version.iter().chain(&traffic.shadow_versions));
+    let split = state.traffic.iter().flat_map(Traffic::versions);
     state.aliases.values().chain(split).copied().collect()
 }
 

@@ -34,14 +34,14 @@ pub(crate) fn run(args: &Models, console: &Console) -> anyhow::Result<ExitCode> 
         }
         ModelsCommand::Alias { model, alias, version, reason, actor, registry } => {
             let registry = open_registry(&registry.registry)?;
-            let state = registry.move_aliases(&AliasRequest {
+            let applied = registry.move_aliases(&AliasRequest {
                 model: model.clone(),
                 moves: BTreeMap::from([(alias.clone(), Some(*version))]),
                 actor: actor.clone(),
                 reason: reason.clone(),
                 ..AliasRequest::default()
             })?;
-            console.result(&state_json(&state), || {
+            console.result(&state_json(&applied.state), || {
                 format!("{alias} of {model} points at version {version}")
             });
         }

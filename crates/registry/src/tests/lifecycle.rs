@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::sample::{Sample, good};
 use crate::{
-    Action, AliasRequest, CHAMPION, Changed, Choice, Draft, MODEL_FILE, PromoteRequest, Published,
-    Registry, RegistryError, RollbackRequest, Traffic, TrafficRequest,
+    Action, AliasRequest, Applied, CHAMPION, Changed, Choice, Draft, MODEL_FILE, PromoteRequest,
+    Published, Registry, RegistryError, RollbackRequest, Traffic, TrafficRequest,
 };
 
 fn registry() -> (TempDir, Registry) {
@@ -222,10 +222,16 @@ fn aliases_move_in_one_commit_and_the_champion_only_through_gates() {
         moves: [("blue".to_owned(), Some(1)), ("green".to_owned(), Some(2))].into(),
         ..AliasRequest::default()
     };
-    let state = registry.move_aliases(&request).unwrap();
+    let dry = AliasRequest { validate_only: true, ..request.clone() };
+    let before = registry.model("churn").unwrap();
+    assert_eq!(registry.move_aliases(&dry).unwrap(), Applied { state: before, event_id: None });
+    let Applied { state, event_id } = registry.move_aliases(&request).unwrap();
+    assert!(event_id.is_some());
     assert_eq!(state.aliases, BTreeMap::from([("blue".into(), 1), ("green".into(), 2)]));
     assert_eq!(state.generation, 4);
-    assert_eq!(registry.move_aliases(&request).unwrap(), state, "nothing moved, nothing written");
+    let again = registry.move_aliases(&request).unwrap();
+    let unwritten = Applied { state: state.clone(), event_id: None };
+    assert_eq!(again, unwritten, "nothing moved, nothing written");
     request.moves = [("blue".to_owned(), None), ("green".to_owned(), Some(9))].into();
     assert!(matches!(
         registry.move_aliases(&request),
@@ -238,7 +244,7 @@ fn aliases_move_in_one_commit_and_the_champion_only_through_gates() {
         registry.set_alias("churn", "12", 1, "ada"),
         Err(RegistryError::NameInvalid { .. })
     ));
-    assert!(registry.delete_alias("churn", "blue", "ada").unwrap().aliases.len() == 1);
+    assert!(registry.delete_alias("churn", "blue", "ada").unwrap().state.aliases.len() == 1);
     let gone = registry.delete_alias("churn", "blue", "ada").unwrap_err();
     assert_eq!(gone.to_string(), "model \"churn\" has no alias \"blue\", it has green");
 }
@@ -257,13 +263,29 @@ fn traffic_is_checked_and_kept() {
         traffic: Some(traffic),
         ..TrafficRequest::default()
     };
-    let state = registry.set_traffic(&request(traffic.clone())).unwrap();
+    let dry = TrafficRequest { validate_only: true, ..request(traffic.clone()) };
+    assert_eq!(registry.set_traffic(&dry).unwrap().state.traffic, None);
+    assert_eq!(registry.generation("churn").unwrap(), 2);
+    let state = registry.set_traffic(&request(traffic.clone())).unwrap().state;
     assert_eq!(state.traffic.as_ref(), Some(&traffic));
     let too_much = Traffic { canary_basis_points: 10_001, ..traffic.clone() };
     let of_nothing = Traffic { canary_version: None, ..traffic.clone() };
-    for bad in [too_much, of_nothing] {
+    let shadows = |shadow_versions: &[u64]| Traffic {
+        shadow_versions: shadow_versions.to_vec(),
+        shadow_basis_points: 100,
+        ..traffic.clone()
+    };
+    let cases = [
+        (too_much, "canary_basis_points"),
+        (of_nothing, "canary_basis_points"),
+        (shadows(&[]), "shadow_basis_points"),
+        (shadows(&[1, 1]), "shadow_versions"),
+        (shadows(&[1, 2, 3, 4, 5, 6, 7, 8, 9]), "shadow_versions"),
+    ];
+    for (bad, expected) in cases {
         let refused = registry.set_traffic(&request(bad));
-        assert!(matches!(refused, Err(RegistryError::TrafficInvalid { .. })));
+        let told = matches!(&refused, Err(RegistryError::TrafficInvalid { field, .. }) if *field == expected);
+        assert!(told, "{expected}: {refused:?}");
     }
     let absent = Traffic { shadow_versions: vec![9], ..traffic };
     let refused = registry.set_traffic(&request(absent));
