@@ -55,6 +55,8 @@ pub enum Reason {
     AliasInvalid,
     /// A request id that was used for another change.
     RequestIdReused,
+    /// A split of the traffic that does not hold together.
+    TrafficInvalid,
     /// A field of the request that makes no sense.
     FieldInvalid,
     /// A body that is not the JSON that was expected.
@@ -96,6 +98,7 @@ impl Reason {
             Self::BatchTooLarge => "BATCH_TOO_LARGE",
             Self::AliasInvalid => "ALIAS_INVALID",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::TrafficInvalid => "TRAFFIC_INVALID",
             Self::FieldInvalid => "FIELD_INVALID",
             Self::JsonInvalid => "JSON_INVALID",
             Self::TensorUnknown => "TENSOR_UNKNOWN",
@@ -172,9 +175,9 @@ pub enum ServingError {
         /// The version.
         version: u64,
     },
-    /// A candidate for promotion that this server could not serve.
+    /// A candidate for promotion or traffic that this server could not serve.
     #[error(
-        "version {version} of model {model:?} was not promoted, because it could not be served: \
+        "nothing was changed, because version {version} of model {model:?} could not be served: \
          {detail}"
     )]
     NotServable {

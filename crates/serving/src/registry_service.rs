@@ -1,24 +1,20 @@
 //! `segue.v1.ModelRegistryService`. The registry blocks on its storage, so it runs beside the runtime.
 
+mod changes;
 mod checks;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_server::ModelRegistryService;
-use segue_registry::{
-    AliasRequest, PromoteRequest, Registry, RegistryError, RollbackRequest, check_model_name,
-};
+use segue_registry::{Registry, RegistryError, check_model_name};
 use tonic::{Request, Response, Status};
 
-use self::checks::{Check, Page, PageOf, alias_or_champion, given};
+use self::checks::{Check, Page, PageOf};
 use crate::guard::panic_text;
-use crate::live::{LiveModels, LoadError, LoaderHandle, prove};
-use crate::metrics::{Metrics, ReasonLabels};
-use crate::to_proto::{
-    gate_result, model, model_event, model_version, unreadable_model, wire_version,
-};
+use crate::live::{LiveModels, LoaderHandle};
+use crate::metrics::Metrics;
+use crate::to_proto::{model, model_event, model_version, unreadable_model};
 use crate::{Reason, ServingError};
 
 /// Answers questions about models and moves their aliases.
@@ -47,23 +43,6 @@ impl ModelRegistry {
                 Err(ServingError::Internal)
             }
         }
-    }
-
-    /// As [`ask`](Self::ask) for a change: counted, and in service when this returns.
-    async fn change<T: Send + 'static, E: Into<ServingError> + Send + 'static>(
-        &self,
-        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, ServingError> {
-        let outcome = self.ask(work).await;
-        let reason = match &outcome {
-            Ok(_) => "ok",
-            Err(ServingError::Registry(RegistryError::GateFailed(_))) => "gate_failed",
-            Err(_) => "failed",
-        };
-        self.metrics.promotions.get_or_create(&ReasonLabels { reason }).inc();
-        let done = outcome?;
-        self.loader.refresh().await?;
-        Ok(done)
     }
 
     /// A page of what `read` finds of a model, which comes oldest first.
@@ -112,20 +91,6 @@ impl ModelRegistry {
     async fn model_now(&self, name: String) -> Result<pb::Model, ServingError> {
         let state = self.ask(move |registry| registry.model(&name)).await?;
         Ok(model(state, &self.live.snapshot()))
-    }
-}
-
-/// Before the alias moves, because afterwards it would be too late: the registry knows neither
-/// feature sets nor the names that segments may use.
-fn check_servable(registry: &Registry, promotion: &PromoteRequest) -> Result<(), ServingError> {
-    let PromoteRequest { model, version, .. } = promotion;
-    match prove(registry, model, *version) {
-        Ok(_) => Ok(()),
-        Err(LoadError::Registry(error)) => Err(error.into()),
-        Err(error) => {
-            let (model, version, detail) = (model.clone(), *version, error.to_string());
-            Err(ServingError::NotServable { model, version, detail })
-        }
     }
 }
 
@@ -201,104 +166,27 @@ impl ModelRegistryService for ModelRegistry {
         &self,
         request: Request<pb::PromoteModelVersionRequest>,
     ) -> Result<Response<pb::PromoteModelVersionResponse>, Status> {
-        let request = request.into_inner();
-        let alias = alias_or_champion(request.alias);
-        let version = Check::default()
-            .model(&request.model)
-            .alias(&alias)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
-            .version("version", request.version)
-            .end()?;
-        let name = request.model.clone();
-        let promotion = PromoteRequest {
-            model: request.model,
-            version,
-            alias,
-            etag: given(request.etag),
-            request_id: request.request_id,
-            actor: request.actor,
-            reason: request.reason,
-            validate_only: request.validate_only,
-            override_gates: request.override_gates,
-        };
-        let promote = move |registry: &Registry| {
-            check_servable(registry, &promotion)?;
-            Ok::<_, ServingError>(registry.promote(&promotion)?)
-        };
-        let promoted = self.change(promote).await?;
-        Ok(Response::new(pb::PromoteModelVersionResponse {
-            model: Some(self.model_now(name).await?),
-            gates: promoted.gates.into_iter().map(gate_result).collect(),
-            previous_version: promoted.previous_version.map_or(0, wire_version),
-            event_id: promoted.event_id.unwrap_or_default(),
-        }))
+        Ok(Response::new(self.promote(request.into_inner()).await?))
     }
 
     async fn rollback_model(
         &self,
         request: Request<pb::RollbackModelRequest>,
     ) -> Result<Response<pb::RollbackModelResponse>, Status> {
-        let request = request.into_inner();
-        let alias = alias_or_champion(request.alias);
-        let check = Check::default().model(&request.model).alias(&alias).texts([
-            ("etag", &request.etag),
-            ("request_id", &request.request_id),
-            ("actor", &request.actor),
-            ("reason", &request.reason),
-        ]);
-        let to_version = match request.to_version {
-            Some(version) => Some(check.version("to_version", version).end()?),
-            None => check.end().map(|_| None)?,
-        };
-        let name = request.model.clone();
-        let rollback = RollbackRequest {
-            model: request.model,
-            alias,
-            to_version,
-            etag: given(request.etag),
-            request_id: request.request_id,
-            actor: request.actor,
-            reason: request.reason,
-        };
-        let back = self.change(move |registry| registry.rollback(&rollback)).await?;
-        Ok(Response::new(pb::RollbackModelResponse {
-            model: Some(self.model_now(name).await?),
-            previous_version: wire_version(back.from),
-            event_id: back.event_id.unwrap_or_default(),
-        }))
+        Ok(Response::new(self.roll_back(request.into_inner()).await?))
     }
 
     async fn set_model_alias(
         &self,
         request: Request<pb::SetModelAliasRequest>,
     ) -> Result<Response<pb::SetModelAliasResponse>, Status> {
-        let request = request.into_inner();
-        let version = Check::default()
-            .model(&request.model)
-            .alias(&request.alias)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
-            .version("version", request.version)
-            .end()?;
-        let change = AliasRequest {
-            model: request.model,
-            moves: BTreeMap::from([(request.alias, Some(version))]),
-            etag: given(request.etag),
-            request_id: request.request_id,
-            actor: request.actor,
-            reason: request.reason,
-        };
-        let state = self.change(move |registry| registry.move_aliases(&change)).await?;
-        let model = Some(model(state, &self.live.snapshot()));
-        Ok(Response::new(pb::SetModelAliasResponse { model }))
+        Ok(Response::new(self.set_alias(request.into_inner()).await?))
+    }
+
+    async fn update_traffic_policy(
+        &self,
+        request: Request<pb::UpdateTrafficPolicyRequest>,
+    ) -> Result<Response<pb::UpdateTrafficPolicyResponse>, Status> {
+        Ok(Response::new(self.update_traffic(request.into_inner()).await?))
     }
 }

@@ -109,6 +109,11 @@ fn registry_error(error: RegistryError, message: &str) -> (Code, ErrorDetails) {
             let description = message.to_owned();
             (Code::InvalidArgument, bad_request(vec![Violation { field, reason, description }]))
         }
+        E::TrafficInvalid { field, .. } => {
+            let (field, reason) = (format!("traffic.{field}"), Reason::TrafficInvalid);
+            let description = message.to_owned();
+            (Code::InvalidArgument, bad_request(vec![Violation { field, reason, description }]))
+        }
         E::GateFailed(gates) => {
             let mut details = info("GATE_FAILED");
             let failed = gates.into_iter().filter(GateResult::failed);

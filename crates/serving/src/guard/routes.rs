@@ -28,7 +28,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 28] = [
+const METHODS: [(&str, &str, Lane, bool); 29] = [
     (SCORING, "Score", Lane::Scoring, false),
     (SCORING, "ScoreBatch", Lane::Scoring, false),
     // Takes its permits itself: one for the stream, one a message.
@@ -42,6 +42,7 @@ const METHODS: [(&str, &str, Lane, bool); 28] = [
     (REGISTRY, "PromoteModelVersion", Lane::Registry, false),
     (REGISTRY, "RollbackModel", Lane::Registry, false),
     (REGISTRY, "SetModelAlias", Lane::Registry, false),
+    (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false),
     (INFERENCE, "ServerLive", Lane::Free, false),
     (INFERENCE, "ServerReady", Lane::Free, false),
     (INFERENCE, "ModelReady", Lane::Free, false),
@@ -103,6 +104,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_methods, 24);
+        assert_eq!(n_methods, 25);
     }
 }

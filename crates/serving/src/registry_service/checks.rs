@@ -60,12 +60,20 @@ impl Check {
         self
     }
 
-    pub(super) fn version(mut self, field: &str, version: i64) -> Self {
+    pub(super) fn version(self, field: &str, version: i64) -> Self {
+        let (check, version) = self.number(field, version);
+        Self { version, ..check }
+    }
+
+    /// A version that is not the only one of the request; 0 if it is none.
+    pub(super) fn number(mut self, field: &str, version: i64) -> (Self, u64) {
         match u64::try_from(version) {
-            Ok(number) if number > 0 => self.version = number,
-            _ => self.bad(field, Reason::FieldInvalid, "versions count from 1"),
+            Ok(number) if number > 0 => (self, number),
+            _ => {
+                self.bad(field, Reason::FieldInvalid, "versions count from 1");
+                (self, 0)
+            }
         }
-        self
     }
 
     /// The version, if there was one to check.

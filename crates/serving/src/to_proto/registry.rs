@@ -3,6 +3,7 @@
 use segue_api::v1 as pb;
 use segue_registry::{
     Action, AliasMove, EventRecord, GateOutcome, GateResult, Manifest, ModelState, RegistryError,
+    Traffic,
 };
 
 use super::{schema, target, timestamp, wire_version};
@@ -13,6 +14,7 @@ pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
     pb::Model {
         aliases: state.aliases.into_iter().map(|(alias, to)| (alias, wire_version(to))).collect(),
         etag: state.etag,
+        traffic: state.traffic.map(traffic_policy),
         generation: state.generation,
         ..served(state.model, snapshot)
     }
@@ -61,6 +63,17 @@ pub(crate) fn model_version(manifest: Manifest) -> pb::ModelVersion {
     }
 }
 
+/// How traffic is split.
+pub(crate) fn traffic_policy(traffic: Traffic) -> pb::TrafficPolicy {
+    pb::TrafficPolicy {
+        canary_version: traffic.canary_version.map_or(0, wire_version),
+        canary_basis_points: traffic.canary_basis_points,
+        salt: traffic.salt,
+        shadow_versions: traffic.shadow_versions.into_iter().map(wire_version).collect(),
+        shadow_basis_points: traffic.shadow_basis_points,
+    }
+}
+
 /// What a gate found.
 pub(crate) fn gate_result(result: GateResult) -> pb::GateResult {
     let outcome = match result.outcome {
@@ -79,13 +92,9 @@ pub(crate) fn gate_result(result: GateResult) -> pb::GateResult {
 
 /// One entry of the audit trail.
 pub(crate) fn model_event(record: EventRecord) -> pb::ModelEvent {
-    let (action, published_version, moves) = action(record.action);
-    pb::ModelEvent {
+    let mut event = pb::ModelEvent {
         event_id: record.event_id,
         generation: record.generation,
-        action: action.into(),
-        published_version,
-        moves,
         actor: record.actor,
         reason: record.reason,
         request_id: record.request_id,
@@ -94,10 +103,15 @@ pub(crate) fn model_event(record: EventRecord) -> pb::ModelEvent {
         create_time: Some(timestamp(record.time_us)),
         sha256: record.sha256,
         previous_sha256: record.prev_sha256.unwrap_or_default(),
-    }
+        ..pb::ModelEvent::default()
+    };
+    let action = tell(record.action, &mut event);
+    event.set_action(action);
+    event
 }
 
-fn action(action: Action) -> (pb::ModelAction, i64, Vec<pb::AliasMove>) {
+/// Fills in what only some actions have.
+fn tell(action: Action, event: &mut pb::ModelEvent) -> pb::ModelAction {
     let moved = |alias: String, step: AliasMove| pb::AliasMove {
         alias,
         from_version: step.from.map(wire_version),
@@ -105,22 +119,27 @@ fn action(action: Action) -> (pb::ModelAction, i64, Vec<pb::AliasMove>) {
     };
     match action {
         Action::Published { version, .. } => {
-            (pb::ModelAction::Published, wire_version(version), Vec::new())
+            event.published_version = wire_version(version);
+            pb::ModelAction::Published
         }
         Action::Promoted { alias, from, to, .. } => {
-            let step = moved(alias, AliasMove { from, to: Some(to) });
-            (pb::ModelAction::Promoted, 0, vec![step])
+            event.moves = vec![moved(alias, AliasMove { from, to: Some(to) })];
+            pb::ModelAction::Promoted
         }
         Action::RolledBack { alias, from, to, .. } => {
-            let step = moved(alias, AliasMove { from: Some(from), to: Some(to) });
-            (pb::ModelAction::RolledBack, 0, vec![step])
+            event.moves = vec![moved(alias, AliasMove { from: Some(from), to: Some(to) })];
+            pb::ModelAction::RolledBack
         }
         Action::AliasesMoved { moves } => {
-            let moves = moves.into_iter().map(|(alias, step)| moved(alias, step)).collect();
-            (pb::ModelAction::AliasesMoved, 0, moves)
+            event.moves = moves.into_iter().map(|(alias, step)| moved(alias, step)).collect();
+            pb::ModelAction::AliasesMoved
         }
-        Action::TrafficChanged { .. } => (pb::ModelAction::TrafficChanged, 0, Vec::new()),
+        Action::TrafficChanged { from, to } => {
+            event.previous_traffic = from.map(traffic_policy);
+            event.traffic = to.map(traffic_policy);
+            pb::ModelAction::TrafficChanged
+        }
         // An event of a newer build.
-        _ => (pb::ModelAction::Unspecified, 0, Vec::new()),
+        _ => pb::ModelAction::Unspecified,
     }
 }

@@ -181,6 +181,127 @@ async fn a_version_that_could_not_be_served_is_not_promoted() {
     assert_eq!(server.registry.model("visits").unwrap(), before);
 }
 
+#[tokio::test]
+async fn traffic_is_checked_changed_and_kept_in_the_trail() {
+    let server = TestServer::start().await;
+    let mut models = server.models();
+    let policy = pb::TrafficPolicy {
+        canary_version: 2,
+        canary_basis_points: 500,
+        salt: "spring".to_owned(),
+        shadow_versions: vec![2],
+        shadow_basis_points: 10_000,
+    };
+    let update = |traffic: Option<pb::TrafficPolicy>| pb::UpdateTrafficPolicyRequest {
+        model: "churn".to_owned(),
+        traffic,
+        request_id: "t-1".to_owned(),
+        actor: "ada".to_owned(),
+        ..Default::default()
+    };
+    let dry =
+        pb::UpdateTrafficPolicyRequest { validate_only: true, ..update(Some(policy.clone())) };
+    let told = models.update_traffic_policy(dry).await.unwrap().into_inner();
+    assert!(told.event_id.is_empty() && told.model.unwrap().traffic.is_none());
+    let told = models.update_traffic_policy(update(Some(policy.clone()))).await.unwrap();
+    let told = told.into_inner();
+    assert_eq!(told.model.as_ref().unwrap().traffic.as_ref(), Some(&policy));
+    let again = models.update_traffic_policy(update(Some(policy.clone()))).await.unwrap();
+    assert_eq!(again.into_inner().event_id, told.event_id, "a repeat is the same change");
+    let ask = pb::GetModelRequest { model: "churn".to_owned() };
+    let model = models.get_model(ask).await.unwrap().into_inner().model.unwrap();
+    assert_eq!(model.traffic.as_ref(), Some(&policy));
+
+    let bad =
+        pb::TrafficPolicy { canary_version: -1, shadow_versions: vec![2, 0], ..policy.clone() };
+    let status = models.update_traffic_policy(update(Some(bad))).await.unwrap_err();
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    let fields: Vec<&str> = violations.iter().map(|one| one.field.as_str()).collect();
+    assert_eq!(fields, ["traffic.canary_version", "traffic.shadow_versions[1]"]);
+    let other = |traffic| pb::UpdateTrafficPolicyRequest {
+        request_id: String::new(),
+        ..update(Some(traffic))
+    };
+    let too_much = other(pb::TrafficPolicy { canary_basis_points: 10_001, ..policy.clone() });
+    let status = models.update_traffic_policy(too_much).await.unwrap_err();
+    let expected = (Code::InvalidArgument, "TRAFFIC_INVALID");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    let details = status.get_error_details();
+    let field = &details.bad_request().unwrap().field_violations[0].field;
+    assert_eq!(field, "traffic.canary_basis_points");
+    let absent = other(pb::TrafficPolicy { canary_version: 9, ..policy.clone() });
+    let status = models.update_traffic_policy(absent).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "VERSION_NOT_FOUND"));
+    let stale =
+        pb::UpdateTrafficPolicyRequest { etag: "0-old".to_owned(), ..other(policy.clone()) };
+    let status = models.update_traffic_policy(stale).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
+    let status = models.update_traffic_policy(update(None)).await.unwrap_err();
+    let expected = (Code::InvalidArgument, "REQUEST_ID_REUSED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+
+    let off = pb::UpdateTrafficPolicyRequest { request_id: "t-2".to_owned(), ..update(None) };
+    let told = models.update_traffic_policy(off).await.unwrap().into_inner();
+    assert_eq!(told.model.unwrap().traffic, None);
+    let ask = pb::ListModelEventsRequest { model: "churn".to_owned(), ..Default::default() };
+    let events = models.list_model_events(ask).await.unwrap().into_inner().events;
+    assert_eq!(events[0].action(), pb::ModelAction::TrafficChanged);
+    assert_eq!((&events[0].previous_traffic, &events[0].traffic), (&Some(policy.clone()), &None));
+    assert_eq!((&events[1].previous_traffic, &events[1].traffic), (&None, &Some(policy)));
+}
+
+/// A version that would be found broken by users is found broken before.
+#[tokio::test]
+async fn traffic_never_goes_to_a_version_that_could_not_be_served() {
+    let server = TestServer::start().await;
+    let mut draft = visits_draft();
+    let other = visits_features_over("14d").to_toml().into_bytes();
+    draft.files.insert("features.toml".to_owned(), other);
+    let version = publish(&server.registry, &draft) as i64;
+    let before = server.registry.model("visits").unwrap();
+    let shadow = pb::TrafficPolicy { shadow_versions: vec![version], ..Default::default() };
+    let update = pb::UpdateTrafficPolicyRequest {
+        model: "visits".to_owned(),
+        traffic: Some(shadow),
+        ..Default::default()
+    };
+    let status = server.models().update_traffic_policy(update).await.unwrap_err();
+    let expected = (Code::FailedPrecondition, "NOT_SERVABLE");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    assert_eq!(server.registry.model("visits").unwrap(), before);
+}
+
+#[tokio::test]
+async fn every_change_can_be_tried_first() {
+    let server = TestServer::start().await;
+    let mut models = server.models();
+    promote(&server.registry, "churn", 2);
+    let before = server.registry.model("churn").unwrap();
+    let back = pb::RollbackModelRequest {
+        model: "churn".to_owned(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let told = models.rollback_model(back).await.unwrap().into_inner();
+    assert_eq!((told.previous_version, told.event_id.as_str()), (2, ""));
+    let alias = pb::SetModelAliasRequest {
+        model: "churn".to_owned(),
+        alias: "next".to_owned(),
+        version: 2,
+        validate_only: true,
+        ..Default::default()
+    };
+    let told = models.set_model_alias(alias.clone()).await.unwrap().into_inner();
+    assert!(told.event_id.is_empty() && !told.model.unwrap().aliases.contains_key("next"));
+    let absent = pb::SetModelAliasRequest { version: 9, ..alias };
+    let status = models.set_model_alias(absent).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "VERSION_NOT_FOUND"));
+    assert_eq!(server.registry.model("churn").unwrap(), before);
+    let (_, page) = server.get("/metrics").await;
+    assert!(!page.contains("segue_promotions_total{reason=\"ok\"}"), "{page}");
+}
+
 /// Whatever panics while a request is answered, is answered itself.
 #[tokio::test]
 async fn a_panic_in_the_registry_is_internal_and_the_server_goes_on() {

@@ -1,0 +1,229 @@
+//! The RPCs that change a model: checked, carried out by the registry, and in service when answered.
+
+use std::collections::BTreeMap;
+
+use segue_api::v1 as pb;
+use segue_registry::{
+    AliasRequest, Applied, PromoteRequest, Registry, RegistryError, RollbackRequest, Traffic,
+    TrafficRequest,
+};
+
+use super::ModelRegistry;
+use super::checks::{Check, alias_or_champion, given};
+use crate::ServingError;
+use crate::live::{LoadError, prove};
+use crate::metrics::ReasonLabels;
+use crate::to_proto::{gate_result, model, wire_version};
+
+impl ModelRegistry {
+    pub(super) async fn promote(
+        &self,
+        request: pb::PromoteModelVersionRequest,
+    ) -> Result<pb::PromoteModelVersionResponse, ServingError> {
+        let alias = alias_or_champion(request.alias);
+        let version = Check::default()
+            .model(&request.model)
+            .alias(&alias)
+            .texts([
+                ("etag", &request.etag),
+                ("request_id", &request.request_id),
+                ("actor", &request.actor),
+                ("reason", &request.reason),
+            ])
+            .version("version", request.version)
+            .end()?;
+        let name = request.model.clone();
+        let promotion = PromoteRequest {
+            model: request.model,
+            version,
+            alias,
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+            override_gates: request.override_gates,
+        };
+        let promote = move |registry: &Registry| {
+            check_servable(registry, &promotion.model, promotion.version)?;
+            Ok::<_, ServingError>(registry.promote(&promotion)?)
+        };
+        let promoted = self.change(request.validate_only, promote).await?;
+        Ok(pb::PromoteModelVersionResponse {
+            model: Some(self.model_now(name).await?),
+            gates: promoted.gates.into_iter().map(gate_result).collect(),
+            previous_version: promoted.previous_version.map_or(0, wire_version),
+            event_id: promoted.event_id.unwrap_or_default(),
+        })
+    }
+
+    pub(super) async fn roll_back(
+        &self,
+        request: pb::RollbackModelRequest,
+    ) -> Result<pb::RollbackModelResponse, ServingError> {
+        let alias = alias_or_champion(request.alias);
+        let check = Check::default().model(&request.model).alias(&alias).texts([
+            ("etag", &request.etag),
+            ("request_id", &request.request_id),
+            ("actor", &request.actor),
+            ("reason", &request.reason),
+        ]);
+        let to_version = match request.to_version {
+            Some(version) => Some(check.version("to_version", version).end()?),
+            None => check.end().map(|_| None)?,
+        };
+        let name = request.model.clone();
+        let rollback = RollbackRequest {
+            model: request.model,
+            alias,
+            to_version,
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+        };
+        let roll_back = move |registry: &Registry| registry.rollback(&rollback);
+        let back = self.change(request.validate_only, roll_back).await?;
+        Ok(pb::RollbackModelResponse {
+            model: Some(self.model_now(name).await?),
+            previous_version: wire_version(back.from),
+            event_id: back.event_id.unwrap_or_default(),
+        })
+    }
+
+    pub(super) async fn set_alias(
+        &self,
+        request: pb::SetModelAliasRequest,
+    ) -> Result<pb::SetModelAliasResponse, ServingError> {
+        let version = Check::default()
+            .model(&request.model)
+            .alias(&request.alias)
+            .texts([
+                ("etag", &request.etag),
+                ("request_id", &request.request_id),
+                ("actor", &request.actor),
+                ("reason", &request.reason),
+            ])
+            .version("version", request.version)
+            .end()?;
+        let change = AliasRequest {
+            model: request.model,
+            moves: BTreeMap::from([(request.alias, Some(version))]),
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+        };
+        let set = move |registry: &Registry| registry.move_aliases(&change);
+        let (model, event_id) = self.applied(request.validate_only, set).await?;
+        Ok(pb::SetModelAliasResponse { model: Some(model), event_id })
+    }
+
+    pub(super) async fn update_traffic(
+        &self,
+        request: pb::UpdateTrafficPolicyRequest,
+    ) -> Result<pb::UpdateTrafficPolicyResponse, ServingError> {
+        let salt = request.traffic.as_ref().map(|traffic| traffic.salt.clone()).unwrap_or_default();
+        let check = Check::default().model(&request.model).texts([
+            ("etag", &request.etag),
+            ("request_id", &request.request_id),
+            ("actor", &request.actor),
+            ("reason", &request.reason),
+            ("traffic.salt", &salt),
+        ]);
+        let (check, traffic) = match request.traffic {
+            Some(policy) => traffic_of(check, policy),
+            None => (check, None),
+        };
+        check.end()?;
+        let change = TrafficRequest {
+            model: request.model,
+            traffic,
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+        };
+        let set = move |registry: &Registry| {
+            // Before requests go there, because afterwards it would be too late.
+            for &version in change.traffic.iter().flat_map(Traffic::versions) {
+                check_servable(registry, &change.model, version)?;
+            }
+            Ok::<_, ServingError>(registry.set_traffic(&change)?)
+        };
+        let (model, event_id) = self.applied(request.validate_only, set).await?;
+        Ok(pb::UpdateTrafficPolicyResponse { model: Some(model), event_id })
+    }
+
+    /// Carries out `work`, counts it, and has what it changed in service when this returns.
+    async fn change<T: Send + 'static, E: Into<ServingError> + Send + 'static>(
+        &self,
+        validate_only: bool,
+        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ServingError> {
+        let outcome = self.ask(work).await;
+        if validate_only {
+            return outcome;
+        }
+        let reason = match &outcome {
+            Ok(_) => "ok",
+            Err(ServingError::Registry(RegistryError::GateFailed(_))) => "gate_failed",
+            Err(_) => "failed",
+        };
+        self.metrics.promotions.get_or_create(&ReasonLabels { reason }).inc();
+        let done = outcome?;
+        self.loader.refresh().await?;
+        Ok(done)
+    }
+
+    /// A change that answers with the model after it.
+    async fn applied<E: Into<ServingError> + Send + 'static>(
+        &self,
+        validate_only: bool,
+        work: impl FnOnce(&Registry) -> Result<Applied, E> + Send + 'static,
+    ) -> Result<(pb::Model, String), ServingError> {
+        let Applied { state, event_id } = self.change(validate_only, work).await?;
+        Ok((model(state, &self.live.snapshot()), event_id.unwrap_or_default()))
+    }
+}
+
+/// The registry knows neither feature sets nor the names that segments may use.
+fn check_servable(registry: &Registry, model: &str, version: u64) -> Result<(), ServingError> {
+    match prove(registry, model, version) {
+        Ok(_) => Ok(()),
+        Err(LoadError::Registry(error)) => Err(error.into()),
+        Err(error) => {
+            let (model, detail) = (model.to_owned(), error.to_string());
+            Err(ServingError::NotServable { model, version, detail })
+        }
+    }
+}
+
+/// A policy that sends nothing anywhere is none.
+fn traffic_of(mut check: Check, policy: pb::TrafficPolicy) -> (Check, Option<Traffic>) {
+    if policy == pb::TrafficPolicy::default() {
+        return (check, None);
+    }
+    let mut number = |field: String, version: i64| {
+        let (next, number) = std::mem::take(&mut check).number(&field, version);
+        check = next;
+        number
+    };
+    let canary_version = (policy.canary_version != 0)
+        .then(|| number("traffic.canary_version".to_owned(), policy.canary_version));
+    let shadows = policy.shadow_versions.iter().enumerate();
+    let shadow_versions = shadows
+        .map(|(index, &version)| number(format!("traffic.shadow_versions[{index}]"), version))
+        .collect();
+    let traffic = Traffic {
+        canary_version,
+        canary_basis_points: policy.canary_basis_points,
+        salt: policy.salt,
+        shadow_versions,
+        shadow_basis_points: policy.shadow_basis_points,
+    };
+    (check, Some(traffic))
+}
