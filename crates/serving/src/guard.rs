@@ -95,11 +95,12 @@ where
         let deadline = guard.deadline(route, request.headers(), started);
         request.extensions_mut().insert(deadline);
         Box::pin(async move {
-            guard.metrics.started.get_or_create(&route.labels).inc();
+            let calls = guard.routes.calls(route);
+            calls.started.inc();
             let answer = guard.answer(route, deadline, inner, request).await;
             if let Ok(response) = &answer {
                 let code = response_code(response);
-                guard.metrics.answered(&route.labels, code, started.elapsed());
+                guard.metrics.requests.answered(calls, code, started.elapsed());
             }
             answer
         })
@@ -125,7 +126,7 @@ impl Guard {
             Ok(Ok(answer)) => answer,
             Ok(Err(_elapsed)) => Err(ServingError::DeadlineExceeded),
             Err(panic) => {
-                self.metrics.panics.inc();
+                self.metrics.requests.panics.inc();
                 tracing::error!(method, panic = panic_text(&*panic), "handler panicked");
                 Err(ServingError::Internal)
             }
@@ -232,12 +233,13 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
         let max_request_time = options.max_request_time;
-        let guard = Guard { routes: Routes::new(), limits, metrics, max_request_time };
+        let routes = Routes::new(&metrics);
+        let guard = Guard { routes, limits, metrics, max_request_time };
         let (now, later) = (Deadline(Instant::now()), Deadline(Instant::now() + FAR));
         let dies = guard.contain("a page", Lane::Scoring, later, async { panic!("no luck") });
         let died: Result<(), _> = dies.await;
         assert!(matches!(died, Err(ServingError::Internal)), "{died:?}");
-        assert_eq!(guard.metrics.panics.get(), 1);
+        assert_eq!(guard.metrics.requests.panics.get(), 1);
         let waits = guard.contain("a page", Lane::Scoring, now, std::future::pending::<()>());
         assert!(matches!(waits.await, Err(ServingError::DeadlineExceeded)));
         let nested = guard.contain("a page", Lane::Scoring, later, async {

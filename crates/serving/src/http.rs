@@ -64,7 +64,7 @@ async fn readiness(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 async fn metrics_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let Guard { metrics, limits, .. } = &*pages.guard;
-    metrics.in_flight.set(limits.n_scoring() as i64);
+    metrics.requests.in_flight.set(limits.n_scoring() as i64);
     match metrics.page() {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
         Err(error) => {

@@ -34,12 +34,14 @@ struct Gate {
     permits: Arc<Semaphore>,
     limit: usize,
     what: &'static str,
+    /// Label of the metric.
+    reason: &'static str,
 }
 
 impl Gate {
-    fn new(limit: usize, what: &'static str) -> Self {
+    fn new(limit: usize, what: &'static str, reason: &'static str) -> Self {
         let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Self { permits, limit, what }
+        Self { permits, limit, what, reason }
     }
 }
 
@@ -47,9 +49,13 @@ impl Limits {
     /// Limits as the options say.
     pub(crate) fn new(options: &ServeOptions, metrics: Arc<Metrics>) -> Self {
         Self {
-            scoring: Gate::new(options.max_in_flight, "scoring requests"),
-            registry: Gate::new(options.max_in_flight_registry, "registry requests"),
-            streams: Gate::new(options.max_streams, "score streams"),
+            scoring: Gate::new(options.max_in_flight, "scoring requests", "scoring_requests"),
+            registry: Gate::new(
+                options.max_in_flight_registry,
+                "registry requests",
+                "registry_requests",
+            ),
+            streams: Gate::new(options.max_streams, "score streams", "score_streams"),
             retry_after: options.retry_after,
             metrics,
         }
@@ -76,7 +82,7 @@ impl Limits {
 
     fn take(&self, gate: &Gate) -> Result<OwnedSemaphorePermit, ServingError> {
         Arc::clone(&gate.permits).try_acquire_owned().map_err(|_| {
-            self.metrics.shed.get_or_create(&ReasonLabels { reason: gate.what }).inc();
+            self.metrics.requests.shed.get_or_create(&ReasonLabels { reason: gate.reason }).inc();
             let (what, limit, retry_after) = (gate.what, gate.limit, self.retry_after);
             ServingError::Overloaded { what, limit, retry_after }
         })

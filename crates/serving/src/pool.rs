@@ -55,7 +55,7 @@ impl ScoringPool {
 /// Runs `work`; a panic is counted, logged and an internal error.
 pub(crate) fn catch<T>(metrics: &Metrics, work: impl FnOnce() -> T) -> Result<T, ServingError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        metrics.panics.inc();
+        metrics.requests.panics.inc();
         tracing::error!(panic = panic_text(&*panic), "scoring panicked");
         ServingError::Internal
     })
@@ -71,7 +71,7 @@ mod tests {
         let pool = ScoringPool::new(1, Arc::clone(&metrics)).unwrap();
         let died = pool.run(|| -> u8 { panic!("on purpose") }).await;
         assert!(matches!(died, Err(ServingError::Internal)));
-        assert_eq!(metrics.panics.get(), 1);
+        assert_eq!(metrics.requests.panics.get(), 1);
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
     }
 }

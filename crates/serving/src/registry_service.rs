@@ -37,7 +37,7 @@ impl ModelRegistry {
             Ok(outcome) => outcome.map_err(Into::into),
             Err(died) => {
                 if let Ok(panic) = died.try_into_panic() {
-                    self.metrics.panics.inc();
+                    self.metrics.requests.panics.inc();
                     tracing::error!(panic = panic_text(&*panic), "the registry panicked");
                 }
                 Err(ServingError::Internal)

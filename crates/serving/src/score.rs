@@ -125,7 +125,7 @@ fn count(
         Variant::Champion => "champion",
         Variant::Pinned => "pinned",
     };
-    metrics.predictions.get_or_create(&served.prediction_labels(variant, segment)).inc();
+    metrics.scoring.predictions.get_or_create(&served.prediction_labels(variant, segment)).inc();
     served.counters.score.observe(answer.score);
     for (value, missing) in row.iter().zip(&served.counters.missing) {
         if value.is_nan() {

@@ -236,7 +236,7 @@ impl Shared {
     ) -> Result<T, ServingError> {
         let took = started.elapsed();
         if outcome.is_ok() {
-            self.metrics.compute.observe(took.as_secs_f64());
+            self.metrics.scoring.compute.observe(took.as_secs_f64());
         }
         for selected in &job.selected {
             let stats = &selected.served.stats;

@@ -75,7 +75,7 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
     };
     let guard = Arc::new(Guard {
-        routes: Routes::new(),
+        routes: Routes::new(&metrics),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,

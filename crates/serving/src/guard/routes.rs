@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::limits::Lane;
-use crate::metrics::MethodLabels;
+use crate::metrics::{MethodCalls, MethodLabels, Metrics};
 
 /// What the guard knows of a method.
 #[derive(Debug, Clone, Copy)]
@@ -13,12 +13,16 @@ pub(super) struct Route {
     pub(super) lane: Lane,
     /// Whether it may run for longer than a request.
     pub(super) is_stream: bool,
+    /// Place of its counters.
+    calls: usize,
 }
 
 /// Every method by its path.
 #[derive(Debug)]
 pub(crate) struct Routes {
     by_path: HashMap<String, Route>,
+    unknown: Route,
+    calls: Vec<MethodCalls>,
 }
 
 const SCORING: &str = "segue.v1.ScoringService";
@@ -64,21 +68,27 @@ const METHODS: [(&str, &str, Lane, bool); 29] = [
 
 impl Routes {
     /// The routes of this server.
-    pub(crate) fn new() -> Self {
-        let route = |(grpc_service, grpc_method, lane, is_stream)| {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let mut calls = Vec::with_capacity(METHODS.len() + 1);
+        let mut route = |(grpc_service, grpc_method, lane, is_stream)| {
             let labels = MethodLabels { grpc_service, grpc_method };
-            (format!("/{grpc_service}/{grpc_method}"), Route { labels, lane, is_stream })
+            calls.push(metrics.requests.calls(labels));
+            Route { labels, lane, is_stream, calls: calls.len() - 1 }
         };
-        Self { by_path: METHODS.into_iter().map(route).collect() }
+        let unknown = route(("unknown", "unknown", Lane::Free, false));
+        let path = |(service, method, ..): (&str, &str, Lane, bool)| format!("/{service}/{method}");
+        let by_path = METHODS.into_iter().map(|one| (path(one), route(one))).collect();
+        Self { by_path, unknown, calls }
     }
 
     /// The route of a path; an unknown one is let through to be answered with UNIMPLEMENTED.
     pub(super) fn find(&self, path: &str) -> Route {
-        self.by_path.get(path).copied().unwrap_or(Route {
-            labels: MethodLabels { grpc_service: "unknown", grpc_method: "unknown" },
-            lane: Lane::Free,
-            is_stream: false,
-        })
+        self.by_path.get(path).copied().unwrap_or(self.unknown)
+    }
+
+    /// The counters of a route.
+    pub(super) fn calls(&self, route: Route) -> &MethodCalls {
+        &self.calls[route.calls]
     }
 }
 
@@ -92,7 +102,7 @@ mod tests {
     #[test]
     fn every_method_of_the_protos_has_a_route() {
         let files = FileDescriptorSet::decode(segue_api::FILE_DESCRIPTOR_SET).unwrap();
-        let routes = Routes::new();
+        let routes = Routes::new(&Metrics::new());
         let mut n_methods = 0;
         for file in &files.file {
             for service in &file.service {

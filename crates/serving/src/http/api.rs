@@ -136,7 +136,7 @@ impl Pages {
         let labels =
             HttpLabels { http_route: page.route, http_response_status_code: status.as_u16() };
         let took = started.elapsed().as_secs_f64();
-        self.guard.metrics.http.get_or_create(&labels).observe(took);
+        self.guard.metrics.requests.http.get_or_create(&labels).observe(took);
     }
 
     fn deadline(&self, headers: &HeaderMap, started: Instant) -> Result<Deadline, ServingError> {

@@ -168,13 +168,13 @@ impl Counters {
         let of_version = VersionLabels { model: name.to_owned(), version };
         let missing = |feature: &segue_dataset::Feature| {
             let labels = FeatureLabels { model: name.to_owned(), feature: feature.name.clone() };
-            metrics.feature_missing.get_or_create_owned(&labels)
+            metrics.scoring.feature_missing.get_or_create_owned(&labels)
         };
         Self {
-            score: metrics.score.get_or_create_owned(&of_version),
+            score: metrics.scoring.score.get_or_create_owned(&of_version),
             missing: model.schema().features().iter().map(missing).collect(),
-            unseen: metrics.unseen_category.get_or_create_owned(&of_model),
-            segment_errors: metrics.segment_errors.get_or_create_owned(&of_model),
+            unseen: metrics.scoring.unseen_category.get_or_create_owned(&of_model),
+            segment_errors: metrics.scoring.segment_errors.get_or_create_owned(&of_model),
         }
     }
 }

@@ -118,11 +118,11 @@ impl Loader {
             Err(error) => {
                 tracing::warn!(%error, "the registry cannot be read; what is loaded stays in service");
                 let stale = self.last_answer.elapsed().as_secs_f64();
-                self.metrics.registry_stale.set(stale);
+                self.metrics.models.registry_stale.set(stale);
                 return;
             }
         };
-        self.metrics.registry_stale.set(0.0);
+        self.metrics.models.registry_stale.set(0.0);
         self.live.announce(&names);
         let old = self.live.snapshot();
         let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
@@ -245,10 +245,10 @@ impl Loader {
         };
         let of_model = ModelLabels { model: name.to_owned() };
         if before.map(|one| one.version) != after.map(|one| one.version) {
-            self.metrics.swaps.get_or_create(&of_model).inc();
+            self.metrics.models.swaps.get_or_create(&of_model).inc();
         }
         let generation = i64::try_from(next.generation).unwrap_or(i64::MAX);
-        self.metrics.generation.get_or_create(&of_model).set(generation);
+        self.metrics.models.generation.get_or_create(&of_model).set(generation);
     }
 
     fn load(&self, name: &str, version: u64) -> Result<Arc<ServedVersion>, String> {
@@ -257,17 +257,17 @@ impl Loader {
         let outcome = match catch_unwind(AssertUnwindSafe(load)) {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),
             Err(panic) => {
-                self.metrics.panics.inc();
+                self.metrics.requests.panics.inc();
                 Err(format!("loading panicked: {}", crate::guard::panic_text(&*panic)))
             }
         };
         let result = if outcome.is_ok() { "ok" } else { "failed" };
         let labels = ModelResultLabels { model: name.to_owned(), result };
         let took = started.elapsed().as_secs_f64();
-        self.metrics.model_load.get_or_create(&labels).observe(took);
+        self.metrics.models.load.get_or_create(&labels).observe(took);
         match outcome {
             Ok(served) => {
-                self.metrics.model_info.get_or_create(&served.info_labels()).set(1);
+                self.metrics.models.info.get_or_create(&served.info_labels()).set(1);
                 Ok(Arc::new(served))
             }
             Err(error) => {
@@ -298,7 +298,7 @@ impl Loader {
             let gone = |version: u64| next.is_none_or(|next| next.version(version).is_none());
             for (version, served) in live.loaded() {
                 if gone(version) {
-                    self.metrics.model_info.remove(&served.info_labels());
+                    self.metrics.models.info.remove(&served.info_labels());
                     self.retired.push(Arc::clone(served));
                 }
             }

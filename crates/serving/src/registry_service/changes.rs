@@ -12,7 +12,7 @@ use super::ModelRegistry;
 use super::checks::{Check, alias_or_champion, given};
 use crate::ServingError;
 use crate::live::{LoadError, prove};
-use crate::metrics::ReasonLabels;
+use crate::metrics::ResultLabels;
 use crate::to_proto::{gate_result, model, wire_version};
 
 impl ModelRegistry {
@@ -168,12 +168,12 @@ impl ModelRegistry {
         if validate_only {
             return outcome;
         }
-        let reason = match &outcome {
+        let result = match &outcome {
             Ok(_) => "ok",
             Err(ServingError::Registry(RegistryError::GateFailed(_))) => "gate_failed",
             Err(_) => "failed",
         };
-        self.metrics.promotions.get_or_create(&ReasonLabels { reason }).inc();
+        self.metrics.models.promotions.get_or_create(&ResultLabels { result }).inc();
         let done = outcome?;
         self.loader.refresh().await?;
         Ok(done)

@@ -58,7 +58,7 @@ async fn a_panic_is_answered_counted_and_over() {
     let options = ServeOptions { max_in_flight: 1, ..ServeOptions::default() };
     let metrics = Arc::new(Metrics::new());
     let guard = GuardLayer(Arc::new(Guard {
-        routes: Routes::new(),
+        routes: Routes::new(&metrics),
         limits: Arc::new(Limits::new(&options, Arc::clone(&metrics))),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,

@@ -230,7 +230,7 @@ async fn the_drain_waits_for_answers_over_http() {
         format!("POST /v1/score HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len());
     slow.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
     let is_working =
-        async { while !server.get("/metrics").await.1.contains("segue_inflight 1\n") {} };
+        async { while !server.get("/metrics").await.1.contains("segue_requests_in_flight 1\n") {} };
     tokio::time::timeout(PATIENCE, is_working).await.unwrap();
     // Holds the gRPC port open, so that the other still is.
     let (requests, stream) = tokio::sync::mpsc::channel::<pb::ScoreStreamRequest>(1);
@@ -266,7 +266,7 @@ async fn a_draining_server_refuses_new_requests() {
         client.client_streaming(request, path, codec).await.map(drop)
     });
     let is_working =
-        async { while !server.get("/metrics").await.1.contains("segue_inflight 1\n") {} };
+        async { while !server.get("/metrics").await.1.contains("segue_requests_in_flight 1\n") {} };
     tokio::time::timeout(PATIENCE, is_working).await.unwrap();
     let http = server.http;
     server.stop.send(()).unwrap();
