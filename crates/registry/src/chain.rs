@@ -6,15 +6,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::RegistryError;
-use crate::event::{Action, EVENT_FORMAT, EventRecord, EventWire};
+use crate::event::{Action, EventRecord, EventWire};
 use crate::gates::GateResult;
 use crate::sealed::{SealError, seal, unseal};
-use crate::state::State;
+use crate::state::{ARCHIVING_FORMAT, State};
 use crate::steps::Steps;
 use crate::storage::{Create, Storage};
 
-/// Newest format of `state.json` that this build reads, and the one it writes.
-pub(crate) const STATE_FORMAT: u32 = 1;
+/// Newest format of `state.json` that this build reads; it writes the oldest that can say it.
+pub(crate) const STATE_FORMAT: u32 = ARCHIVING_FORMAT;
 
 /// `state.json`: the newest event when it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ impl Chain<'_> {
             state.moved_at = generation;
         }
         let wire = EventWire {
-            format: EVENT_FORMAT,
+            format: change.action.format().max(state.format()),
             model: self.model.to_owned(),
             generation,
             prev_sha256: base.map(|base| base.sha256.clone()),
@@ -202,7 +202,7 @@ impl Chain<'_> {
 /// What `state.json` should hold when `newest` is the newest event.
 pub(crate) fn expected_cache(newest: &EventRecord) -> StateCache {
     StateCache {
-        format: STATE_FORMAT,
+        format: newest.state.format(),
         generation: newest.generation,
         event_sha256: newest.sha256.clone(),
         state: newest.state.clone(),

@@ -85,6 +85,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::AliasProtected`] for the champion, [`RegistryError::VersionNotFound`],
+    /// [`RegistryError::VersionArchived`],
     /// [`RegistryError::AliasNotFound`] when deleting one that is not set,
     /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
     pub fn move_aliases(&self, request: &AliasRequest) -> Result<Applied, RegistryError> {
@@ -108,7 +109,10 @@ impl Registry {
                 return Err(RegistryError::AliasProtected { alias: alias.clone() });
             }
             match version {
-                Some(version) => drop(self.manifest(model, *version)?),
+                Some(version) => {
+                    self.manifest(model, *version)?;
+                    state.check_usable(model, *version)?;
+                }
                 None if !state.aliases.contains_key(alias) => {
                     return Err(alias_not_found(model, alias, &state.aliases));
                 }
@@ -184,6 +188,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::TrafficInvalid`], [`RegistryError::VersionNotFound`],
+    /// [`RegistryError::VersionArchived`],
     /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
     pub fn set_traffic(&self, request: &TrafficRequest) -> Result<Applied, RegistryError> {
         let TrafficRequest { model, traffic, etag, request_id, actor, reason, .. } = request;
@@ -194,10 +199,13 @@ impl Registry {
             Begin::Done(event) => return Ok(Applied::by(&event)),
             Begin::From(base) => base,
         };
+        let (generation, state) = position(base.as_ref());
         if let Some(traffic) = traffic {
             self.check_traffic(model, traffic)?;
+            for &version in traffic.versions() {
+                state.check_usable(model, version)?;
+            }
         }
-        let (generation, state) = position(base.as_ref());
         if request.validate_only || state.traffic == *traffic {
             return Ok(Applied::nothing(ModelState::new(model, generation, state)));
         }
@@ -258,7 +266,7 @@ impl Registry {
     ) -> Result<Begin, RegistryError> {
         self.check_model(terms.model)?;
         let newest = self.chain(terms.model).newest()?;
-        if let Some(event) = self.find_request(terms, newest.as_ref())? {
+        if let Some(event) = self.find_request(terms.model, terms.request_id, newest.as_ref())? {
             if same(&event.action) {
                 return Ok(Begin::Done(event));
             }
@@ -280,16 +288,18 @@ impl Registry {
         }
     }
 
-    fn find_request(
+    /// The event that an earlier request of this id made.
+    pub(crate) fn find_request(
         &self,
-        terms: &Terms<'_>,
+        model: &str,
+        request_id: &str,
         newest: Option<&EventRecord>,
     ) -> Result<Option<EventRecord>, RegistryError> {
-        let Some(newest) = newest.filter(|_| !terms.request_id.is_empty()) else { return Ok(None) };
+        let Some(newest) = newest.filter(|_| !request_id.is_empty()) else { return Ok(None) };
         let oldest = newest.generation.saturating_sub(REQUEST_ID_WINDOW).max(1);
         for generation in (oldest..=newest.generation).rev() {
-            let event = self.chain(terms.model).event(generation)?;
-            if let Some(event) = event.filter(|event| event.request_id == terms.request_id) {
+            let event = self.chain(model).event(generation)?;
+            if let Some(event) = event.filter(|event| event.request_id == request_id) {
                 return Ok(Some(event));
             }
         }
@@ -342,12 +352,12 @@ impl State {
 }
 
 impl Applied {
-    fn by(event: &EventRecord) -> Self {
+    pub(crate) fn by(event: &EventRecord) -> Self {
         let state = ModelState::new(&event.model, event.generation, event.state.clone());
         Self { state, event_id: Some(event.event_id.clone()) }
     }
 
-    fn nothing(state: ModelState) -> Self {
+    pub(crate) fn nothing(state: ModelState) -> Self {
         Self { state, event_id: None }
     }
 }

@@ -166,11 +166,44 @@ pub enum RegistryError {
         /// The next one.
         next: u64,
     },
+    /// The version was taken out of use.
+    #[error(
+        "version {version} of model {model:?} is archived; restore it first, or take another version"
+    )]
+    VersionArchived {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+    },
+    /// A version cannot be archived while something points at it.
+    #[error(
+        "version {version} of model {model:?} cannot be archived, it is in use by {users}; \
+         move them to another version first"
+    )]
+    VersionInUse {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+        /// What points at it.
+        users: String,
+    },
     /// What was to be published does not hold together.
     #[error("cannot publish model {model:?}: {reason}")]
     DraftInvalid {
         /// The model.
         model: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// What was uploaded is not what its manifest announces.
+    #[error("cannot take the upload of model {model:?}: {file}: {reason}")]
+    UploadInvalid {
+        /// The model.
+        model: String,
+        /// The file.
+        file: String,
         /// What is wrong.
         reason: String,
     },

@@ -1,15 +1,18 @@
 //! One link of the audit trail: who changed what and why, and the state after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::gates::GateResult;
 use crate::sealed::{SealError, seal, sha256_hex, unseal};
-use crate::state::{State, Traffic};
+use crate::state::{ARCHIVING_FORMAT, State, Traffic};
 
-/// Newest event format that this build reads, and the one it writes.
-pub const EVENT_FORMAT: u32 = 1;
+/// Newest event format that this build reads.
+///
+/// An event is written in the oldest format that can say it: 2 only where versions are archived, so
+/// that a build that does not know of them refuses to go on instead of forgetting it.
+pub const EVENT_FORMAT: u32 = 2;
 
 /// From where to where an alias moved; `None` is "not set".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,30 @@ pub enum Action {
         /// Policy after.
         to: Option<Traffic>,
     },
+    /// A version was taken out of use.
+    Archived {
+        /// The version.
+        version: u64,
+        /// Its digest.
+        digest: String,
+    },
+    /// An archived version may be used again.
+    Restored {
+        /// The version.
+        version: u64,
+        /// Its digest.
+        digest: String,
+    },
+}
+
+impl Action {
+    /// The oldest format that knows this action.
+    pub(crate) fn format(&self) -> u32 {
+        match self {
+            Self::Archived { .. } | Self::Restored { .. } => ARCHIVING_FORMAT,
+            _ => 1,
+        }
+    }
 }
 
 /// An event as it is written.
@@ -119,6 +146,8 @@ pub struct EventRecord {
     pub aliases: BTreeMap<String, u64>,
     /// How traffic is split afterwards.
     pub traffic: Option<Traffic>,
+    /// Versions that are archived afterwards.
+    pub archived: BTreeSet<u64>,
     pub(crate) state: State,
 }
 
@@ -151,6 +180,7 @@ impl EventRecord {
             gates_overridden: wire.gates_overridden,
             aliases: wire.state.aliases.clone(),
             traffic: wire.state.traffic.clone(),
+            archived: wire.state.archived.clone(),
             state: wire.state,
         }
     }

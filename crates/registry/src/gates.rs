@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::RegistryError;
 use crate::load::LoadedVersion;
+use crate::manifest::VersionSummary;
 
 pub(crate) use policy::PolicyWire;
 pub use policy::{GateMetric, GatePolicy, NewFeatures};
@@ -21,6 +22,7 @@ pub(crate) use schema::{changed_kinds, names_missing_in};
 const NO_CHAMPION: &str = "no champion";
 
 const GOLDEN_REPLAY: &str = "golden_replay";
+const APPROVAL: &str = "approval";
 
 /// The version that the candidate would replace.
 #[derive(Debug)]
@@ -94,6 +96,7 @@ pub(crate) fn judge(
     candidate: &LoadedVersion,
     holdout: Option<&Holdout>,
     incumbent: Option<&Incumbent>,
+    approver: &str,
 ) -> Vec<GateResult> {
     let compared = |name: &str, compare: &dyn Fn(&LoadedVersion) -> GateResult| match incumbent {
         None => GateResult::new(name, GateOutcome::Skipped, NO_CHAMPION),
@@ -114,7 +117,25 @@ pub(crate) fn judge(
         }),
         holdout::calibration_bound(candidate, holdout),
         holdout::slice_floor(candidate, holdout),
+        approval(summary, approver),
     ]
+}
+
+/// Four eyes: who promotes is not who published.
+fn approval(candidate: &VersionSummary, approver: &str) -> GateResult {
+    let publisher = &candidate.created_by;
+    if !candidate.gates.distinct_approver {
+        let message = "the version's gates do not ask that its approver differ from its publisher";
+        return GateResult::new(APPROVAL, GateOutcome::Skipped, message);
+    }
+    let (passed, message) = if approver.is_empty() {
+        (false, format!("published by {publisher:?}, and the promotion names no approver"))
+    } else if approver == publisher {
+        (false, format!("published and approved by {publisher:?}; someone else must approve"))
+    } else {
+        (true, format!("published by {publisher:?}, approved by {approver:?}"))
+    };
+    GateResult::passed_or_failed(APPROVAL, passed, message)
 }
 
 /// Judgements may be overridden, broken proof may not.

@@ -23,6 +23,7 @@
 //! On an object store the same keys are written by conditional create; the first object of a version
 //! claims its number, and the manifest, written last, makes it a version.
 
+mod archive;
 mod chain;
 mod changes;
 mod clock;
@@ -44,8 +45,10 @@ mod steps;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod verify;
 
+pub use archive::ArchiveRequest;
 pub use changes::{AliasRequest, Applied, TrafficRequest};
 pub use diff::{Changed, Diff, VocabularyDiff};
 pub use draft::Draft;
@@ -59,9 +62,10 @@ pub use load::{
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Manifest, VersionSummary};
 pub use names::{CHAMPION, check_alias_name, check_model_name};
 pub use promote::{PromoteRequest, Promoted};
-pub use publish::Published;
+pub use publish::{PublishRequest, Published};
 pub use registry::{Choice, LAYOUT_FORMAT, Registry};
 pub use rollback::{RollbackRequest, RolledBack};
 pub use state::{ModelState, Traffic};
 pub use steps::{FaultPlan, StepHook};
+pub use upload::{MAX_FILES, Upload};
 pub use verify::{Finding, VerifyReport};

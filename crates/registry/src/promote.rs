@@ -73,7 +73,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::GateFailed`] with the results of all gates, [`RegistryError::EtagMismatch`] if
     /// the state is not the given one, [`RegistryError::Conflict`] if it changed during the checks,
-    /// [`RegistryError::DigestMismatch`] or [`RegistryError::Corrupt`] if the version is damaged, or
+    /// [`RegistryError::VersionArchived`], [`RegistryError::DigestMismatch`] or [`RegistryError::Corrupt`] if the version is damaged, or
     /// that there is no such model or version. Nothing is written in any of these cases.
     pub fn promote(&self, request: &PromoteRequest) -> Result<Promoted, RegistryError> {
         let PromoteRequest { model, version, alias, etag, request_id, actor, reason, .. } = request;
@@ -93,6 +93,7 @@ impl Registry {
             event_id: None,
             etag: state.etag(),
         };
+        state.check_usable(model, *version)?;
         let candidate = self.load_unproven(model, *version)?;
         if previous_version == Some(*version) {
             return Ok(unwritten(Vec::new()));
@@ -102,7 +103,7 @@ impl Registry {
             Incumbent { version: incumbent, loaded: self.load_unproven(model, incumbent) }
         });
         let holdout = self.load_holdout(&candidate.manifest)?;
-        let gates = gates::judge(&candidate, holdout.as_ref(), incumbent.as_ref());
+        let gates = gates::judge(&candidate, holdout.as_ref(), incumbent.as_ref(), actor);
         let stopped = |gate: &GateResult| {
             gate.failed() && !(request.override_gates && gates::can_be_overridden(gate))
         };

@@ -25,9 +25,22 @@ pub struct Published {
     pub existed: bool,
 }
 
+/// A draft and what the audit trail shall say of it. Who publishes is in the draft's summary.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishRequest<'a> {
+    /// What is to become a version.
+    pub draft: &'a Draft,
+    /// Makes the request safe to repeat, and another draft under the same id an error; empty for none.
+    pub request_id: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// Runs the same checks and writes nothing; the number is then the one that was free.
+    pub validate_only: bool,
+}
+
 /// A draft, checked and measured.
 struct Prepared<'a> {
-    draft: &'a Draft,
+    request: PublishRequest<'a>,
     entries: BTreeMap<String, FileEntry>,
     summary: Box<serde_json::value::RawValue>,
     digest: String,
@@ -44,13 +57,40 @@ impl Registry {
     /// or is not the one of the summary; [`RegistryError::Io`] if the storage fails, after which the
     /// version is there as a whole or not at all.
     pub fn publish(&self, draft: &Draft) -> Result<Published, RegistryError> {
-        let prepared = Prepared::new(draft)?;
-        if let Some(existing) = self.find_digest(&draft.model, &prepared.digest)? {
-            return self.publish_existing(draft, &existing);
+        self.publish_with(PublishRequest::of(draft))
+    }
+
+    /// As [`publish`](Self::publish), with terms.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`RegistryError::RequestIdReused`] if the request id was used
+    /// for anything but the same content.
+    pub fn publish_with(&self, request: PublishRequest<'_>) -> Result<Published, RegistryError> {
+        let prepared = Prepared::new(request)?;
+        let model = &request.draft.model;
+        let newest = self.chain(model).newest()?;
+        if let Some(event) = self.find_request(model, request.request_id, newest.as_ref())? {
+            return match event.action {
+                Action::Published { version, digest, .. } if digest == prepared.digest => {
+                    Ok(Published { version, digest, existed: true })
+                }
+                _ => Err(RegistryError::RequestIdReused {
+                    model: model.clone(),
+                    request_id: request.request_id.to_owned(),
+                    generation: event.generation,
+                }),
+            };
+        }
+        if let Some(existing) = self.find_digest(model, &prepared.digest)? {
+            return self.publish_existing(&prepared, &existing);
+        }
+        if request.validate_only {
+            let version = self.next_version(model)?;
+            return Ok(Published { version, digest: prepared.digest, existed: false });
         }
         self.create_layout()?;
         loop {
-            let version = self.next_version(&draft.model)?;
+            let version = self.next_version(model)?;
             if let Some(published) = self.create_version(&prepared, version)? {
                 return Ok(published);
             }
@@ -64,13 +104,13 @@ impl Registry {
     /// [`RegistryError::VersionNotFree`] if it is not above all numbers ever used, or as
     /// [`publish`](Self::publish).
     pub fn publish_as(&self, draft: &Draft, version: u64) -> Result<Published, RegistryError> {
-        let prepared = Prepared::new(draft)?;
+        let prepared = Prepared::new(PublishRequest::of(draft))?;
         let model = &draft.model;
         self.create_layout()?;
         loop {
             if let Some(existing) = self.sealed_manifest(model, version)? {
                 if existing.manifest.digest == prepared.digest {
-                    return self.publish_existing(draft, &existing);
+                    return self.publish_existing(&prepared, &existing);
                 }
                 return Err(RegistryError::VersionImmutable {
                     model: model.clone(),
@@ -103,7 +143,7 @@ impl Registry {
         prepared: &Prepared<'_>,
         version: u64,
     ) -> Result<Option<Published>, RegistryError> {
-        let draft = prepared.draft;
+        let draft = prepared.request.draft;
         let key = version_key(&draft.model, version);
         let failed = |error| RegistryError::io(self.storage.place(&key), error);
         let manifest = Manifest {
@@ -121,7 +161,7 @@ impl Registry {
         if created == Create::Exists {
             return Ok(None);
         }
-        self.record_published(draft, &SealedManifest { manifest, sha256: sha256_hex(&bytes) })?;
+        self.record_published(prepared, &SealedManifest { manifest, sha256: sha256_hex(&bytes) })?;
         let digest = prepared.digest.clone();
         Ok(Some(Published { version, digest, existed: false }))
     }
@@ -129,24 +169,30 @@ impl Registry {
     /// A crash may have left the version without its event; then the event is added now.
     fn publish_existing(
         &self,
-        draft: &Draft,
+        prepared: &Prepared<'_>,
         existing: &SealedManifest,
     ) -> Result<Published, RegistryError> {
-        let Manifest { version, digest, .. } = &existing.manifest;
-        if !self.chain(&draft.model).log()?.iter().any(|event| publishes(event, *version)) {
-            self.record_published(draft, existing)?;
+        let Manifest { model, version, digest, .. } = &existing.manifest;
+        let recorded =
+            || Ok(self.chain(model).log()?.iter().any(|event| publishes(event, *version)));
+        if !prepared.request.validate_only && !recorded()? {
+            self.record_published(prepared, existing)?;
         }
         Ok(Published { version: *version, digest: digest.clone(), existed: true })
     }
 
     fn record_published(
         &self,
-        draft: &Draft,
+        prepared: &Prepared<'_>,
         sealed: &SealedManifest,
     ) -> Result<(), RegistryError> {
+        let PublishRequest { draft, request_id, reason, .. } = prepared.request;
         let chain = self.chain(&draft.model);
-        let signature =
-            Signature { actor: draft.summary.created_by.clone(), ..Signature::default() };
+        let signature = Signature {
+            actor: draft.summary.created_by.clone(),
+            reason: reason.to_owned(),
+            request_id: request_id.to_owned(),
+        };
         loop {
             let newest = chain.newest()?;
             let (_, mut state) = position(newest.as_ref());
@@ -190,8 +236,17 @@ impl Registry {
     }
 }
 
+impl<'a> PublishRequest<'a> {
+    /// A draft without terms.
+    #[must_use]
+    pub fn of(draft: &'a Draft) -> Self {
+        Self { draft, request_id: "", reason: "", validate_only: false }
+    }
+}
+
 impl<'a> Prepared<'a> {
-    fn new(draft: &'a Draft) -> Result<Self, RegistryError> {
+    fn new(request: PublishRequest<'a>) -> Result<Self, RegistryError> {
+        let draft = request.draft;
         check_model_name(&draft.model)?;
         draft.check()?;
         let entry = |(name, bytes): (&String, &Vec<u8>)| {
@@ -204,7 +259,7 @@ impl<'a> Prepared<'a> {
         };
         let summary = summary_text(&draft.summary).map_err(invalid)?;
         let digest = content_digest(&entries, &summary);
-        Ok(Self { draft, entries, summary, digest })
+        Ok(Self { request, entries, summary, digest })
     }
 }
 

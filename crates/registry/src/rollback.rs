@@ -67,6 +67,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NothingToRollBack`], [`RegistryError::NeverHeld`] for a version that the alias
     /// never pointed to (that would be a promotion without gates), [`RegistryError::AliasNotFound`],
+    /// [`RegistryError::VersionArchived`],
     /// or as [`promote`](Self::promote).
     pub fn rollback(&self, request: &RollbackRequest) -> Result<RolledBack, RegistryError> {
         let RollbackRequest { model, alias, to_version, etag, request_id, actor, reason, .. } =
@@ -87,6 +88,8 @@ impl Registry {
             let etag = state.etag();
             return Ok(RolledBack { from, to, generation, event_id: None, etag });
         }
+        // Not passed over in silence: who goes back further than one version should say so.
+        state.check_usable(model, to)?;
         let digest = self.load(model, to)?.manifest.digest;
         if request.validate_only {
             let etag = state.etag();

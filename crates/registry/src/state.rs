@@ -1,10 +1,14 @@
 //! Where the aliases of a model point and how its traffic is split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::RegistryError;
 use crate::sealed::sha256_hex;
+
+/// The first format of events and of `state.json` that knows archived versions.
+pub(crate) const ARCHIVING_FORMAT: u32 = 2;
 
 /// How requests that name neither version nor alias are split.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +37,47 @@ impl Traffic {
 pub(crate) struct State {
     pub(crate) aliases: BTreeMap<String, u64>,
     pub(crate) traffic: Option<Traffic>,
+    /// Versions that nothing may point at. Left out while there are none, as older builds wrote it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) archived: BTreeSet<u64>,
     /// Highest version number ever seen; the next one is above it even if folders are deleted.
     pub(crate) highest_version: u64,
-    /// Generation of the last event that moved an alias or changed the traffic.
+    /// Generation of the last event that was not a publication.
     pub(crate) moved_at: u64,
 }
 
 impl State {
-    /// Changes whenever an alias or the traffic does, and not when a version is published.
+    /// The oldest format that can say it.
+    pub(crate) fn format(&self) -> u32 {
+        if self.archived.is_empty() { 1 } else { ARCHIVING_FORMAT }
+    }
+
+    /// Fails if the version is archived.
+    pub(crate) fn check_usable(&self, model: &str, version: u64) -> Result<(), RegistryError> {
+        if self.archived.contains(&version) {
+            let model = model.to_owned();
+            return Err(RegistryError::VersionArchived { model, version });
+        }
+        Ok(())
+    }
+
+    /// What points at the version, for a person; empty if nothing does.
+    pub(crate) fn users_of(&self, version: u64) -> Vec<String> {
+        let aliases = self.aliases.iter().filter(|(_, to)| **to == version);
+        let mut users: Vec<String> = aliases.map(|(alias, _)| format!("alias {alias}")).collect();
+        if let Some(traffic) = &self.traffic {
+            if traffic.canary_version == Some(version) {
+                users.push("the canary of the traffic".to_owned());
+            }
+            if traffic.shadow_versions.contains(&version) {
+                users.push("a shadow of the traffic".to_owned());
+            }
+        }
+        users
+    }
+
+    /// Changes whenever an alias, the traffic or what is archived does, and not when a version is
+    /// published.
     pub(crate) fn etag(&self) -> String {
         let mut text = format!("{}", self.moved_at);
         for (alias, version) in &self.aliases {
@@ -48,6 +85,9 @@ impl State {
         }
         if let Some(traffic) = &self.traffic {
             text.push_str(&format!("\n{traffic:?}"));
+        }
+        for version in &self.archived {
+            text.push_str(&format!("\narchived {version}"));
         }
         format!("{}-{}", self.moved_at, &sha256_hex(text.as_bytes())[..16])
     }
@@ -64,15 +104,17 @@ pub struct ModelState {
     pub traffic: Option<Traffic>,
     /// Number of the newest event; 0 before the first.
     pub generation: u64,
-    /// Names this state of aliases and traffic. A change that gives it back is refused if either has
-    /// moved since.
+    /// Versions that nothing may point at until they are restored.
+    pub archived: BTreeSet<u64>,
+    /// Names this state of aliases, traffic and archived versions. A change that gives it back is
+    /// refused if any has moved since.
     pub etag: String,
 }
 
 impl ModelState {
     pub(crate) fn new(model: &str, generation: u64, state: State) -> Self {
         let etag = state.etag();
-        let State { aliases, traffic, .. } = state;
-        Self { model: model.to_owned(), aliases, traffic, generation, etag }
+        let State { aliases, traffic, archived, .. } = state;
+        Self { model: model.to_owned(), aliases, traffic, archived, generation, etag }
     }
 }

@@ -1,5 +1,6 @@
 //! The registry as its callers use it, on local files and on an object store.
 
+mod archive;
 mod crash;
 mod judging;
 mod lifecycle;
@@ -8,3 +9,4 @@ mod random;
 mod sample;
 mod stores;
 mod tamper;
+mod upload;

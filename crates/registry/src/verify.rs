@@ -332,6 +332,13 @@ fn state_after(mut state: State, event: &EventRecord) -> Option<State> {
             (state.traffic == *from).then_some(())?;
             state.traffic.clone_from(to);
         }
+        Action::Archived { version, .. } => {
+            state.users_of(*version).is_empty().then_some(())?;
+            state.archived.insert(*version).then_some(())?;
+        }
+        Action::Restored { version, .. } => {
+            state.archived.remove(version).then_some(())?;
+        }
     }
     state.moved_at = event.generation;
     Some(state)

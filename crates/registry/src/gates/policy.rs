@@ -77,6 +77,8 @@ pub struct GatePolicy {
     pub slice_min_class_rows: u64,
     /// Default [`NewFeatures::Computed`].
     pub new_features: NewFeatures,
+    /// Whether who promotes the version must be somebody else than who published it. Default no.
+    pub distinct_approver: bool,
 }
 
 impl Default for GatePolicy {
@@ -92,6 +94,7 @@ impl Default for GatePolicy {
             slice_min_rows: 200,
             slice_min_class_rows: 20,
             new_features: NewFeatures::default(),
+            distinct_approver: false,
         }
     }
 }
@@ -133,6 +136,9 @@ pub(crate) struct PolicyWire {
     slice_min_rows: u64,
     slice_min_class_rows: u64,
     new_features: NewFeatures,
+    /// Left out while it is off, so that the same run has the digest it always had.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    distinct_approver: bool,
 }
 
 impl Default for PolicyWire {
@@ -154,6 +160,7 @@ impl From<&GatePolicy> for PolicyWire {
             slice_min_rows: policy.slice_min_rows,
             slice_min_class_rows: policy.slice_min_class_rows,
             new_features: policy.new_features,
+            distinct_approver: policy.distinct_approver,
         }
     }
 }
@@ -171,6 +178,7 @@ impl From<PolicyWire> for GatePolicy {
             slice_min_rows: wire.slice_min_rows,
             slice_min_class_rows: wire.slice_min_class_rows,
             new_features: wire.new_features,
+            distinct_approver: wire.distinct_approver,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Stops at every single step of every write, as a killed process would, and opens again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -7,7 +8,8 @@ use tempfile::TempDir;
 
 use super::sample::good;
 use crate::{
-    AliasRequest, FaultPlan, ModelState, PromoteRequest, Registry, RegistryError, RollbackRequest,
+    AliasRequest, ArchiveRequest, FaultPlan, ModelState, PromoteRequest, PublishRequest, Registry,
+    RegistryError, RollbackRequest, Traffic, TrafficRequest,
 };
 
 /// What a reader can see of a model.
@@ -27,8 +29,10 @@ impl Seen {
         Self { versions, state: registry.model("churn").ok() }
     }
 
-    fn aliases(&self) -> Vec<(&String, &u64)> {
-        self.state.iter().flat_map(|state| &state.aliases).collect()
+    /// All of it that a change moves, without its number and etag.
+    fn moved(&self) -> (BTreeMap<String, u64>, Option<Traffic>, BTreeSet<u64>) {
+        let state = self.state.clone();
+        state.map(|state| (state.aliases, state.traffic, state.archived)).unwrap_or_default()
     }
 }
 
@@ -56,8 +60,8 @@ fn stop_everywhere(open: &dyn Fn(usize) -> Registry, before: &Write, write: &Wri
         let new = Seen::of(&registry);
         let versions_whole = seen.versions == old.versions || seen.versions == new.versions;
         assert!(versions_whole, "step {step}: {seen:?}");
-        let aliases_whole = seen.aliases() == old.aliases() || seen.aliases() == new.aliases();
-        assert!(aliases_whole, "step {step}: {seen:?}");
+        let moves_whole = seen.moved() == old.moved() || seen.moved() == new.moved();
+        assert!(moves_whole, "step {step}: {seen:?}");
 
         let next = registry.publish(&good(99)).unwrap().version;
         let highest = new.versions.last().map_or(0, |(version, _)| *version);
@@ -152,4 +156,49 @@ fn aliases_move_together_or_not_at_all() {
         registry.move_aliases(&request).map(drop)
     };
     stop_everywhere_on_both(10, &three_versions, &moves);
+}
+
+#[test]
+fn traffic_changes_whole_or_not_at_all() {
+    let split = |registry: &Registry| {
+        let traffic = Traffic {
+            canary_version: Some(3),
+            canary_basis_points: 500,
+            shadow_versions: vec![1],
+            shadow_basis_points: 10_000,
+            ..Traffic::default()
+        };
+        let (model, request_id) = ("churn".into(), "split".into());
+        let traffic = Some(traffic);
+        let request = TrafficRequest { model, traffic, request_id, ..TrafficRequest::default() };
+        registry.set_traffic(&request).map(drop)
+    };
+    stop_everywhere_on_both(10, &three_versions, &split);
+}
+
+fn archive(request_id: &str) -> ArchiveRequest {
+    let (model, request_id) = ("churn".into(), request_id.into());
+    ArchiveRequest { model, version: 3, request_id, ..ArchiveRequest::default() }
+}
+
+#[test]
+fn a_version_is_archived_or_not_and_restored_or_not() {
+    let archived = |registry: &Registry| registry.archive(&archive("away")).map(drop);
+    stop_everywhere_on_both(10, &three_versions, &archived);
+    let before = |registry: &Registry| {
+        three_versions(registry)?;
+        registry.archive(&archive("away")).map(drop)
+    };
+    let restored = |registry: &Registry| registry.restore(&archive("back")).map(drop);
+    stop_everywhere_on_both(10, &before, &restored);
+}
+
+#[test]
+fn a_publication_with_a_request_id_is_whole_or_not_at_all() {
+    let publish = |registry: &Registry| {
+        let draft = good(4);
+        let request = PublishRequest { request_id: "p-4", ..PublishRequest::of(&draft) };
+        registry.publish_with(request).map(drop)
+    };
+    stop_everywhere_on_both(20, &three_versions, &publish);
 }

@@ -177,9 +177,45 @@ fn a_version_that_scores_differently_cannot_be_waved_through() {
     let holdout = registry.load_holdout(&loaded.manifest).unwrap();
     let output = &mut loaded.golden[3].outputs[0];
     *output = f64::from_bits(output.to_bits() ^ 1);
-    let gates = gates::judge(&loaded, holdout.as_ref(), None);
+    let gates = gates::judge(&loaded, holdout.as_ref(), None, "");
     let failed: Vec<_> = gates.iter().filter(|gate| gate.failed()).collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].gate, "golden_replay");
     assert!(!gates::can_be_overridden(failed[0]));
+}
+
+/// Off unless the version asks for it, and then overridden like any judgement.
+#[test]
+fn an_approver_may_have_to_be_somebody_else() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let gates = GatePolicy { distinct_approver: true, ..Sample::default().gates };
+    registry.publish(&sample().draft()).unwrap();
+    registry.publish(&Sample { tag: 51, gates, ..Sample::default() }.draft()).unwrap();
+    let promote = |version, actor: &str, override_gates: bool| {
+        let (model, actor, validate_only) = ("churn".into(), actor.into(), !override_gates);
+        registry.promote(&PromoteRequest {
+            model,
+            version,
+            actor,
+            validate_only,
+            override_gates,
+            ..PromoteRequest::default()
+        })
+    };
+    let free = promote(1, "ada", false).unwrap();
+    assert_eq!(outcome(&free.gates, "approval").0, GateOutcome::Skipped);
+    for (actor, words) in [("ada", "someone else must approve"), ("", "names no approver")] {
+        let Err(RegistryError::GateFailed(gates)) = promote(2, actor, false) else {
+            panic!("{actor:?} approves")
+        };
+        let (outcome, message) = outcome(&gates, "approval");
+        assert!(outcome == GateOutcome::Failed && message.contains(words), "{message}");
+    }
+    let approved = promote(2, "grace", false).unwrap();
+    assert_eq!(outcome(&approved.gates, "approval").0, GateOutcome::Passed);
+    promote(2, "ada", true).unwrap();
+    let event = registry.log("churn").unwrap().pop().unwrap();
+    assert!(event.gates_overridden && event.actor == "ada");
+    assert!(registry.manifest("churn", 2).unwrap().summary.gates.distinct_approver);
 }

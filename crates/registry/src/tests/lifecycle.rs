@@ -193,7 +193,7 @@ fn a_stale_etag_is_refused_and_validation_writes_nothing() {
     let dry = PromoteRequest { validate_only: true, ..promote(1) };
     let validated = registry.promote(&dry).unwrap();
     assert_eq!((validated.event_id, validated.generation), (None, 2));
-    assert_eq!(validated.gates.len(), 5);
+    assert_eq!(validated.gates.len(), 6);
     registry.promote(&promote(1)).unwrap();
     let late = PromoteRequest { etag: Some(stale.clone()), ..promote(2) };
     let error = registry.promote(&late).unwrap_err();

@@ -1,6 +1,6 @@
 //! Random sequences of changes against a model of a few lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use object_store::memory::InMemory;
@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 
 use super::sample::good;
-use crate::{AliasRequest, CHAMPION, Draft, PromoteRequest, Registry, RollbackRequest};
+use crate::{
+    AliasRequest, ArchiveRequest, CHAMPION, Draft, PromoteRequest, Registry, RollbackRequest,
+    Traffic, TrafficRequest,
+};
 
 /// Drafts are slow to make, and all are equally good.
 static DRAFTS: LazyLock<Vec<Draft>> = LazyLock::new(|| (0..5).map(good).collect());
@@ -19,6 +22,9 @@ enum Step {
     Promote(u64),
     RollBack(Option<u64>),
     Point(&'static str, Option<u64>),
+    Split(Option<u64>),
+    Archive(u64),
+    Restore(u64),
     Reopen,
 }
 
@@ -30,6 +36,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => version.clone().prop_map(Step::Promote),
         3 => proptest::option::of(version.clone()).prop_map(Step::RollBack),
         2 => (alias, proptest::option::of(version)).prop_map(|(a, v)| Step::Point(a, v)),
+        2 => proptest::option::of(1..7_u64).prop_map(Step::Split),
+        2 => (1..7_u64).prop_map(Step::Archive),
+        1 => (1..7_u64).prop_map(Step::Restore),
         1 => Just(Step::Reopen),
     ]
 }
@@ -40,6 +49,8 @@ struct Naive {
     /// Draft of each version, the first is version 1.
     versions: Vec<usize>,
     aliases: BTreeMap<String, u64>,
+    canary: Option<u64>,
+    archived: BTreeSet<u64>,
     /// The champions that led to the present one.
     path: Vec<u64>,
     ever: Vec<u64>,
@@ -48,6 +59,33 @@ struct Naive {
 impl Naive {
     fn has(&self, version: u64) -> bool {
         version <= self.versions.len() as u64
+    }
+
+    fn may_use(&self, version: u64) -> bool {
+        self.has(version) && !self.archived.contains(&version)
+    }
+
+    fn split(&mut self, canary: Option<u64>) -> bool {
+        let done = !self.versions.is_empty() && canary.is_none_or(|canary| self.may_use(canary));
+        if done {
+            self.canary = canary;
+        }
+        done
+    }
+
+    fn archive(&mut self, version: u64) -> bool {
+        let in_use =
+            self.canary == Some(version) || self.aliases.values().any(|used| *used == version);
+        let done = self.has(version) && !in_use;
+        if done {
+            self.archived.insert(version);
+        }
+        done
+    }
+
+    fn restore(&mut self, version: u64) -> bool {
+        self.archived.remove(&version);
+        self.has(version)
     }
 
     fn publish(&mut self, draft: usize) -> u64 {
@@ -59,7 +97,7 @@ impl Naive {
     }
 
     fn promote(&mut self, version: u64) -> bool {
-        if !self.has(version) {
+        if !self.may_use(version) {
             return false;
         }
         if self.path.last() != Some(&version) {
@@ -78,6 +116,9 @@ impl Naive {
             None if self.path.len() < 2 => return false,
             None => self.path[self.path.len() - 2],
         };
+        if target != current && self.archived.contains(&target) {
+            return false;
+        }
         if target != current {
             match self.path.iter().rposition(|&version| version == target) {
                 Some(index) => self.path.truncate(index + 1),
@@ -90,7 +131,7 @@ impl Naive {
 
     fn point(&mut self, alias: &str, to: Option<u64>) -> bool {
         match to {
-            Some(version) if self.has(version) => {
+            Some(version) if self.may_use(version) => {
                 self.aliases.insert(alias.into(), version);
                 true
             }
@@ -139,6 +180,22 @@ proptest! {
                     let request = AliasRequest { model: model(), moves, ..AliasRequest::default() };
                     (registry.move_aliases(&request).is_ok(), naive.point(alias, to))
                 }
+                Step::Split(canary_version) => {
+                    let traffic = canary_version.map(|version| Traffic {
+                        canary_version: Some(version),
+                        ..Traffic::default()
+                    });
+                    let request = TrafficRequest { model: model(), traffic, ..TrafficRequest::default() };
+                    (registry.set_traffic(&request).is_ok(), naive.split(canary_version))
+                }
+                Step::Archive(version) => {
+                    let request = ArchiveRequest { model: model(), version, ..ArchiveRequest::default() };
+                    (registry.archive(&request).is_ok(), naive.archive(version))
+                }
+                Step::Restore(version) => {
+                    let request = ArchiveRequest { model: model(), version, ..ArchiveRequest::default() };
+                    (registry.restore(&request).is_ok(), naive.restore(version))
+                }
                 Step::Reopen => {
                     registry = open();
                     (true, true)
@@ -146,7 +203,10 @@ proptest! {
             };
             prop_assert_eq!(done, expected, "{:?}", step);
             if !naive.versions.is_empty() {
-                prop_assert_eq!(&registry.model("churn").unwrap().aliases, &naive.aliases);
+                let state = registry.model("churn").unwrap();
+                prop_assert_eq!(&state.aliases, &naive.aliases);
+                prop_assert_eq!(&state.archived, &naive.archived);
+                prop_assert_eq!(state.traffic.and_then(|one| one.canary_version), naive.canary);
             }
         }
         let report = registry.verify(None).unwrap();
