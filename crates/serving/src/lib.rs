@@ -22,6 +22,7 @@ mod scratch;
 mod segment;
 mod serve;
 mod to_proto;
+mod traffic;
 
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
 pub use options::ServeOptions;

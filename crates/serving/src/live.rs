@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 pub(crate) use self::load::{LoadError, ServedVersion, prove};
 pub(crate) use self::loader::{Loader, LoaderHandle};
-pub(crate) use self::select::{Selected, Variant};
+pub(crate) use self::select::{Selected, Selection, Variant};
 pub(crate) use self::stats::{Counted, Stats};
+use crate::traffic::Split;
 
 /// All models as they are served at one moment.
 #[derive(Debug, Default)]
@@ -37,23 +38,44 @@ pub(crate) struct LiveModel {
     pub(crate) aliases: BTreeMap<String, Arc<ServedVersion>>,
     /// The champion before this one: a rollback needs no disk.
     pub(crate) previous: Option<Arc<ServedVersion>>,
+    /// Versions that the traffic policy names: in memory whatever their share, so that a ramp finds
+    /// them warm.
+    pub(crate) in_traffic: Vec<Arc<ServedVersion>>,
+    /// What of the traffic policy is in effect, if anything.
+    pub(crate) split: Option<Arc<Split>>,
     /// Every published version.
     pub(crate) published: BTreeSet<u64>,
     /// Aliases of the registry that give nothing yet.
     pub(crate) unloaded_aliases: BTreeSet<String>,
     /// Why the newest state is not served, if it is not.
     pub(crate) load_error: Option<String>,
+    /// Why the traffic is not split as the newest state says, if it is not.
+    pub(crate) traffic_error: Option<String>,
 }
 
 impl LiveModel {
     /// Versions in memory, each once.
     pub(crate) fn loaded(&self) -> BTreeMap<u64, &Arc<ServedVersion>> {
-        self.aliases.values().chain(&self.previous).map(|one| (one.version, one)).collect()
+        self.in_memory().map(|one| (one.version, one)).collect()
     }
 
     /// A version in memory.
     pub(crate) fn version(&self, version: u64) -> Option<&Arc<ServedVersion>> {
-        self.aliases.values().chain(&self.previous).find(|one| one.version == version)
+        self.in_memory().find(|one| one.version == version)
+    }
+
+    fn in_memory(&self) -> impl Iterator<Item = &Arc<ServedVersion>> {
+        self.aliases.values().chain(&self.previous).chain(&self.in_traffic)
+    }
+
+    /// Everything that is not as the registry says, for people.
+    pub(crate) fn error(&self) -> Option<String> {
+        let errors: Vec<&str> = [&self.load_error, &self.traffic_error]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        (!errors.is_empty()).then(|| errors.join("; "))
     }
 }
 
@@ -104,7 +126,7 @@ impl LiveModels {
     pub(crate) fn load_errors(&self) -> BTreeMap<String, String> {
         let snapshot = self.snapshot.load();
         let failed = |(name, live): (&String, &Arc<LiveModel>)| {
-            live.load_error.clone().map(|error| (name.clone(), error))
+            live.error().map(|error| (name.clone(), error))
         };
         snapshot.models.iter().filter_map(failed).collect()
     }

@@ -7,6 +7,7 @@ mod labels;
 mod models;
 mod requests;
 mod scoring;
+mod traffic;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::histogram::Histogram;
@@ -20,6 +21,7 @@ use self::models::ModelMetrics;
 use self::requests::RequestMetrics;
 pub(crate) use self::requests::{HttpLabels, MethodCalls};
 use self::scoring::ScoringMetrics;
+use self::traffic::TrafficMetrics;
 
 /// Every metric of the server.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) requests: RequestMetrics,
     pub(crate) scoring: ScoringMetrics,
     pub(crate) models: ModelMetrics,
+    pub(crate) traffic: TrafficMetrics,
 }
 
 impl Metrics {
@@ -38,6 +41,7 @@ impl Metrics {
             requests: RequestMetrics::registered(&mut registry),
             scoring: ScoringMetrics::registered(&mut registry),
             models: ModelMetrics::registered(&mut registry),
+            traffic: TrafficMetrics::registered(&mut registry),
             registry,
         }
     }

@@ -1,12 +1,15 @@
 //! From a row to an answer: read, score, segment, explain. No waiting, no clock, no locks.
 
+use std::borrow::Cow;
+use std::slice;
+
 use segue_api::v1 as pb;
 use segue_dataset::UNSEEN_CATEGORY;
 use segue_model::Traits;
 
 use crate::ServingError;
 use crate::from_proto::{Reading, RowInput, read_row};
-use crate::live::{Selected, Variant};
+use crate::live::{Selected, Selection};
 use crate::metrics::Metrics;
 use crate::scratch::with_scores;
 use crate::segment::{Answer, Assignment, assign, traits};
@@ -18,9 +21,16 @@ const DEFAULT_ATTRIBUTIONS: u32 = 5;
 /// The versions and options that all rows of a request share.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) selected: Vec<Selected>,
+    pub(crate) selection: Selection,
     pub(crate) options: pb::ScoreOptions,
     pub(crate) reading: Reading,
+}
+
+/// A row's answer, and the versions that gave it, one a selector.
+#[derive(Debug)]
+pub(crate) struct Scored<'a> {
+    pub(crate) row: pb::ScoredRow,
+    pub(crate) versions: Cow<'a, [Selected]>,
 }
 
 impl Job {
@@ -30,38 +40,68 @@ impl Job {
         row: Option<&pb::FeatureRow>,
         path: &str,
         metrics: &Metrics,
-    ) -> Result<pb::ScoredRow, ServingError> {
-        let input = read_row(row, &self.selected, &self.reading, path)?;
+    ) -> Result<Scored<'_>, ServingError> {
+        let (versions, input) = self.read(row, path)?;
         let traits = row.map(|row| traits(&row.traits)).unwrap_or_default();
-        Ok(self.answer(input, &traits, metrics))
+        let row = self.answer(&versions, input, &traits, metrics);
+        Ok(Scored { row, versions })
     }
 
-    /// Answers a row that has been read.
+    /// Reads a row for the versions that its key belongs to. What a canary cannot read, such as a row
+    /// packed for the champion's schema, is for the champion, who could before there was a canary.
+    fn read(
+        &self,
+        row: Option<&pb::FeatureRow>,
+        path: &str,
+    ) -> Result<(Cow<'_, [Selected]>, RowInput), ServingError> {
+        let read = |versions: &[Selected]| read_row(row, versions, &self.reading, path);
+        let key = row.map_or("", routing_key);
+        let mut versions = self.selection.route(key);
+        let mut input = read(&versions);
+        let gives_way = input.is_err() && matches!(versions, Cow::Owned(_));
+        if gives_way {
+            let cannot_read = |canary: &Selected| read(slice::from_ref(canary)).is_err();
+            self.selection.fall_back(versions.to_mut(), cannot_read);
+            input = read(&versions);
+            if input.is_err() {
+                versions = Cow::Borrowed(self.selection.unsplit());
+                input = read(&versions);
+            }
+        }
+        let input = input?;
+        if gives_way || key.is_empty() {
+            self.selection.count_unplaced(key, &versions, 1);
+        }
+        Ok((versions, input))
+    }
+
+    /// Answers a row that has been read for these versions.
     pub(crate) fn answer(
         &self,
+        versions: &[Selected],
         input: RowInput,
         traits: &Traits,
         metrics: &Metrics,
     ) -> pb::ScoredRow {
-        let answers = self.answers(&input);
-        let assign = |of| assign(&self.selected, &input.rows, &answers, traits, of);
-        let segments: Vec<Option<Assignment<'_>>> = (0..self.selected.len()).map(assign).collect();
+        let answers = self.answers(versions, &input);
+        let assign = |of| assign(versions, &input.rows, &answers, traits, of);
+        let segments: Vec<Option<Assignment<'_>>> = (0..versions.len()).map(assign).collect();
         let first = segments.iter().flatten().next();
         let segment = first.and_then(|first| first.segment).unwrap_or_default().to_owned();
-        let parts = self.selected.iter().zip(&input.rows).zip(answers).zip(&segments);
-        let mut predictions = Vec::with_capacity(self.selected.len());
-        for (index, (((selected, row), answer), assigned)) in parts.enumerate() {
+        let parts = versions.iter().zip(&input.rows).zip(answers).zip(&segments);
+        let mut predictions = Vec::with_capacity(versions.len());
+        for (((selected, row), answer), assigned) in parts {
             let assigned = assigned.as_ref();
             let name = assigned.and_then(|assigned| assigned.segment).unwrap_or_default();
             count(selected, row, &answer, name, assigned.map_or(0, |one| one.n_errors), metrics);
             let mut prediction = self.prediction(selected, row, answer, name);
-            prediction.served_by_index = index as u32;
+            prediction.served_by_index = selected.slot;
             predictions.push(prediction);
         }
         pb::ScoredRow { predictions, segment, warnings: input.warnings }
     }
 
-    fn answers(&self, input: &RowInput) -> Vec<Answer> {
+    fn answers(&self, versions: &[Selected], input: &RowInput) -> Vec<Answer> {
         let score = |(selected, row): (&Selected, &Vec<f64>)| {
             let model = &selected.served.model;
             with_scores(model, row, |scores| Answer {
@@ -75,7 +115,7 @@ impl Job {
                 margins: if self.options.raw_margin { scores.margins.to_vec() } else { Vec::new() },
             })
         };
-        self.selected.iter().zip(&input.rows).map(score).collect()
+        versions.iter().zip(&input.rows).map(score).collect()
     }
 
     fn prediction(
@@ -112,6 +152,11 @@ impl Job {
     }
 }
 
+/// What a split of the traffic hashes of a row; empty for none.
+fn routing_key(row: &pb::FeatureRow) -> &str {
+    if row.routing_key.is_empty() { &row.subject_id } else { &row.routing_key }
+}
+
 fn count(
     selected: &Selected,
     row: &[f64],
@@ -121,11 +166,8 @@ fn count(
     metrics: &Metrics,
 ) {
     let served = &selected.served;
-    let variant = match selected.variant {
-        Variant::Champion => "champion",
-        Variant::Pinned => "pinned",
-    };
-    metrics.scoring.predictions.get_or_create(&served.prediction_labels(variant, segment)).inc();
+    let labels = served.prediction_labels(selected.variant.name(), segment);
+    metrics.scoring.predictions.get_or_create(&labels).inc();
     served.counters.score.observe(answer.score);
     for (value, missing) in row.iter().zip(&served.counters.missing) {
         if value.is_nan() {

@@ -18,10 +18,10 @@ use crate::error::rpc_status;
 use crate::from_proto::Reading;
 use crate::guard::Deadline;
 use crate::limits::Limits;
-use crate::live::{LiveModels, Snapshot};
+use crate::live::{LiveModels, Selected, Snapshot, Variant};
 use crate::metrics::Metrics;
 use crate::pool::{ScoringPool, catch};
-use crate::score::Job;
+use crate::score::{Job, Scored};
 use crate::to_proto::{schema, served_by, target};
 use crate::{Reason, ServeOptions, ServingError};
 
@@ -139,12 +139,17 @@ impl Shared {
         let started = Instant::now();
         deadline.check()?;
         let job = self.job(snapshot, &request.models, request.options)?;
-        let row = request.row.as_ref();
-        let result = job.score(row, "row", &self.metrics);
-        let result = Some(self.observed(&job, 1, started, result)?);
+        let scored =
+            self.observed(&job, started, || job.score(request.row.as_ref(), "row", &self.metrics));
+        let Scored { mut row, versions } = scored?;
+        self.answered(&job, started, versions.iter().map(|version| (version, 1)));
+        // These versions alone have answered, so they alone are listed.
+        for (index, prediction) in row.predictions.iter_mut().enumerate() {
+            prediction.served_by_index = index as u32;
+        }
         Ok(pb::ScoreResponse {
-            result,
-            served_by: job.selected.iter().map(served_by).collect(),
+            result: Some(row),
+            served_by: versions.iter().map(served_by).collect(),
             request_id: self.request_ids.or_new(request.request_id),
         })
     }
@@ -158,19 +163,22 @@ impl Shared {
         let started = Instant::now();
         let job = self.job(snapshot, &request.models, request.options)?;
         let (rows, partial) = (&request.rows, request.allow_partial);
-        let scored = self.each_row(rows.len(), deadline, partial, |index| {
-            job.score(Some(&rows[index]), &format!("rows[{index}]"), &self.metrics)
-        });
-        let results = scored.and_then(|scored| {
+        let score = |index: usize| {
+            let scored = job.score(Some(&rows[index]), &format!("rows[{index}]"), &self.metrics);
+            scored.map(|scored| scored.row)
+        };
+        let results: Vec<pb::RowResult> = self.observed(&job, started, || {
+            let scored = self.each_row(rows.len(), deadline, partial, score)?;
             if partial {
                 return Ok(scored.into_iter().map(row_result).collect());
             }
             Ok(all_rows(scored)?.into_iter().map(|row| row_result(Ok(row))).collect())
-        });
-        let results = self.observed(&job, rows.len(), started, results)?;
+        })?;
+        let versions = job.selection.versions();
+        self.answered(&job, started, versions.iter().zip(rows_by_slot(&results, versions.len())));
         Ok(pb::ScoreBatchResponse {
             results,
-            served_by: job.selected.iter().map(served_by).collect(),
+            served_by: versions.iter().map(served_by).collect(),
             request_id: self.request_ids.or_new(request.request_id),
         })
     }
@@ -226,26 +234,37 @@ impl Shared {
         n_rows > self.options.inline_rows
     }
 
-    /// Counts a request that found its versions.
+    /// Works on a request that has found its versions; counts it if it is refused.
     pub(crate) fn observed<T>(
         &self,
         job: &Job,
-        n_rows: usize,
         started: Instant,
-        outcome: Result<T, ServingError>,
+        work: impl FnOnce() -> Result<T, ServingError>,
     ) -> Result<T, ServingError> {
-        let took = started.elapsed();
-        if outcome.is_ok() {
-            self.metrics.scoring.compute.observe(took.as_secs_f64());
-        }
-        for selected in &job.selected {
-            let stats = &selected.served.stats;
-            match &outcome {
-                Ok(_) => stats.answered(n_rows, took, job.reading.now_us),
-                Err(_) => stats.refused(took),
+        let outcome = work();
+        if outcome.is_err() {
+            for selected in job.selection.unsplit() {
+                selected.served.stats.refused(started.elapsed());
             }
         }
         outcome
+    }
+
+    /// Counts a request that was answered, and how many of its rows by which version.
+    pub(crate) fn answered<'a>(
+        &self,
+        job: &Job,
+        started: Instant,
+        rows: impl IntoIterator<Item = (&'a Selected, usize)>,
+    ) {
+        let took = started.elapsed();
+        self.metrics.scoring.compute.observe(took.as_secs_f64());
+        for (selected, n_rows) in rows {
+            // A canary that none of the rows went to has answered nothing.
+            if n_rows > 0 || selected.variant != Variant::Canary {
+                selected.served.stats.answered(n_rows, took, job.reading.now_us);
+            }
+        }
     }
 
     /// The versions and options of a request.
@@ -262,7 +281,7 @@ impl Shared {
             max_row_events: self.options.max_row_events,
             now_us: now_us(),
         };
-        Ok(Job { selected: snapshot.select_all(models)?, options, reading })
+        Ok(Job { selection: snapshot.select_all(models)?, options, reading })
     }
 }
 
@@ -271,6 +290,18 @@ const MAX_BAD_FIELDS: usize = 64;
 
 fn n_fields(error: &ServingError) -> usize {
     if let ServingError::Invalid(violations) = error { violations.len() } else { 1 }
+}
+
+/// How many rows each of so many versions has answered.
+fn rows_by_slot(results: &[pb::RowResult], n_versions: usize) -> Vec<usize> {
+    let mut n_rows = vec![0; n_versions];
+    for result in results {
+        let Some(pb::row_result::Result::Row(row)) = &result.result else { continue };
+        for prediction in &row.predictions {
+            n_rows[prediction.served_by_index as usize] += 1;
+        }
+    }
+    n_rows
 }
 
 fn row_result(row: Result<pb::ScoredRow, ServingError>) -> pb::RowResult {

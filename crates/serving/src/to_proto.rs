@@ -14,6 +14,7 @@ pub(crate) fn served_by(selected: &Selected) -> pb::ServedBy {
     let variant = match selected.variant {
         Variant::Champion => pb::Variant::Champion,
         Variant::Pinned => pb::Variant::Pinned,
+        Variant::Canary => pb::Variant::Canary,
     };
     pb::ServedBy {
         model: selected.served.name.clone(),

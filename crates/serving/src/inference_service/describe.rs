@@ -7,7 +7,7 @@ use segue_api::v1;
 
 use super::infer::{Output, wire_size};
 use super::{DataType, Inference};
-use crate::live::{Counted, LiveModel, Selected, ServedVersion};
+use crate::live::{Counted, LiveModel, Selected, Selection, ServedVersion};
 use crate::{Reason, ServingError, Violation};
 
 /// Names the kind of model where generic servers name a framework.
@@ -46,14 +46,25 @@ impl Inference {
         !draining && self.select(name, version, "name").is_ok()
     }
 
-    /// The version of a request: routed as a Score if it names none, else by number or alias.
-    /// `name_field` is what the request calls the model's name.
-    pub(super) fn select(
+    /// The version of a question: the champion if it names none, else by number or alias.
+    fn select(
         &self,
         name: &str,
         version: &str,
         name_field: &str,
     ) -> Result<Selected, ServingError> {
+        let selection = self.selection(name, version, name_field)?;
+        selection.unsplit().first().cloned().ok_or(ServingError::Internal)
+    }
+
+    /// The versions of a request: routed as a Score if it names none, else by number or alias.
+    /// `name_field` is what the request calls the model's name.
+    pub(super) fn selection(
+        &self,
+        name: &str,
+        version: &str,
+        name_field: &str,
+    ) -> Result<Selection, ServingError> {
         use v1::model_selector::Choice;
         let version_field = if name_field == "name" { "version" } else { "model_version" };
         let choice = if version.is_empty() {
@@ -67,14 +78,14 @@ impl Inference {
         } else {
             Some(Choice::Alias(version.to_owned()))
         };
-        let selector = v1::ModelSelector { model: name.to_owned(), choice };
+        let selectors = [v1::ModelSelector { model: name.to_owned(), choice }];
         // The names of this protocol for the fields of the other.
         let renamed = |violation: Violation| {
-            let is_name = violation.field == "model.model";
+            let is_name = violation.field == "models[0].model";
             let field = if is_name { name_field } else { version_field };
             Violation { field: field.to_owned(), ..violation }
         };
-        self.scoring.0.live.snapshot().select(&selector, "model").map_err(|error| match error {
+        self.scoring.0.live.snapshot().select_all(&selectors).map_err(|error| match error {
             ServingError::Invalid(violations) => {
                 ServingError::Invalid(violations.into_iter().map(renamed).collect())
             }

@@ -15,7 +15,7 @@ use super::rows::{Reader, Rows, listed};
 use super::tensor::{Data, InputTensor};
 use crate::from_proto::{Findings, Reading, RowInput, shown};
 use crate::guard::Deadline;
-use crate::live::Selected;
+use crate::live::{Selected, Selection};
 use crate::score::Job;
 use crate::scoring_service::{all_rows, now_us};
 use crate::{Reason, ServingError};
@@ -111,6 +111,13 @@ impl InferRequest {
         })
     }
 
+    /// Rows by the largest of its shapes, before anything is checked.
+    fn n_rows(&self) -> usize {
+        let rows = |input: &InputTensor| input.shape.first().copied();
+        let n_rows = self.inputs.iter().filter_map(rows).max().unwrap_or(0);
+        usize::try_from(n_rows).unwrap_or(0)
+    }
+
     /// The cap that the request sets for itself.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         parameters::timeout(&self.parameters)
@@ -135,9 +142,7 @@ impl InferAnswer {
 impl Inference {
     /// Whether [`infer`](Self::infer) is for the pool.
     pub(crate) fn is_large(&self, request: &InferRequest) -> bool {
-        let rows = |input: &InputTensor| input.shape.first().copied();
-        let n_rows = request.inputs.iter().filter_map(rows).max().unwrap_or(0);
-        self.scoring.0.is_large(usize::try_from(n_rows).unwrap_or(0))
+        self.scoring.0.is_large(request.n_rows())
     }
 
     /// Runs `work` on the pool, for as long as the deadline allows.
@@ -161,17 +166,27 @@ impl Inference {
     ) -> Result<InferAnswer, ServingError> {
         let started = Instant::now();
         let deadline = deadline.capped(request.timeout());
-        let selected = self.select(&request.model_name, &request.model_version, "model_name")?;
+        let mut findings = Findings::default();
+        let parameters = Parameters::read(&request.parameters, &mut findings);
+        let split = self.selection(&request.model_name, &request.model_version, "model_name")?;
+        let selected = routed(&split, &parameters)?;
         let reading =
             Reading { allow_missing: false, strict: false, max_row_events: 0, now_us: now_us() };
-        let job = Job { selected: vec![selected], options: v1::ScoreOptions::default(), reading };
+        let job = Job {
+            selection: Selection::of_one(selected),
+            options: v1::ScoreOptions::default(),
+            reading,
+        };
         let shared = &self.scoring.0;
         let id = shared.request_ids.or_new(request.id);
-        let parameters = &request.parameters;
-        let outcome = self.outputs(&job, parameters, request.inputs, &request.outputs, deadline);
-        let n_rows = outcome.as_ref().map_or(0, |(n_rows, _)| *n_rows);
-        let (_, outputs) = shared.observed(&job, n_rows, started, outcome)?;
-        let served = &job.selected[0].served;
+        let (n_rows, outputs) = shared.observed(&job, started, || {
+            self.outputs(&job, &parameters, request.inputs, &request.outputs, findings, deadline)
+        })?;
+        let selected = job.selection.unsplit();
+        split.count_unplaced(parameters.routing_key(), selected, n_rows);
+        shared.answered(&job, started, selected.iter().map(|version| (version, n_rows)));
+        let [selected] = selected else { return Err(ServingError::Internal) };
+        let served = &selected.served;
         let (model_name, model_version) = (served.name.clone(), served.version.to_string());
         Ok(InferAnswer { model_name, model_version, id, outputs })
     }
@@ -180,27 +195,27 @@ impl Inference {
     fn outputs(
         &self,
         job: &Job,
-        parameters: &BTreeMap<String, pb::InferParameter>,
+        parameters: &Parameters,
         inputs: Vec<InputTensor>,
         requested: &[RequestedOutput],
+        mut findings: Findings,
         deadline: Deadline,
     ) -> Result<(usize, Vec<OutputTensor>), ServingError> {
-        let [selected] = &job.selected[..] else { return Err(ServingError::Internal) };
+        let versions = job.selection.unsplit();
+        let [selected] = versions else { return Err(ServingError::Internal) };
         let (served, shared) = (&selected.served, &self.scoring.0);
         let schema = served.model.schema();
-        let mut findings = Findings::default();
-        let parameters = Parameters::read(parameters, &mut findings);
-        check_digest(&parameters, selected)?;
+        check_digest(parameters, selected)?;
         let wanted = wanted(requested, &mut findings);
         let max_rows = shared.options.max_batch_rows;
-        let reader = Reader { model: &served.name, schema, parameters: &parameters, max_rows };
+        let reader = Reader { model: &served.name, schema, parameters, max_rows };
         let rows = reader.read(inputs, &mut findings);
         findings.check()?;
         let (width, traits) = (schema.len(), Traits::new());
         let scored = shared.each_row(rows.n_rows, deadline, false, |index| {
             let row = rows.values[index * width..][..width].to_vec();
             let input = RowInput { rows: vec![row], warnings: Vec::new() };
-            Ok(job.answer(input, &traits, &shared.metrics))
+            Ok(job.answer(versions, input, &traits, &shared.metrics))
         })?;
         let scored = all_rows(scored)?;
         let predictions: Vec<v1::Prediction> =
@@ -290,6 +305,21 @@ fn wanted(requested: &[RequestedOutput], findings: &mut Findings) -> Vec<Output>
         }
     }
     if requested.is_empty() { vec![Output::Scores] } else { wanted }
+}
+
+/// The version that all rows of the request go to, because an answer names one.
+///
+/// Tensors are packed by the metadata of the champion. A canary with another schema gets them only if
+/// the client says that they were packed for it; it would read the columns of others as its own.
+fn routed(selection: &Selection, parameters: &Parameters) -> Result<Selected, ServingError> {
+    let [champion] = selection.unsplit() else { return Err(ServingError::Internal) };
+    let mut versions = selection.route(parameters.routing_key()).into_owned();
+    let metadata = champion.served.model.schema().digest().as_str();
+    let packed_for = parameters.schema_digest.as_deref().unwrap_or(metadata);
+    let cannot_read =
+        |canary: &Selected| canary.served.model.schema().digest().as_str() != packed_for;
+    selection.fall_back(&mut versions, cannot_read);
+    versions.pop().ok_or(ServingError::Internal)
 }
 
 /// A client that says which schema it packs for is told when that is no longer the one.

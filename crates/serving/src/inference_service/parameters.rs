@@ -17,6 +17,8 @@ pub(super) const TIMEOUT: &str = "timeout";
 const SCHEMA_DIGEST: &str = "schema_digest";
 const STRICT: &str = "strict";
 const ALLOW_MISSING: &str = "allow_missing";
+const ROUTING_KEY: &str = "routing_key";
+const SUBJECT_ID: &str = "subject_id";
 
 /// What a request asks for beside tensors.
 #[derive(Debug, Default)]
@@ -27,9 +29,16 @@ pub(super) struct Parameters {
     pub(super) strict: bool,
     /// Features without a tensor are missing values.
     pub(super) allow_missing: bool,
+    routing_key: String,
+    subject_id: String,
 }
 
 impl Parameters {
+    /// What a split of the traffic hashes, for all rows of the request; empty for none.
+    pub(super) fn routing_key(&self) -> &str {
+        if self.routing_key.is_empty() { &self.subject_id } else { &self.routing_key }
+    }
+
     /// Reads the parameters of a request. The timeout is read by [`timeout`].
     pub(super) fn read(given: &Given, findings: &mut Findings) -> Self {
         let mut parameters = Self::default();
@@ -41,6 +50,14 @@ impl Parameters {
                     parameters.schema_digest = Some(digest.clone());
                     continue;
                 }
+                (ROUTING_KEY, Some(ParameterChoice::StringParam(key))) => {
+                    parameters.routing_key.clone_from(key);
+                    continue;
+                }
+                (SUBJECT_ID, Some(ParameterChoice::StringParam(subject))) => {
+                    parameters.subject_id.clone_from(subject);
+                    continue;
+                }
                 (STRICT, Some(ParameterChoice::BoolParam(strict))) => {
                     parameters.strict = *strict;
                     continue;
@@ -50,7 +67,7 @@ impl Parameters {
                     continue;
                 }
                 (TIMEOUT, _) => "expected a whole number of microseconds, 0 or more".to_owned(),
-                (SCHEMA_DIGEST, _) => "expected a string".to_owned(),
+                (SCHEMA_DIGEST | ROUTING_KEY | SUBJECT_ID, _) => "expected a string".to_owned(),
                 (STRICT | ALLOW_MISSING, _) => "expected a bool".to_owned(),
                 (name, _) if is_reserved(name) => {
                     format!("reserved by the protocol and not served here; {KNOWN}")
@@ -64,7 +81,8 @@ impl Parameters {
     }
 }
 
-const KNOWN: &str = "there are timeout, schema_digest, strict and allow_missing";
+const KNOWN: &str = "there are timeout, schema_digest, strict, allow_missing, routing_key and \
+                     subject_id";
 
 /// Names that Triton keeps for sequences, priorities, headers and encodings.
 fn is_reserved(name: &str) -> bool {

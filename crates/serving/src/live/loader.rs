@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{LiveModel, LiveModels, ServedVersion, Snapshot};
 use crate::metrics::{Metrics, ModelLabels, ModelResultLabels};
+use crate::traffic::Split;
 use crate::{ServeError, ServingError};
 
 /// A failed load is tried again after this long at most.
@@ -183,7 +184,7 @@ impl Loader {
             let waits = retry.is_some_and(|retry| {
                 retry.generation == generation && !retry_now && Instant::now() < retry.at
             });
-            let unchanged = now.generation == generation && now.load_error.is_none();
+            let unchanged = now.generation == generation && now.error().is_none();
             if unchanged || waits {
                 return Ok(None);
             }
@@ -191,64 +192,43 @@ impl Loader {
         let state = self.registry.model(name)?;
         let published = self.registry.versions(name)?.iter().map(|one| one.version).collect();
         let mut next = LiveModel { published, ..LiveModel::default() };
-        self.load_aliases(name, &state, now.map(|now| &**now), &mut next);
-        self.note_failure(name, &state, next.load_error.is_some());
+        let now = now.map(|now| &**now);
+        let mut versions = Versions { loader: self, name, now, fresh: BTreeMap::new() };
+        load_aliases(&mut versions, &state, &mut next);
+        load_traffic(&mut versions, &state, &mut next);
+        self.tell(name, now, &next);
+        self.note_failure(name, &state, next.error().is_some());
         Ok(Some(next))
     }
 
-    /// Fills `next` from the registry's aliases. An alias whose version fails keeps what it gave.
-    fn load_aliases(
-        &mut self,
-        name: &str,
-        state: &ModelState,
-        now: Option<&LiveModel>,
-        next: &mut LiveModel,
-    ) {
-        let mut fresh: BTreeMap<u64, Option<Arc<ServedVersion>>> = BTreeMap::new();
-        for (alias, &version) in &state.aliases {
-            let in_memory = now.and_then(|now| now.version(version)).map(Arc::clone);
-            let served = match in_memory {
-                Some(served) => Some(served),
-                None => fresh
-                    .entry(version)
-                    .or_insert_with(|| match self.load(name, version) {
-                        Ok(served) => Some(served),
-                        Err(error) => {
-                            next.load_error = Some(format!("version {version}: {error}"));
-                            None
-                        }
-                    })
-                    .clone(),
-            };
-            let kept = || now.and_then(|now| now.aliases.get(alias)).map(Arc::clone);
-            match served.or_else(kept) {
-                Some(served) => drop(next.aliases.insert(alias.clone(), served)),
-                None => drop(next.unloaded_aliases.insert(alias.clone())),
-            }
-        }
-        let failed = next.load_error.is_some();
-        next.generation =
-            if failed { now.map_or(0, |now| now.generation) } else { state.generation };
-        let before = now.and_then(|now| now.aliases.get(CHAMPION));
-        let after = next.aliases.get(CHAMPION);
-        next.previous = match (before, after) {
-            (Some(before), Some(after)) if before.version != after.version => {
-                tracing::info!(
-                    model = name,
-                    from = before.version,
-                    to = after.version,
-                    "champion swapped"
-                );
-                Some(Arc::clone(before))
-            }
-            _ => now.and_then(|now| now.previous.clone()),
-        };
+    /// What has changed, in log and metrics.
+    fn tell(&self, name: &str, now: Option<&LiveModel>, next: &LiveModel) {
+        let champion = |live: &LiveModel| live.aliases.get(CHAMPION).map(|one| one.version);
+        let (before, after) = (now.and_then(champion), champion(next));
         let of_model = ModelLabels { model: name.to_owned() };
-        if before.map(|one| one.version) != after.map(|one| one.version) {
+        if before != after {
             self.metrics.models.swaps.get_or_create(&of_model).inc();
+        }
+        if let (Some(from), Some(to)) = (before, after)
+            && from != to
+        {
+            tracing::info!(model = name, from, to, "champion swapped");
         }
         let generation = i64::try_from(next.generation).unwrap_or(i64::MAX);
         self.metrics.models.generation.get_or_create(&of_model).set(generation);
+        let canary = |live: &LiveModel| {
+            let canary = live.split.as_ref()?.canary.as_ref()?;
+            Some((canary.served.version, canary.share.basis_points))
+        };
+        let (before, after) = (now.and_then(canary), canary(next));
+        if before != after {
+            let (version, basis_points) = after.unwrap_or_default();
+            tracing::info!(model = name, version, basis_points, "canary's share changed");
+            self.metrics.traffic.canary_share.get_or_create(&of_model).set(basis_points.into());
+        }
+        if let Some(error) = &next.traffic_error {
+            tracing::error!(model = name, %error, "the traffic is not split as the registry says");
+        }
     }
 
     fn load(&self, name: &str, version: u64) -> Result<Arc<ServedVersion>, String> {
@@ -308,4 +288,73 @@ impl Loader {
     fn free(&mut self) {
         self.retired.retain(|served| Arc::strong_count(served) > 1);
     }
+}
+
+/// Versions of one model for its next state, each loaded once at most.
+struct Versions<'a> {
+    loader: &'a Loader,
+    name: &'a str,
+    now: Option<&'a LiveModel>,
+    fresh: BTreeMap<u64, Result<Arc<ServedVersion>, String>>,
+}
+
+impl Versions<'_> {
+    /// The version, from memory if it is there.
+    fn get(&mut self, version: u64) -> Result<Arc<ServedVersion>, String> {
+        if let Some(served) = self.now.and_then(|now| now.version(version)) {
+            return Ok(Arc::clone(served));
+        }
+        let load = || self.loader.load(self.name, version);
+        self.fresh.entry(version).or_insert_with(load).clone()
+    }
+}
+
+/// Fills `next` from the registry's aliases. An alias whose version fails keeps what it gave.
+fn load_aliases(versions: &mut Versions<'_>, state: &ModelState, next: &mut LiveModel) {
+    let now = versions.now;
+    for (alias, &version) in &state.aliases {
+        let served = versions.get(version);
+        if let Err(error) = &served {
+            next.load_error = Some(format!("version {version}: {error}"));
+        }
+        let kept = || now.and_then(|now| now.aliases.get(alias)).map(Arc::clone);
+        match served.ok().or_else(kept) {
+            Some(served) => drop(next.aliases.insert(alias.clone(), served)),
+            None => drop(next.unloaded_aliases.insert(alias.clone())),
+        }
+    }
+    let failed = next.load_error.is_some();
+    next.generation = if failed { now.map_or(0, |now| now.generation) } else { state.generation };
+    let before = now.and_then(|now| now.aliases.get(CHAMPION));
+    let after = next.aliases.get(CHAMPION);
+    next.previous = match (before, after) {
+        (Some(before), Some(after)) if before.version != after.version => Some(Arc::clone(before)),
+        _ => now.and_then(|now| now.previous.clone()),
+    };
+}
+
+/// Fills `next` from the traffic policy. A version that fails has no share: the champion, which is
+/// proven, answers instead.
+fn load_traffic(versions: &mut Versions<'_>, state: &ModelState, next: &mut LiveModel) {
+    let Some(traffic) = &state.traffic else { return };
+    let mut errors = Vec::new();
+    let mut get = |role: &str, version: u64| match versions.get(version) {
+        Ok(served) => {
+            next.in_traffic.push(Arc::clone(&served));
+            Some(served)
+        }
+        Err(error) => {
+            errors.push(format!("{role} version {version}: {error}"));
+            None
+        }
+    };
+    let canary = traffic.canary_version.and_then(|version| get("canary", version));
+    if !errors.is_empty() {
+        next.traffic_error = Some(errors.join("; "));
+    }
+    let champion = next.aliases.get(CHAMPION).map(|champion| champion.version);
+    // A champion has all the traffic already.
+    let canary = canary.filter(|canary| champion.is_some_and(|one| one != canary.version));
+    let metrics = &versions.loader.metrics;
+    next.split = Split::new(&state.model, traffic, canary, metrics).map(Arc::new);
 }

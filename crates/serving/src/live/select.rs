@@ -1,11 +1,13 @@
 //! From a selector to the version that answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_registry::{CHAMPION, check_alias_name, check_model_name};
 
 use super::{LiveModel, ServedVersion, Snapshot};
+use crate::traffic::{Canary, Split};
 use crate::{Reason, ServingError, Violation};
 
 /// Why a version was taken.
@@ -15,6 +17,19 @@ pub(crate) enum Variant {
     Champion,
     /// The request named it.
     Pinned,
+    /// The key of the row falls into its share.
+    Canary,
+}
+
+impl Variant {
+    /// As metrics name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Champion => "champion",
+            Self::Pinned => "pinned",
+            Self::Canary => "canary",
+        }
+    }
 }
 
 /// A version that answers, and the state in which it was found.
@@ -23,6 +38,79 @@ pub(crate) struct Selected {
     pub(crate) served: Arc<ServedVersion>,
     pub(crate) generation: u64,
     pub(crate) variant: Variant,
+    /// Its place in [`Selection::versions`].
+    pub(crate) slot: u32,
+}
+
+/// What a request selects: a version for each selector, and of those that name none perhaps a canary.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// The versions of all selectors in their order, then the canaries.
+    versions: Vec<Selected>,
+    n_models: usize,
+    /// Of the canaries, in their order: which selector, and its split.
+    splits: Vec<(usize, Arc<Split>)>,
+}
+
+impl Selection {
+    /// One version for all rows.
+    pub(crate) fn of_one(selected: Selected) -> Self {
+        Self { versions: vec![selected], n_models: 1, splits: Vec::new() }
+    }
+
+    /// Every version that a row may go to: first those of [`unsplit`](Self::unsplit).
+    pub(crate) fn versions(&self) -> &[Selected] {
+        &self.versions
+    }
+
+    /// The versions of the selectors for rows that no canary takes.
+    pub(crate) fn unsplit(&self) -> &[Selected] {
+        &self.versions[..self.n_models]
+    }
+
+    /// The versions that a row with this key goes to, one a selector. An empty key is no canary's.
+    /// Allocates for rows of a canary only.
+    pub(crate) fn route(&self, key: &str) -> Cow<'_, [Selected]> {
+        let mut routed = Cow::Borrowed(self.unsplit());
+        for (model, canary, selected) in self.canaries() {
+            if canary.share.holds(key) {
+                routed.to_mut()[model] = selected.clone();
+            }
+        }
+        routed
+    }
+
+    /// Puts the champion in the place of every canary that `gives_way`.
+    pub(crate) fn fall_back(
+        &self,
+        routed: &mut [Selected],
+        mut gives_way: impl FnMut(&Selected) -> bool,
+    ) {
+        for (champion, selected) in self.unsplit().iter().zip(routed) {
+            if selected.variant == Variant::Canary && gives_way(selected) {
+                *selected = champion.clone();
+            }
+        }
+    }
+
+    /// Counts `n_rows` that these versions answered although a canary might have: they have no key, or
+    /// the canary gave way.
+    pub(crate) fn count_unplaced(&self, key: &str, answering: &[Selected], n_rows: usize) {
+        for (model, canary, _) in self.canaries() {
+            if key.is_empty() {
+                canary.keyless.inc_by(n_rows as u64);
+            } else if canary.share.holds(key) && answering[model].variant != Variant::Canary {
+                canary.fallbacks.inc_by(n_rows as u64);
+            }
+        }
+    }
+
+    fn canaries(&self) -> impl Iterator<Item = (usize, &Canary, &Selected)> {
+        let splits = self.splits.iter().zip(&self.versions[self.n_models..]);
+        splits.filter_map(|((model, split), selected)| {
+            split.canary.as_ref().map(|canary| (*model, canary, selected))
+        })
+    }
 }
 
 impl Snapshot {
@@ -30,17 +118,17 @@ impl Snapshot {
     pub(crate) fn select_all(
         &self,
         selectors: &[pb::ModelSelector],
-    ) -> Result<Vec<Selected>, ServingError> {
+    ) -> Result<Selection, ServingError> {
         if selectors.is_empty() {
             let description = "select at least one model";
             return Err(ServingError::invalid("models", Reason::ModelsAbsent, description));
         }
         let mut violations = Vec::new();
         for (index, selector) in selectors.iter().enumerate() {
-            let path = format!("models[{index}]");
-            check_selector(selector, &path, &mut violations);
+            let path = || format!("models[{index}]");
+            check_selector(selector, path, &mut violations);
             if selectors[..index].iter().any(|earlier| earlier.model == selector.model) {
-                let (field, reason) = (format!("{path}.model"), Reason::ModelRepeated);
+                let (field, reason) = (format!("{}.model", path()), Reason::ModelRepeated);
                 let description = "each model may be selected once".to_owned();
                 violations.push(Violation { field, reason, description });
             }
@@ -48,25 +136,46 @@ impl Snapshot {
         if !violations.is_empty() {
             return Err(ServingError::Invalid(violations));
         }
-        selectors.iter().map(|selector| self.find(selector)).collect()
+        let mut versions = Vec::with_capacity(selectors.len());
+        let mut splits = Vec::new();
+        for (model, selector) in selectors.iter().enumerate() {
+            let (selected, split) = self.find(selector)?;
+            versions.push(Selected { slot: model as u32, ..selected });
+            splits.extend(split.map(|split| (model, Arc::clone(split))));
+        }
+        for (model, split) in &splits {
+            let generation = versions[*model].generation;
+            let Some(canary) = &split.canary else { continue };
+            versions.push(Selected {
+                served: Arc::clone(&canary.served),
+                generation,
+                variant: Variant::Canary,
+                slot: versions.len() as u32,
+            });
+        }
+        Ok(Selection { versions, n_models: selectors.len(), splits })
     }
 
-    /// Looks up one selector, found under `path` in the request.
+    /// Looks up one selector, found under `path` in the request: what it gives without a split.
     pub(crate) fn select(
         &self,
         selector: &pb::ModelSelector,
         path: &str,
     ) -> Result<Selected, ServingError> {
         let mut violations = Vec::new();
-        check_selector(selector, path, &mut violations);
+        check_selector(selector, || path.to_owned(), &mut violations);
         if violations.is_empty() {
-            self.find(selector)
+            Ok(self.find(selector)?.0)
         } else {
             Err(ServingError::Invalid(violations))
         }
     }
 
-    fn find(&self, selector: &pb::ModelSelector) -> Result<Selected, ServingError> {
+    /// What the selector gives without a split, and the split if it is subject to one.
+    fn find(
+        &self,
+        selector: &pb::ModelSelector,
+    ) -> Result<(Selected, Option<&Arc<Split>>), ServingError> {
         use pb::model_selector::Choice;
         let model = &selector.model;
         if !self.started {
@@ -84,7 +193,9 @@ impl Snapshot {
                 (live.pinned(model, version.unsigned_abs())?, Variant::Pinned)
             }
         };
-        Ok(Selected { served: Arc::clone(served), generation: live.generation, variant })
+        let served = Arc::clone(served);
+        let selected = Selected { served, generation: live.generation, variant, slot: 0 };
+        Ok((selected, live.split.as_ref().filter(|_| selector.choice.is_none())))
     }
 }
 
@@ -121,10 +232,14 @@ impl LiveModel {
     }
 }
 
-fn check_selector(selector: &pb::ModelSelector, path: &str, violations: &mut Vec<Violation>) {
+fn check_selector(
+    selector: &pb::ModelSelector,
+    path: impl Fn() -> String,
+    violations: &mut Vec<Violation>,
+) {
     use pb::model_selector::Choice;
     let mut bad = |field: &str, reason, description: &str| {
-        let (field, description) = (format!("{path}.{field}"), description.to_owned());
+        let (field, description) = (format!("{}.{field}", path()), description.to_owned());
         violations.push(Violation { field, reason, description });
     };
     if check_model_name(&selector.model).is_err() {

@@ -38,7 +38,7 @@ fn served(name: String, snapshot: &Snapshot) -> pb::Model {
     });
     pb::Model {
         loaded: loaded.collect(),
-        load_error: live.and_then(|live| live.load_error.clone()).unwrap_or_default(),
+        load_error: live.and_then(|live| live.error()).unwrap_or_default(),
         name,
         ..pb::Model::default()
     }

@@ -17,7 +17,9 @@ use segue_model::{
     Calibration, CategorySet, Child, Combine, Ensemble, GoldenRow, Link, MissingRule, Model,
     ModelParts, Node, Scratch, Split, Tree, encode_golden,
 };
-use segue_registry::{Draft, GatePolicy, PromoteRequest, Registry, VersionSummary};
+use segue_registry::{
+    Draft, GatePolicy, PromoteRequest, Registry, Traffic, TrafficRequest, VersionSummary,
+};
 use segue_serving::{ServeError, ServeOptions, run};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -398,6 +400,47 @@ pub(crate) fn packed(values: &[f64], schema_digest: &str) -> pb::FeatureRow {
 pub(crate) fn request(models: &[&str], row: pb::FeatureRow) -> pb::ScoreRequest {
     let models = models.iter().map(|model| selector(model)).collect();
     pb::ScoreRequest { models, row: Some(row), ..Default::default() }
+}
+
+/// Splits the traffic of `churn`, and waits until the server has followed.
+pub(crate) async fn split(server: &TestServer, traffic: Traffic) {
+    let change = TrafficRequest {
+        model: "churn".to_owned(),
+        traffic: Some(traffic),
+        actor: "ada".to_owned(),
+        ..TrafficRequest::default()
+    };
+    let state = server.registry.set_traffic(&change).unwrap();
+    until_generation(server, state.state.generation).await;
+}
+
+/// Scores `churn` until the server answers from this state of it, or a later one.
+pub(crate) async fn until_generation(server: &TestServer, generation: u64) {
+    let served = async {
+        while server.score(request(&["churn"], good_row())).await.unwrap().served_by[0].generation
+            < generation
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, served).await.expect("the registry is followed");
+}
+
+/// Version 2 as the canary of `churn`.
+pub(crate) fn canary(basis_points: u32) -> Traffic {
+    Traffic { canary_version: Some(2), canary_basis_points: basis_points, ..Traffic::default() }
+}
+
+/// The row of a subject.
+pub(crate) fn of_subject(subject_id: &str, row: pb::FeatureRow) -> pb::FeatureRow {
+    pb::FeatureRow { subject_id: subject_id.to_owned(), ..row }
+}
+
+/// The value of a line of the metrics page, 0 if there is none.
+pub(crate) async fn metric(server: &TestServer, name: &str) -> f64 {
+    let (_, page) = server.get("/metrics").await;
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    page.lines().find_map(value).unwrap_or(0.0)
 }
 
 /// A row of `churn` that is good.

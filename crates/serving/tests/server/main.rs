@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod canary;
+mod canary_rows;
 mod errors;
 mod harness;
 mod inference;
