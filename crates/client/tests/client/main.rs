@@ -1,0 +1,14 @@
+//! The client, against a real server and against one that fails on purpose.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod connections;
+mod deadlines;
+mod fake;
+#[path = "../../../serving/tests/server/harness.rs"]
+#[expect(dead_code, reason = "the server's own tests use the rest")]
+mod harness;
+mod packed;
+mod real;
+mod retries;
+mod tls;
