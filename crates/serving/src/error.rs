@@ -55,6 +55,8 @@ pub enum Reason {
     AliasInvalid,
     /// A request id that was used for another change.
     RequestIdReused,
+    /// An upload that is not what it announces, or does not hold together.
+    UploadInvalid,
     /// A split of the traffic that does not hold together.
     TrafficInvalid,
     /// A field of the request that makes no sense.
@@ -98,6 +100,7 @@ impl Reason {
             Self::BatchTooLarge => "BATCH_TOO_LARGE",
             Self::AliasInvalid => "ALIAS_INVALID",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
+            Self::UploadInvalid => "UPLOAD_INVALID",
             Self::TrafficInvalid => "TRAFFIC_INVALID",
             Self::FieldInvalid => "FIELD_INVALID",
             Self::JsonInvalid => "JSON_INVALID",

@@ -25,9 +25,13 @@ pub(crate) struct Limits {
     scoring: Gate,
     registry: Gate,
     streams: Gate,
+    uploads: Gate,
     retry_after: Duration,
     metrics: Arc<Metrics>,
 }
+
+/// Uploads at once: each may hold as many bytes as the largest version has.
+const MAX_UPLOADS: usize = 1;
 
 #[derive(Debug)]
 struct Gate {
@@ -55,7 +59,8 @@ impl Limits {
                 "registry requests",
                 "registry_requests",
             ),
-            streams: Gate::new(options.max_streams, "score streams", "score_streams"),
+            streams: Gate::new(options.max_streams, "streams", "streams"),
+            uploads: Gate::new(MAX_UPLOADS, "uploads", "uploads"),
             retry_after: options.retry_after,
             metrics,
         }
@@ -73,6 +78,11 @@ impl Limits {
     /// A permit for a stream that is open.
     pub(crate) fn enter_stream(&self) -> Result<OwnedSemaphorePermit, ServingError> {
         self.take(&self.streams)
+    }
+
+    /// A permit for a version that is being uploaded.
+    pub(crate) fn enter_upload(&self) -> Result<OwnedSemaphorePermit, ServingError> {
+        self.take(&self.uploads)
     }
 
     /// Scoring requests being worked on.

@@ -22,12 +22,17 @@ pub struct ServeOptions {
     pub max_in_flight: usize,
     /// Registry requests at once, at least 1. Their own, so that a promotion works under overload.
     pub max_in_flight_registry: usize,
-    /// Open score streams at once, at least 1.
+    /// Open streams at once, of scores and of what is served; at least 1.
     pub max_streams: usize,
     /// Streams of one connection at once, at least 1.
     pub max_streams_per_connection: u32,
     /// The longest that an answer may take, whatever the caller's deadline; not for streams.
     pub max_request_time: Duration,
+    /// Bytes that an uploaded version may have, kept in memory while it comes; one comes at a time.
+    /// 0 refuses uploads.
+    pub max_upload_bytes: u64,
+    /// The longest that an upload may take.
+    pub max_upload_time: Duration,
     /// What a caller is told to wait when the server is overloaded.
     pub retry_after: Duration,
     /// Batches of at most so many rows are scored on the thread that read them.
@@ -53,6 +58,8 @@ impl Default for ServeOptions {
             max_streams: 256,
             max_streams_per_connection: 1024,
             max_request_time: Duration::from_secs(30),
+            max_upload_bytes: 256 << 20,
+            max_upload_time: Duration::from_secs(300),
             retry_after: Duration::from_millis(100),
             inline_rows: 16,
             n_scoring_threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -83,9 +90,11 @@ impl ServeOptions {
         let per_connection = self.max_streams_per_connection as usize;
         at_least("max_streams_per_connection", per_connection, 1, "at least 1")?;
         at_least("n_scoring_threads", self.n_scoring_threads, 1, "at least 1")?;
-        for (option, found) in
-            [("poll_interval", self.poll_interval), ("max_request_time", self.max_request_time)]
-        {
+        for (option, found) in [
+            ("poll_interval", self.poll_interval),
+            ("max_request_time", self.max_request_time),
+            ("max_upload_time", self.max_upload_time),
+        ] {
             if found < Duration::from_millis(1) {
                 let found = format!("{found:?}");
                 return Err(ServeError::Option { option, found, expected: "at least 1 ms" });

@@ -2,18 +2,23 @@
 
 mod changes;
 mod checks;
+mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_server::ModelRegistryService;
 use segue_registry::{Registry, RegistryError, check_model_name};
-use tonic::{Request, Response, Status};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
 
 use self::checks::{Check, Page, PageOf};
 use crate::guard::panic_text;
+use crate::limits::Limits;
 use crate::live::{LiveModels, LoaderHandle};
 use crate::metrics::Metrics;
+use crate::scoring_service::deadline_of;
 use crate::to_proto::{model, model_event, model_version, unreadable_model};
 use crate::{Reason, ServingError};
 
@@ -24,6 +29,11 @@ pub(crate) struct ModelRegistry {
     pub(crate) live: Arc<LiveModels>,
     pub(crate) loader: LoaderHandle,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) max_upload_bytes: u64,
+    pub(crate) max_upload_time: Duration,
+    /// True from the moment when open streams must end.
+    pub(crate) closing: watch::Receiver<bool>,
 }
 
 impl ModelRegistry {
@@ -162,6 +172,35 @@ impl ModelRegistryService for ModelRegistry {
         Ok(Response::new(pb::ListModelEventsResponse { events, next_page_token }))
     }
 
+    async fn register_model_version(
+        &self,
+        request: Request<Streaming<pb::RegisterModelVersionRequest>>,
+    ) -> Result<Response<pb::RegisterModelVersionResponse>, Status> {
+        let deadline = deadline_of(&request);
+        Ok(Response::new(self.register(request.into_inner(), deadline).await?))
+    }
+
+    async fn validate_model_version(
+        &self,
+        request: Request<pb::ValidateModelVersionRequest>,
+    ) -> Result<Response<pb::ValidateModelVersionResponse>, Status> {
+        Ok(Response::new(self.validate(request.into_inner()).await?))
+    }
+
+    async fn archive_model_version(
+        &self,
+        request: Request<pb::ArchiveModelVersionRequest>,
+    ) -> Result<Response<pb::ArchiveModelVersionResponse>, Status> {
+        Ok(Response::new(self.archive(request.into_inner()).await?))
+    }
+
+    async fn restore_model_version(
+        &self,
+        request: Request<pb::RestoreModelVersionRequest>,
+    ) -> Result<Response<pb::RestoreModelVersionResponse>, Status> {
+        Ok(Response::new(self.restore(request.into_inner()).await?))
+    }
+
     async fn promote_model_version(
         &self,
         request: Request<pb::PromoteModelVersionRequest>,
@@ -181,6 +220,13 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<pb::SetModelAliasRequest>,
     ) -> Result<Response<pb::SetModelAliasResponse>, Status> {
         Ok(Response::new(self.set_alias(request.into_inner()).await?))
+    }
+
+    async fn delete_model_alias(
+        &self,
+        request: Request<pb::DeleteModelAliasRequest>,
+    ) -> Result<Response<pb::DeleteModelAliasResponse>, Status> {
+        Ok(Response::new(self.delete_alias(request.into_inner()).await?))
     }
 
     async fn update_traffic_policy(

@@ -73,6 +73,10 @@ pub async fn run(
         live: Arc::clone(&live),
         loader: loader.clone(),
         metrics: Arc::clone(&metrics),
+        limits: Arc::clone(&limits),
+        max_upload_bytes: options.max_upload_bytes,
+        max_upload_time: options.max_upload_time,
+        closing: is_closing.clone(),
     };
     let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),

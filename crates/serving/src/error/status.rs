@@ -114,6 +114,19 @@ fn registry_error(error: RegistryError, message: &str) -> (Code, ErrorDetails) {
             let description = message.to_owned();
             (Code::InvalidArgument, bad_request(vec![Violation { field, reason, description }]))
         }
+        E::UploadInvalid { .. } | E::DraftInvalid { .. } => {
+            let (field, reason) = ("part".to_owned(), Reason::UploadInvalid);
+            let description = message.to_owned();
+            (Code::InvalidArgument, bad_request(vec![Violation { field, reason, description }]))
+        }
+        E::VersionArchived { model, version } => {
+            let subject = format!("{model}/{version}");
+            (Code::FailedPrecondition, precondition("VERSION_ARCHIVED", &subject, message))
+        }
+        E::VersionInUse { model, version, .. } => {
+            let subject = format!("{model}/{version}");
+            (Code::FailedPrecondition, precondition("VERSION_IN_USE", &subject, message))
+        }
         E::GateFailed(gates) => {
             let mut details = info("GATE_FAILED");
             let failed = gates.into_iter().filter(GateResult::failed);
@@ -128,7 +141,7 @@ fn registry_error(error: RegistryError, message: &str) -> (Code, ErrorDetails) {
         E::Corrupt { .. } => (Code::DataLoss, info("CORRUPT")),
         E::FormatUnsupported { .. } => (Code::FailedPrecondition, info("FORMAT_UNSUPPORTED")),
         E::Io { .. } => (Code::Unavailable, info("REGISTRY_UNAVAILABLE")),
-        // What only publishing and opening can meet, and whatever the registry may add.
+        // What only opening can meet, and whatever the registry may add.
         _ => (Code::Internal, info("INTERNAL")),
     }
 }

@@ -32,7 +32,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 29] = [
+const METHODS: [(&str, &str, Lane, bool); 34] = [
     (SCORING, "Score", Lane::Scoring, false),
     (SCORING, "ScoreBatch", Lane::Scoring, false),
     // Takes its permits itself: one for the stream, one a message.
@@ -43,9 +43,15 @@ const METHODS: [(&str, &str, Lane, bool); 29] = [
     (REGISTRY, "ListModelVersions", Lane::Registry, false),
     (REGISTRY, "GetModelVersion", Lane::Registry, false),
     (REGISTRY, "ListModelEvents", Lane::Registry, false),
+    // Takes its permit itself, and has more time than a request.
+    (REGISTRY, "RegisterModelVersion", Lane::Free, true),
+    (REGISTRY, "ValidateModelVersion", Lane::Registry, false),
+    (REGISTRY, "ArchiveModelVersion", Lane::Registry, false),
+    (REGISTRY, "RestoreModelVersion", Lane::Registry, false),
     (REGISTRY, "PromoteModelVersion", Lane::Registry, false),
     (REGISTRY, "RollbackModel", Lane::Registry, false),
     (REGISTRY, "SetModelAlias", Lane::Registry, false),
+    (REGISTRY, "DeleteModelAlias", Lane::Registry, false),
     (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false),
     (INFERENCE, "ServerLive", Lane::Free, false),
     (INFERENCE, "ServerReady", Lane::Free, false),
@@ -109,11 +115,12 @@ mod tests {
                 for method in &service.method {
                     let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
                     let route = routes.by_path.get(&path).unwrap_or_else(|| panic!("{path}"));
-                    assert_eq!(route.is_stream, method.server_streaming(), "{path}");
+                    let is_stream = method.server_streaming() || method.client_streaming();
+                    assert_eq!(route.is_stream, is_stream, "{path}");
                     n_methods += 1;
                 }
             }
         }
-        assert_eq!(n_methods, 25);
+        assert_eq!(n_methods, 30);
     }
 }

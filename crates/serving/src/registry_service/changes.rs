@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use segue_api::v1 as pb;
 use segue_registry::{
-    AliasRequest, Applied, PromoteRequest, Registry, RegistryError, RollbackRequest, Traffic,
-    TrafficRequest,
+    AliasRequest, Applied, ArchiveRequest, PromoteRequest, Registry, RegistryError,
+    RollbackRequest, Traffic, TrafficRequest,
 };
 
 use super::ModelRegistry;
@@ -55,6 +55,99 @@ impl ModelRegistry {
             previous_version: promoted.previous_version.map_or(0, wire_version),
             event_id: promoted.event_id.unwrap_or_default(),
         })
+    }
+
+    /// What a promotion would say, gates that fail included.
+    pub(super) async fn validate(
+        &self,
+        request: pb::ValidateModelVersionRequest,
+    ) -> Result<pb::ValidateModelVersionResponse, ServingError> {
+        let alias = alias_or_champion(request.alias);
+        let version = Check::default()
+            .model(&request.model)
+            .alias(&alias)
+            .texts([("actor", &request.actor)])
+            .version("version", request.version)
+            .end()?;
+        let name = request.model.clone();
+        let promotion = PromoteRequest {
+            model: request.model,
+            version,
+            alias,
+            actor: request.actor,
+            validate_only: true,
+            ..PromoteRequest::default()
+        };
+        let judged = move |registry: &Registry| {
+            check_servable(registry, &promotion.model, promotion.version)?;
+            match registry.promote(&promotion) {
+                Ok(promoted) => Ok((promoted.gates, true)),
+                Err(RegistryError::GateFailed(gates)) => Ok((gates, false)),
+                Err(error) => Err(ServingError::from(error)),
+            }
+        };
+        let (gates, promotable) = self.ask(judged).await?;
+        Ok(pb::ValidateModelVersionResponse {
+            model: Some(self.model_now(name).await?),
+            gates: gates.into_iter().map(gate_result).collect(),
+            promotable,
+        })
+    }
+
+    pub(super) async fn archive(
+        &self,
+        request: pb::ArchiveModelVersionRequest,
+    ) -> Result<pb::ArchiveModelVersionResponse, ServingError> {
+        let version = Check::default()
+            .model(&request.model)
+            .texts([
+                ("etag", &request.etag),
+                ("request_id", &request.request_id),
+                ("actor", &request.actor),
+                ("reason", &request.reason),
+            ])
+            .version("version", request.version)
+            .end()?;
+        let change = ArchiveRequest {
+            model: request.model,
+            version,
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+        };
+        let archive = move |registry: &Registry| registry.archive(&change);
+        let (model, event_id) = self.applied(request.validate_only, archive).await?;
+        Ok(pb::ArchiveModelVersionResponse { model: Some(model), event_id })
+    }
+
+    pub(super) async fn restore(
+        &self,
+        request: pb::RestoreModelVersionRequest,
+    ) -> Result<pb::RestoreModelVersionResponse, ServingError> {
+        let version = Check::default()
+            .model(&request.model)
+            .texts([
+                ("etag", &request.etag),
+                ("request_id", &request.request_id),
+                ("actor", &request.actor),
+                ("reason", &request.reason),
+            ])
+            .version("version", request.version)
+            .end()?;
+        let change = ArchiveRequest {
+            model: request.model,
+            version,
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+        };
+        let restore = move |registry: &Registry| registry.restore(&change);
+        let (model, event_id) = self.applied(request.validate_only, restore).await?;
+        Ok(pb::RestoreModelVersionResponse { model: Some(model), event_id })
     }
 
     pub(super) async fn roll_back(
@@ -119,6 +212,34 @@ impl ModelRegistry {
         let set = move |registry: &Registry| registry.move_aliases(&change);
         let (model, event_id) = self.applied(request.validate_only, set).await?;
         Ok(pb::SetModelAliasResponse { model: Some(model), event_id })
+    }
+
+    pub(super) async fn delete_alias(
+        &self,
+        request: pb::DeleteModelAliasRequest,
+    ) -> Result<pb::DeleteModelAliasResponse, ServingError> {
+        Check::default()
+            .model(&request.model)
+            .alias(&request.alias)
+            .texts([
+                ("etag", &request.etag),
+                ("request_id", &request.request_id),
+                ("actor", &request.actor),
+                ("reason", &request.reason),
+            ])
+            .end()?;
+        let change = AliasRequest {
+            model: request.model,
+            moves: BTreeMap::from([(request.alias, None)]),
+            etag: given(request.etag),
+            request_id: request.request_id,
+            actor: request.actor,
+            reason: request.reason,
+            validate_only: request.validate_only,
+        };
+        let delete = move |registry: &Registry| registry.move_aliases(&change);
+        let (model, event_id) = self.applied(request.validate_only, delete).await?;
+        Ok(pb::DeleteModelAliasResponse { model: Some(model), event_id })
     }
 
     pub(super) async fn update_traffic(

@@ -15,6 +15,7 @@ pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
         aliases: state.aliases.into_iter().map(|(alias, to)| (alias, wire_version(to))).collect(),
         etag: state.etag,
         traffic: state.traffic.map(traffic_policy),
+        archived_versions: state.archived.into_iter().map(wire_version).collect(),
         generation: state.generation,
         ..served(state.model, snapshot)
     }
@@ -119,7 +120,7 @@ fn tell(action: Action, event: &mut pb::ModelEvent) -> pb::ModelAction {
     };
     match action {
         Action::Published { version, .. } => {
-            event.published_version = wire_version(version);
+            event.version = wire_version(version);
             pb::ModelAction::Published
         }
         Action::Promoted { alias, from, to, .. } => {
@@ -138,6 +139,14 @@ fn tell(action: Action, event: &mut pb::ModelEvent) -> pb::ModelAction {
             event.previous_traffic = from.map(traffic_policy);
             event.traffic = to.map(traffic_policy);
             pb::ModelAction::TrafficChanged
+        }
+        Action::Archived { version, .. } => {
+            event.version = wire_version(version);
+            pb::ModelAction::Archived
+        }
+        Action::Restored { version, .. } => {
+            event.version = wire_version(version);
+            pb::ModelAction::Restored
         }
         // An event of a newer build.
         _ => pb::ModelAction::Unspecified,

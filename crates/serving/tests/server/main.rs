@@ -17,3 +17,4 @@ mod rest_tensors;
 mod scores;
 mod strangers;
 mod tensors;
+mod versions;

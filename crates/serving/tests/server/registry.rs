@@ -299,7 +299,7 @@ async fn every_change_can_be_tried_first() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "VERSION_NOT_FOUND"));
     assert_eq!(server.registry.model("churn").unwrap(), before);
     let (_, page) = server.get("/metrics").await;
-    assert!(!page.contains("segue_promotions_total{reason=\"ok\"}"), "{page}");
+    assert!(!page.contains("segue_promotions_total{result=\"ok\"}"), "{page}");
 }
 
 /// Whatever panics while a request is answered, is answered itself.
