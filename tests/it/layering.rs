@@ -41,7 +41,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
 ];
 
 /// Libraries that only some rooms may see.
-const KEPT_TO: [(&str, &[&str]); 32] = [
+const KEPT_TO: [(&str, &[&str]); 33] = [
     ("polars", &["training"]),
     ("csv", &["training"]),
     ("flate2", &["training"]),
@@ -62,6 +62,7 @@ const KEPT_TO: [(&str, &[&str]); 32] = [
     ("tower", &["serving"]),
     ("prometheus-client", &["serving"]),
     ("arc-swap", &["serving"]),
+    ("rustix", &["serving"]),
     ("prost", &["api", "model", "serving"]),
     ("prost-reflect", &["serving"]),
     ("prost-types", &["api", "cli", "client", "serving"]),

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use self::labels::{
     FeatureLabels, InfoLabels, MethodLabels, ModelLabels, ModelResultLabels, PredictionLabels,
-    ReasonLabels, ResultLabels, VersionLabels,
+    ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
 };
 use self::models::ModelMetrics;
 use self::requests::RequestMetrics;

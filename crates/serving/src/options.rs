@@ -39,6 +39,8 @@ pub struct ServeOptions {
     pub inline_rows: usize,
     /// Threads that score larger batches, at least 1.
     pub n_scoring_threads: usize,
+    /// Rows that may wait for shadows to score them, at least 1; more are left out and counted.
+    pub max_shadow_rows: usize,
     /// From the wish to stop until new requests are refused, so that balancers can turn away.
     pub pre_drain: Duration,
     /// From then until requests that still run are given up.
@@ -63,6 +65,7 @@ impl Default for ServeOptions {
             retry_after: Duration::from_millis(100),
             inline_rows: 16,
             n_scoring_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            max_shadow_rows: 1024,
             pre_drain: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
         }
@@ -90,6 +93,7 @@ impl ServeOptions {
         let per_connection = self.max_streams_per_connection as usize;
         at_least("max_streams_per_connection", per_connection, 1, "at least 1")?;
         at_least("n_scoring_threads", self.n_scoring_threads, 1, "at least 1")?;
+        at_least("max_shadow_rows", self.max_shadow_rows, 1, "at least 1")?;
         for (option, found) in [
             ("poll_interval", self.poll_interval),
             ("max_request_time", self.max_request_time),

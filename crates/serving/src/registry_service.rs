@@ -19,7 +19,8 @@ use crate::limits::Limits;
 use crate::live::{LiveModels, LoaderHandle};
 use crate::metrics::Metrics;
 use crate::scoring_service::deadline_of;
-use crate::to_proto::{model, model_event, model_version, unreadable_model};
+use crate::to_proto::{model, model_event, model_version, shadow_report, unreadable_model};
+use crate::traffic::Shadows;
 use crate::{Reason, ServingError};
 
 /// Answers questions about models and moves their aliases.
@@ -34,6 +35,7 @@ pub(crate) struct ModelRegistry {
     pub(crate) max_upload_time: Duration,
     /// True from the moment when open streams must end.
     pub(crate) closing: watch::Receiver<bool>,
+    pub(crate) shadows: Arc<Shadows>,
 }
 
 impl ModelRegistry {
@@ -234,5 +236,17 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<pb::UpdateTrafficPolicyRequest>,
     ) -> Result<Response<pb::UpdateTrafficPolicyResponse>, Status> {
         Ok(Response::new(self.update_traffic(request.into_inner()).await?))
+    }
+
+    async fn get_shadow_report(
+        &self,
+        request: Request<pb::GetShadowReportRequest>,
+    ) -> Result<Response<pb::GetShadowReportResponse>, Status> {
+        let name = request.into_inner().model;
+        Check::default().model(&name).end()?;
+        // Says so if there is no such model.
+        let model = self.ask(move |registry| registry.model(&name)).await?.model;
+        let reports = self.shadows.reports(&model).into_iter().map(shadow_report).collect();
+        Ok(Response::new(pb::GetShadowReportResponse { reports }))
     }
 }

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::pool::{ScoringPool, catch};
 use crate::score::{Job, Scored};
 use crate::to_proto::{schema, served_by, target};
+use crate::traffic::{Input, Shadows};
 use crate::{Reason, ServeOptions, ServingError};
 
 /// Rows that a thread of the pool scores between two looks at the deadline.
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) pool: ScoringPool,
     limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shadows: Arc<Shadows>,
     pub(crate) options: ServeOptions,
     /// True from the moment when open streams must end.
     pub(crate) closing: watch::Receiver<bool>,
@@ -50,12 +52,21 @@ impl Scoring {
         live: Arc<LiveModels>,
         pool: ScoringPool,
         limits: Arc<Limits>,
-        metrics: Arc<Metrics>,
+        (metrics, shadows): (Arc<Metrics>, Arc<Shadows>),
         options: ServeOptions,
         closing: watch::Receiver<bool>,
     ) -> Self {
         let request_ids = RequestIds::new();
-        Self(Arc::new(Shared { live, pool, limits, metrics, options, closing, request_ids }))
+        Self(Arc::new(Shared {
+            live,
+            pool,
+            limits,
+            metrics,
+            shadows,
+            options,
+            closing,
+            request_ids,
+        }))
     }
 }
 
@@ -143,6 +154,11 @@ impl Shared {
             self.observed(&job, started, || job.score(request.row.as_ref(), "row", &self.metrics));
         let Scored { mut row, versions } = scored?;
         self.answered(&job, started, versions.iter().map(|version| (version, 1)));
+        if job.selection.is_mirrored()
+            && let Some(mut given) = request.row
+        {
+            self.mirror_row(&job, &row, &mut given);
+        }
         // These versions alone have answered, so they alone are listed.
         for (index, prediction) in row.predictions.iter_mut().enumerate() {
             prediction.served_by_index = index as u32;
@@ -176,6 +192,13 @@ impl Shared {
         })?;
         let versions = job.selection.versions();
         self.answered(&job, started, versions.iter().zip(rows_by_slot(&results, versions.len())));
+        if job.selection.is_mirrored() {
+            for (mut row, result) in request.rows.into_iter().zip(&results) {
+                if let Some(pb::row_result::Result::Row(scored)) = &result.result {
+                    self.mirror_row(&job, scored, &mut row);
+                }
+            }
+        }
         Ok(pb::ScoreBatchResponse {
             results,
             served_by: versions.iter().map(served_by).collect(),
@@ -248,6 +271,28 @@ impl Shared {
             }
         }
         outcome
+    }
+
+    /// Hands a row that was answered to the shadows of its champions, if any want it.
+    pub(crate) fn mirror(
+        &self,
+        job: &Job,
+        scored: &pb::ScoredRow,
+        key: &str,
+        input: impl FnOnce() -> Input,
+    ) {
+        let wanted = Shadows::wanted(&job.selection, scored, key);
+        if !wanted.is_empty() {
+            self.shadows.offer(&job.selection, scored, wanted, job.reading, input());
+        }
+    }
+
+    /// Takes the row away.
+    fn mirror_row(&self, job: &Job, scored: &pb::ScoredRow, row: &mut pb::FeatureRow) {
+        let key =
+            if row.routing_key.is_empty() { &mut row.subject_id } else { &mut row.routing_key };
+        let key = std::mem::take(key);
+        self.mirror(job, scored, &key, || Input::Row(Box::new(std::mem::take(row))));
     }
 
     /// Counts a request that was answered, and how many of its rows by which version.

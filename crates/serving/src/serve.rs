@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::pool::ScoringPool;
 use crate::registry_service::ModelRegistry;
 use crate::scoring_service::Scoring;
+use crate::traffic::Shadows;
 use crate::{ServeError, ServeOptions, http};
 
 /// Serves until `shutdown` resolves and what was under way is answered.
@@ -57,6 +58,7 @@ pub async fn run(
         Arc::clone(&metrics),
         options.poll_interval,
     )?;
+    let shadows = Arc::new(Shadows::start(options.max_shadow_rows, &metrics)?);
     let (closing, is_closing) = watch::channel(false);
     let health = HealthChecks { readiness: live.watch_readiness(), closing: is_closing.clone() };
     let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
@@ -64,7 +66,7 @@ pub async fn run(
         Arc::clone(&live),
         pool,
         Arc::clone(&limits),
-        Arc::clone(&metrics),
+        (Arc::clone(&metrics), Arc::clone(&shadows)),
         options.clone(),
         is_closing.clone(),
     );
@@ -77,6 +79,7 @@ pub async fn run(
         max_upload_bytes: options.max_upload_bytes,
         max_upload_time: options.max_upload_time,
         closing: is_closing.clone(),
+        shadows,
     };
     let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),

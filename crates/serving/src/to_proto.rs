@@ -6,7 +6,9 @@ use segue_api::v1 as pb;
 use segue_dataset::{FeatureKind, Schema, TargetKind};
 use segue_model::{Direction, FeatureValue, Reason};
 
-pub(crate) use self::registry::{gate_result, model, model_event, model_version, unreadable_model};
+pub(crate) use self::registry::{
+    gate_result, model, model_event, model_version, shadow_report, unreadable_model,
+};
 use crate::live::{Selected, Variant};
 
 /// The version that answers.

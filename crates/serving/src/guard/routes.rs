@@ -32,7 +32,7 @@ const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 34] = [
+const METHODS: [(&str, &str, Lane, bool); 35] = [
     (SCORING, "Score", Lane::Scoring, false),
     (SCORING, "ScoreBatch", Lane::Scoring, false),
     // Takes its permits itself: one for the stream, one a message.
@@ -53,6 +53,7 @@ const METHODS: [(&str, &str, Lane, bool); 34] = [
     (REGISTRY, "SetModelAlias", Lane::Registry, false),
     (REGISTRY, "DeleteModelAlias", Lane::Registry, false),
     (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false),
+    (REGISTRY, "GetShadowReport", Lane::Registry, false),
     (INFERENCE, "ServerLive", Lane::Free, false),
     (INFERENCE, "ServerReady", Lane::Free, false),
     (INFERENCE, "ModelReady", Lane::Free, false),
@@ -121,6 +122,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_methods, 30);
+        assert_eq!(n_methods, 31);
     }
 }

@@ -1,6 +1,7 @@
 //! `ModelInfer` of both ports: select, read, score, pick the outputs.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::time::{Duration, Instant};
 
 use segue_api::inference as pb;
@@ -18,6 +19,7 @@ use crate::guard::Deadline;
 use crate::live::{Selected, Selection};
 use crate::score::Job;
 use crate::scoring_service::{all_rows, now_us};
+use crate::traffic::Input;
 use crate::{Reason, ServingError};
 
 /// A request of either port.
@@ -161,31 +163,27 @@ impl Inference {
     /// Answers a request with one version for all its rows.
     pub(crate) fn infer(
         &self,
-        request: InferRequest,
+        mut request: InferRequest,
         deadline: Deadline,
     ) -> Result<InferAnswer, ServingError> {
         let started = Instant::now();
         let deadline = deadline.capped(request.timeout());
         let mut findings = Findings::default();
         let parameters = Parameters::read(&request.parameters, &mut findings);
-        let split = self.selection(&request.model_name, &request.model_version, "model_name")?;
-        let selected = routed(&split, &parameters)?;
+        let selection =
+            self.selection(&request.model_name, &request.model_version, "model_name")?;
+        let selected = routed(&selection, &parameters)?;
         let reading =
             Reading { allow_missing: false, strict: false, max_row_events: 0, now_us: now_us() };
-        let job = Job {
-            selection: Selection::of_one(selected),
-            options: v1::ScoreOptions::default(),
-            reading,
-        };
+        let job = Job { selection, options: v1::ScoreOptions::default(), reading };
         let shared = &self.scoring.0;
-        let id = shared.request_ids.or_new(request.id);
+        let id = shared.request_ids.or_new(std::mem::take(&mut request.id));
         let (n_rows, outputs) = shared.observed(&job, started, || {
-            self.outputs(&job, &parameters, request.inputs, &request.outputs, findings, deadline)
+            self.outputs(&job, &selected, &parameters, request, findings, deadline)
         })?;
-        let selected = job.selection.unsplit();
-        split.count_unplaced(parameters.routing_key(), selected, n_rows);
-        shared.answered(&job, started, selected.iter().map(|version| (version, n_rows)));
-        let [selected] = selected else { return Err(ServingError::Internal) };
+        let versions = slice::from_ref(&selected);
+        job.selection.count_unplaced(parameters.routing_key(), versions, n_rows);
+        shared.answered(&job, started, [(&selected, n_rows)]);
         let served = &selected.served;
         let (model_name, model_version) = (served.name.clone(), served.version.to_string());
         Ok(InferAnswer { model_name, model_version, id, outputs })
@@ -195,21 +193,20 @@ impl Inference {
     fn outputs(
         &self,
         job: &Job,
+        selected: &Selected,
         parameters: &Parameters,
-        inputs: Vec<InputTensor>,
-        requested: &[RequestedOutput],
+        request: InferRequest,
         mut findings: Findings,
         deadline: Deadline,
     ) -> Result<(usize, Vec<OutputTensor>), ServingError> {
-        let versions = job.selection.unsplit();
-        let [selected] = versions else { return Err(ServingError::Internal) };
+        let versions = slice::from_ref(selected);
         let (served, shared) = (&selected.served, &self.scoring.0);
         let schema = served.model.schema();
         check_digest(parameters, selected)?;
-        let wanted = wanted(requested, &mut findings);
+        let wanted = wanted(&request.outputs, &mut findings);
         let max_rows = shared.options.max_batch_rows;
         let reader = Reader { model: &served.name, schema, parameters, max_rows };
-        let rows = reader.read(inputs, &mut findings);
+        let rows = reader.read(request.inputs, &mut findings);
         findings.check()?;
         let (width, traits) = (schema.len(), Traits::new());
         let scored = shared.each_row(rows.n_rows, deadline, false, |index| {
@@ -218,6 +215,12 @@ impl Inference {
             Ok(job.answer(versions, input, &traits, &shared.metrics))
         })?;
         let scored = all_rows(scored)?;
+        if job.selection.is_mirrored() {
+            let key = parameters.routing_key();
+            for (row, scored) in rows.values.chunks(width.max(1)).zip(&scored) {
+                shared.mirror(job, scored, key, || Input::Values(row.to_vec()));
+            }
+        }
         let predictions: Vec<v1::Prediction> =
             scored.into_iter().flat_map(|row| row.predictions).collect();
         let output = |output: Output| match output {

@@ -333,8 +333,8 @@ fn load_aliases(versions: &mut Versions<'_>, state: &ModelState, next: &mut Live
     };
 }
 
-/// Fills `next` from the traffic policy. A version that fails has no share: the champion, which is
-/// proven, answers instead.
+/// Fills `next` from the traffic policy. A canary that fails has no share: the champion, which is
+/// proven, answers instead. A shadow that fails is left out.
 fn load_traffic(versions: &mut Versions<'_>, state: &ModelState, next: &mut LiveModel) {
     let Some(traffic) = &state.traffic else { return };
     let mut errors = Vec::new();
@@ -349,12 +349,15 @@ fn load_traffic(versions: &mut Versions<'_>, state: &ModelState, next: &mut Live
         }
     };
     let canary = traffic.canary_version.and_then(|version| get("canary", version));
+    let shadows = traffic.shadow_versions.iter().filter_map(|&version| get("shadow", version));
+    let mut shadows: Vec<Arc<ServedVersion>> = shadows.collect();
     if !errors.is_empty() {
         next.traffic_error = Some(errors.join("; "));
     }
     let champion = next.aliases.get(CHAMPION).map(|champion| champion.version);
-    // A champion has all the traffic already.
+    // A champion has all the traffic already, and no difference to itself.
     let canary = canary.filter(|canary| champion.is_some_and(|one| one != canary.version));
+    shadows.retain(|shadow| champion != Some(shadow.version));
     let metrics = &versions.loader.metrics;
-    next.split = Split::new(&state.model, traffic, canary, metrics).map(Arc::new);
+    next.split = Split::new(&state.model, traffic, canary, shadows, metrics).map(Arc::new);
 }

@@ -48,16 +48,11 @@ pub(crate) struct Selection {
     /// The versions of all selectors in their order, then the canaries.
     versions: Vec<Selected>,
     n_models: usize,
-    /// Of the canaries, in their order: which selector, and its split.
+    /// Of the selectors that are subject to one: which, and its split.
     splits: Vec<(usize, Arc<Split>)>,
 }
 
 impl Selection {
-    /// One version for all rows.
-    pub(crate) fn of_one(selected: Selected) -> Self {
-        Self { versions: vec![selected], n_models: 1, splits: Vec::new() }
-    }
-
     /// Every version that a row may go to: first those of [`unsplit`](Self::unsplit).
     pub(crate) fn versions(&self) -> &[Selected] {
         &self.versions
@@ -105,11 +100,23 @@ impl Selection {
         }
     }
 
+    /// The splits, each with its selector.
+    pub(crate) fn splits(&self) -> impl Iterator<Item = (usize, &Arc<Split>)> {
+        self.splits.iter().map(|(model, split)| (*model, split))
+    }
+
+    /// Whether any row may have to be kept for shadows.
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.splits.iter().any(|(_, split)| split.mirror.is_some())
+    }
+
     fn canaries(&self) -> impl Iterator<Item = (usize, &Canary, &Selected)> {
-        let splits = self.splits.iter().zip(&self.versions[self.n_models..]);
-        splits.filter_map(|((model, split), selected)| {
-            split.canary.as_ref().map(|canary| (*model, canary, selected))
-        })
+        let canaries = self
+            .splits
+            .iter()
+            .filter_map(|(model, split)| split.canary.as_ref().map(|canary| (*model, canary)));
+        let selected = &self.versions[self.n_models..];
+        canaries.zip(selected).map(|((model, canary), selected)| (model, canary, selected))
     }
 }
 

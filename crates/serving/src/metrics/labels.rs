@@ -56,3 +56,10 @@ pub(crate) struct FeatureLabels {
     pub(crate) model: String,
     pub(crate) feature: String,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ShadowErrorLabels {
+    pub(crate) model: String,
+    pub(crate) version: u64,
+    pub(crate) reason: &'static str,
+}

@@ -3,16 +3,27 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::ModelLabels;
+use super::{ModelLabels, ReasonLabels, ShadowErrorLabels, VersionLabels};
+use crate::traffic::DIFFERENCE_BOUNDS;
 
-/// What is counted of canaries.
+/// What is counted of canaries and shadows.
 #[derive(Debug)]
 pub(crate) struct TrafficMetrics {
     pub(crate) canary_share: Family<ModelLabels, Gauge>,
     pub(crate) canary_keyless: Family<ModelLabels, Counter>,
     pub(crate) canary_fallbacks: Family<ModelLabels, Counter>,
+    pub(crate) shadow_rows: Family<VersionLabels, Counter>,
+    pub(crate) shadow_abs_diff: Family<VersionLabels, Histogram, fn() -> Histogram>,
+    pub(crate) shadow_flips: Family<VersionLabels, Counter>,
+    pub(crate) shadow_errors: Family<ShadowErrorLabels, Counter>,
+    pub(crate) shadow_dropped: Family<ReasonLabels, Counter>,
+}
+
+fn difference_histogram() -> Histogram {
+    Histogram::new(DIFFERENCE_BOUNDS)
 }
 
 impl TrafficMetrics {
@@ -21,7 +32,13 @@ impl TrafficMetrics {
             canary_share: Family::default(),
             canary_keyless: Family::default(),
             canary_fallbacks: Family::default(),
+            shadow_rows: Family::default(),
+            shadow_abs_diff: Family::new_with_constructor(difference_histogram),
+            shadow_flips: Family::default(),
+            shadow_errors: Family::default(),
+            shadow_dropped: Family::default(),
         };
+        metrics.register_shadows(all);
         all.register(
             "segue_canary_basis_points",
             "Share of the traffic that the canary gets, 0 without one or if it cannot be loaded",
@@ -38,5 +55,33 @@ impl TrafficMetrics {
             metrics.canary_fallbacks.clone(),
         );
         metrics
+    }
+
+    fn register_shadows(&self, all: &mut Registry) {
+        all.register(
+            "segue_shadow_rows",
+            "Rows that a shadow scored beside the champion",
+            self.shadow_rows.clone(),
+        );
+        all.register(
+            "segue_shadow_abs_diff",
+            "Absolute difference of a shadow's score to the champion's",
+            self.shadow_abs_diff.clone(),
+        );
+        all.register(
+            "segue_shadow_segment_flips",
+            "Rows that a shadow puts into another segment than the champion",
+            self.shadow_flips.clone(),
+        );
+        all.register(
+            "segue_shadow_errors",
+            "Rows that a shadow cannot read or score",
+            self.shadow_errors.clone(),
+        );
+        all.register(
+            "segue_shadow_dropped",
+            "Rows that no shadow scored because too many waited",
+            self.shadow_dropped.clone(),
+        );
     }
 }

@@ -8,6 +8,7 @@ use segue_registry::{
 
 use super::{schema, target, timestamp, wire_version};
 use crate::live::Snapshot;
+use crate::traffic::{DIFFERENCE_BOUNDS, PairReport};
 
 /// A model as the registry has it, beside what this server has of it.
 pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
@@ -150,5 +151,27 @@ fn tell(action: Action, event: &mut pb::ModelEvent) -> pb::ModelAction {
         }
         // An event of a newer build.
         _ => pb::ModelAction::Unspecified,
+    }
+}
+
+/// What is known of a shadow.
+pub(crate) fn shadow_report(report: PairReport) -> pb::ShadowReport {
+    let PairReport { champion, shadow, tally } = report;
+    let bounds = DIFFERENCE_BOUNDS.into_iter().chain([f64::INFINITY]);
+    let bucket = |(upper_bound, rows)| pb::DifferenceBucket { upper_bound, rows };
+    pb::ShadowReport {
+        champion_version: wire_version(champion),
+        shadow_version: wire_version(shadow),
+        rows: tally.n_rows,
+        equal_rows: tally.n_equal,
+        mean_absolute_difference: tally.mean_abs(),
+        max_absolute_difference: tally.max_abs,
+        mean_shift: tally.mean_shift(),
+        segment_flips: tally.n_flips,
+        unreadable_rows: tally.n_unreadable,
+        failed_rows: tally.n_errors,
+        buckets: bounds.zip(tally.buckets).map(bucket).collect(),
+        first_time: Some(timestamp(tally.first_us)),
+        last_time: Some(timestamp(tally.last_us)),
     }
 }

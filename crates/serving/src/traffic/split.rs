@@ -1,11 +1,13 @@
 //! Which share of the traffic a key falls into.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
 use segue_registry::Traffic;
 use sha2::{Digest, Sha256};
 
+use super::shadow::Mirror;
 use crate::live::ServedVersion;
 use crate::metrics::{Metrics, ModelLabels};
 
@@ -15,10 +17,14 @@ const N_BUCKETS: u64 = 10_000;
 /// What the hash is for. The number is raised if the formula ever changes, which moves users.
 const CANARY_DOMAIN: &str = "segue/canary/1";
 
+/// Another, so that the rows that shadows see are not the canary's.
+const SHADOW_DOMAIN: &str = "segue/shadow/1";
+
 /// The policy of a model as it is in effect: what could not be loaded has no share.
 #[derive(Debug)]
 pub(crate) struct Split {
     pub(crate) canary: Option<Canary>,
+    pub(crate) mirror: Option<Mirror>,
 }
 
 /// A version that gets a share of the traffic.
@@ -47,17 +53,24 @@ impl Split {
         model: &str,
         traffic: &Traffic,
         canary: Option<Arc<ServedVersion>>,
+        shadows: Vec<Arc<ServedVersion>>,
         metrics: &Metrics,
     ) -> Option<Self> {
-        let basis_points = traffic.canary_basis_points;
+        let (basis_points, salt) = (traffic.canary_basis_points, &traffic.salt);
         let of_model = ModelLabels { model: model.to_owned() };
         let canary = canary.filter(|_| basis_points > 0).map(|served| Canary {
             served,
-            share: Share::new(CANARY_DOMAIN, model, &traffic.salt, basis_points),
+            share: Share::new(CANARY_DOMAIN, model, salt, basis_points),
             keyless: metrics.traffic.canary_keyless.get_or_create_owned(&of_model),
             fallbacks: metrics.traffic.canary_fallbacks.get_or_create_owned(&of_model),
         });
-        canary.is_some().then_some(Self { canary })
+        let mirrored = traffic.shadow_basis_points;
+        let mirror = (mirrored > 0 && !shadows.is_empty()).then(|| Mirror {
+            shadows,
+            share: Share::new(SHADOW_DOMAIN, model, salt, mirrored),
+            n_keyless: AtomicU64::new(0),
+        });
+        (canary.is_some() || mirror.is_some()).then_some(Self { canary, mirror })
     }
 }
 

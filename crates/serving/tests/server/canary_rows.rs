@@ -11,7 +11,7 @@ use crate::harness::*;
 const FALLBACKS: &str = "segue_canary_fallbacks_total{model=\"churn\"}";
 
 /// Asks for a feature that the champion does not know.
-fn wider_model() -> Model {
+pub(crate) fn wider_model() -> Model {
     let tree = Tree {
         nodes: vec![Node {
             feature: 1,

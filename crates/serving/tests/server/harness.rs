@@ -404,26 +404,32 @@ pub(crate) fn request(models: &[&str], row: pb::FeatureRow) -> pb::ScoreRequest 
 
 /// Splits the traffic of `churn`, and waits until the server has followed.
 pub(crate) async fn split(server: &TestServer, traffic: Traffic) {
+    split_of(server, "churn", traffic).await;
+}
+
+pub(crate) async fn split_of(server: &TestServer, model: &str, traffic: Traffic) {
     let change = TrafficRequest {
-        model: "churn".to_owned(),
+        model: model.to_owned(),
         traffic: Some(traffic),
         actor: "ada".to_owned(),
         ..TrafficRequest::default()
     };
     let state = server.registry.set_traffic(&change).unwrap();
-    until_generation(server, state.state.generation).await;
+    until_generation(server, model, state.state.generation).await;
 }
 
-/// Scores `churn` until the server answers from this state of it, or a later one.
-pub(crate) async fn until_generation(server: &TestServer, generation: u64) {
-    let served = async {
-        while server.score(request(&["churn"], good_row())).await.unwrap().served_by[0].generation
-            < generation
-        {
-            tokio::task::yield_now().await;
+/// Waits until the server answers from this state of a model, or a later one. Asks for no score.
+pub(crate) async fn until_generation(server: &TestServer, model: &str, generation: u64) {
+    let request = pb::GetModelSchemaRequest { model: Some(selector(model)) };
+    let followed = async {
+        loop {
+            let schema = server.scoring().get_model_schema(request.clone()).await.unwrap();
+            if schema.into_inner().served_by.unwrap().generation >= generation {
+                return;
+            }
         }
     };
-    tokio::time::timeout(PATIENCE, served).await.expect("the registry is followed");
+    tokio::time::timeout(PATIENCE, followed).await.expect("the registry is followed");
 }
 
 /// Version 2 as the canary of `churn`.

@@ -15,6 +15,7 @@ mod registry;
 mod rest;
 mod rest_tensors;
 mod scores;
+mod shadows;
 mod strangers;
 mod tensors;
 mod versions;
