@@ -41,7 +41,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
 ];
 
 /// Libraries that only some rooms may see.
-const KEPT_TO: [(&str, &[&str]); 33] = [
+const KEPT_TO: [(&str, &[&str]); 40] = [
     ("polars", &["training"]),
     ("csv", &["training"]),
     ("flate2", &["training"]),
@@ -58,6 +58,13 @@ const KEPT_TO: [(&str, &[&str]); 33] = [
     ("object_store", &["registry"]),
     ("tokio", &["cli", "client", "registry", "serving"]),
     ("tokio-stream", &["client", "serving"]),
+    ("hyper", &["serving"]),
+    ("hyper-util", &["serving"]),
+    ("jsonwebtoken", &["serving"]),
+    ("ring", &["serving"]),
+    ("subtle", &["serving"]),
+    ("tokio-rustls", &["serving"]),
+    ("x509-parser", &["serving"]),
     ("axum", &["serving"]),
     ("tower", &["serving"]),
     ("prometheus-client", &["serving"]),

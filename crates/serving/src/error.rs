@@ -282,10 +282,4 @@ pub enum ServeError {
     /// The registry could not be opened or read at the start.
     #[error("cannot read the registry")]
     Registry(#[from] RegistryError),
-    /// The gRPC server failed.
-    #[error("the grpc server failed")]
-    Grpc(#[from] tonic::transport::Error),
-    /// The HTTP server failed.
-    #[error("the http server failed")]
-    Http(#[source] std::io::Error),
 }

@@ -1,29 +1,31 @@
 //! The layer around every RPC: count it, catch its panic, end it in time, refuse it early.
 //!
 //! tonic answers an expired deadline with CANCELLED and has no limit over all connections, so both
-//! are done here, inside of tonic's own timeout.
+//! are done here, in place of tonic's own.
 
 mod routes;
 
 use std::any::Any;
-use std::future::Future;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
-use tower::{Layer, Service};
+use tower::Service;
 
 use self::routes::Route;
 pub(crate) use self::routes::Routes;
 use crate::ServingError;
-use crate::limits::{Lane, Limits};
+use crate::limits::{Lane, Limits, Permit};
 use crate::metrics::Metrics;
+use crate::net::{Answer, Connection, Counted, full};
 
 /// When the answer must be there. An extension of every request.
 #[derive(Debug, Clone, Copy)]
@@ -51,79 +53,113 @@ pub(crate) struct Guard {
     pub(crate) max_request_time: Duration,
 }
 
-/// Puts a [`Guard`] around a service.
-#[derive(Debug, Clone)]
-pub(crate) struct GuardLayer(pub(crate) Arc<Guard>);
-
-impl<S> Layer<S> for GuardLayer {
-    type Service = Guarded<S>;
-
-    fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, guard: Arc::clone(&self.0) }
-    }
-}
-
-/// A service behind a [`Guard`].
+/// A service behind a [`Guard`], for one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded<S> {
     inner: S,
     guard: Arc<Guard>,
+    connection: Arc<Connection>,
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-impl<S> Service<Request<Body>> for Guarded<S>
+impl<S> Guarded<S> {
+    pub(crate) fn new(inner: S, guard: Arc<Guard>, connection: Arc<Connection>) -> Self {
+        Self { inner, guard, connection }
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Guarded<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<Result<Response<Body>, S::Error>>;
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Answering;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    /// Called by the connection as soon as the headers are there, so that permits bound what waits
+    /// for a thread of the runtime as well, and a refusal is made at once.
+    fn call(&self, request: Request<Incoming>) -> Answering {
         let started = Instant::now();
-        // The clone takes the place of the service that was found ready.
-        let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
-        let guard = Arc::clone(&self.guard);
+        let Self { guard, connection, .. } = self;
         let route = guard.routes.find(request.uri().path());
-        let deadline = guard.deadline(route, request.headers(), started);
-        request.extensions_mut().insert(deadline);
-        Box::pin(async move {
-            let calls = guard.routes.calls(route);
-            calls.started.inc();
-            let answer = guard.answer(route, deadline, inner, request).await;
-            if let Ok(response) = &answer {
-                let code = response_code(response);
-                guard.metrics.requests.answered(calls, code, started.elapsed());
+        guard.routes.calls(route).started.inc();
+        let (mut head, body) = request.into_parts();
+        let deadline = guard.deadline(route, &head.headers, started);
+        let permit = match guard.admit(route.lane, connection) {
+            Ok(permit) => permit,
+            Err(error) => {
+                let response = refusal(error);
+                guard.answered(route, &response, started);
+                return Answering::Refused(Some(Box::new(response)));
             }
-            answer
-        })
+        };
+        head.extensions.insert(deadline);
+        let body = Counted::new(body, guard.counted_bytes(route), connection, guard.retry_after());
+        let request = Request::from_parts(head, body.for_grpc());
+        let (inner, guard) = (self.inner.clone(), Arc::clone(guard));
+        let connection = Arc::clone(connection);
+        Answering::Work(Box::pin(async move {
+            let response = guard.answer(route, deadline, permit, inner, request, connection).await;
+            guard.answered(route, &response, started);
+            Ok(response)
+        }))
+    }
+}
+
+/// An answer that is there, or is being worked on.
+pub(crate) enum Answering {
+    Refused(Option<Box<Response<Answer>>>),
+    Work(BoxFuture<Result<Response<Answer>, Infallible>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Refused(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)))
+            }
+            Self::Work(work) => work.as_mut().poll(context),
+        }
     }
 }
 
 impl Guard {
+    /// A permit for a request, unless its connection has left too many answers unread.
+    pub(crate) fn admit(
+        &self,
+        lane: Lane,
+        connection: &Connection,
+    ) -> Result<Option<Permit>, ServingError> {
+        if lane != Lane::Free {
+            connection.check_unread().map_err(|unread| self.limits.unread(unread))?;
+        }
+        self.limits.enter(lane)
+    }
+
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.limits.retry_after()
+    }
+
     /// Outermost first: panic, deadline, permit, work. Both ports go through here.
     pub(crate) async fn contain<T>(
         &self,
         method: &'static str,
-        lane: Lane,
+        permit: Option<Permit>,
         deadline: Deadline,
         work: impl Future<Output = T> + Send,
     ) -> Result<T, ServingError> {
         let admitted = async {
-            // Before the body is read: what is refused costs nothing.
-            let _permit = self.limits.enter(lane)?;
-            Ok(work.await)
+            let _permit = permit;
+            work.await
         };
         let timed = tokio::time::timeout_at(deadline.0, admitted);
         match (CatchPanic { future: Box::pin(timed) }).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_elapsed)) => Err(ServingError::DeadlineExceeded),
             Err(panic) => {
                 self.metrics.requests.panics.inc();
@@ -137,17 +173,43 @@ impl Guard {
         &self,
         route: Route,
         deadline: Deadline,
+        permit: Option<Permit>,
         mut inner: S,
         request: Request<Body>,
-    ) -> Result<Response<Body>, S::Error>
+        connection: Arc<Connection>,
+    ) -> Response<Answer>
     where
-        S: Service<Request<Body>, Response = Response<Body>> + Send,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
+        let retry_after = self.retry_after();
         // Called inside, so that a service that panics before its future does not get away.
-        let work = async move { inner.call(request).await };
-        let answer = self.contain(route.labels.grpc_method, route.lane, deadline, work).await;
-        answer.unwrap_or_else(|error| Ok(refusal(error)))
+        let work = async move {
+            let Ok(response) = inner.call(request).await;
+            let (head, body) = response.into_parts();
+            let answer = if route.is_stream {
+                Ok(Answer::stream(body, connection, retry_after))
+            } else {
+                full(body, &connection).await
+            };
+            answer.map(|answer| Response::from_parts(head, answer))
+        };
+        match self.contain(route.labels.grpc_method, permit, deadline, work).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(unread)) => refusal(self.limits.unread(unread)),
+            Err(error) => refusal(error),
+        }
+    }
+
+    fn answered(&self, route: Route, response: &Response<Answer>, started: Instant) {
+        let (calls, code) = (self.routes.calls(route), response_code(response));
+        self.metrics.requests.answered(calls, code, started.elapsed());
+    }
+
+    /// Bytes of a request that can be in memory at once. What is read as it comes goes on.
+    fn counted_bytes(&self, route: Route) -> usize {
+        let is_whole = route.lane == Lane::Scoring && !route.is_stream;
+        if is_whole { self.limits.max_message_bytes() } else { STREAMED_BYTES }
     }
 
     fn deadline(&self, route: Route, headers: &HeaderMap, started: Instant) -> Deadline {
@@ -163,12 +225,18 @@ impl Guard {
 /// Longer than any stream lives.
 const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-fn refusal(error: ServingError) -> Response<Body> {
-    Status::from(error).into_http()
+/// What a request that is read as it comes is counted for.
+const STREAMED_BYTES: usize = 64 << 10;
+
+/// Who was refused, and who changed what: the target of those log lines.
+pub(crate) const AUDIT: &str = "segue::audit";
+
+fn refusal(error: ServingError) -> Response<Answer> {
+    Status::from(error).into_http::<()>().map(|()| Answer::empty())
 }
 
 /// tonic leaves the status of an error beside the answer; a success has none before its trailers.
-fn response_code(response: &Response<Body>) -> tonic::Code {
+fn response_code<B>(response: &Response<B>) -> tonic::Code {
     response.extensions().get::<Status>().map_or(tonic::Code::Ok, Status::code)
 }
 
@@ -236,17 +304,19 @@ mod tests {
         let routes = Routes::new(&metrics);
         let guard = Guard { routes, limits, metrics, max_request_time };
         let (now, later) = (Deadline(Instant::now()), Deadline(Instant::now() + FAR));
-        let dies = guard.contain("a page", Lane::Scoring, later, async { panic!("no luck") });
+        let enter = || guard.limits.enter(Lane::Scoring);
+        let permit = enter().unwrap();
+        let dies = guard.contain("a page", permit, later, async { panic!("no luck") });
         let died: Result<(), _> = dies.await;
         assert!(matches!(died, Err(ServingError::Internal)), "{died:?}");
         assert_eq!(guard.metrics.requests.panics.get(), 1);
-        let waits = guard.contain("a page", Lane::Scoring, now, std::future::pending::<()>());
+        let permit = enter().unwrap();
+        let waits = guard.contain("a page", permit, now, std::future::pending::<()>());
         assert!(matches!(waits.await, Err(ServingError::DeadlineExceeded)));
-        let nested = guard.contain("a page", Lane::Scoring, later, async {
-            guard.contain("another", Lane::Scoring, later, async {}).await
-        });
+        let permit = enter().unwrap();
+        let nested = guard.contain("a page", permit, later, async { enter().map(drop) });
         assert!(matches!(nested.await, Ok(Err(ServingError::Overloaded { .. }))));
-        guard.contain("a page", Lane::Scoring, later, async {}).await.unwrap();
+        enter().unwrap();
     }
 
     #[tokio::test]

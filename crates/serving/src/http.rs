@@ -7,7 +7,6 @@ mod proto_json;
 mod reply;
 mod tensor_json;
 
-use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,36 +14,39 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use serde_json::json;
-use tokio::net::TcpListener;
 
-use crate::ServeError;
+use self::reply::Dialect;
 use crate::guard::Guard;
 use crate::inference_service::Inference;
+use crate::net::{Budgets, PageLimits};
 
 /// What is behind the port.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages {
     pub(crate) inference: Inference,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) budgets: Arc<Budgets>,
 }
 
-/// Serves until `done` resolves and what was under way is answered.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    pages: Arc<Pages>,
-    done: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
-    let routes = Router::new()
+/// Every page of the port.
+pub(crate) fn routes(pages: Arc<Pages>) -> Router {
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics_page))
         .merge(api::routes(&pages))
-        .with_state(pages);
-    // Answers are small; a socket that cannot take the option is still one.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, routes).with_graceful_shutdown(done).await.map_err(ServeError::Http)
+        .with_state(pages)
+}
+
+/// What a request of the port may have, and how an answer without room is refused.
+pub(crate) fn limits(guard: &Arc<Guard>) -> PageLimits {
+    let limits = Arc::clone(&guard.limits);
+    PageLimits {
+        max_message_bytes: limits.max_message_bytes(),
+        retry_after: limits.retry_after(),
+        refuse: Arc::new(move |unread| Dialect::Inference.error(limits.unread(unread))),
+    }
 }
 
 /// 200 when scores are given, 503 while loading and while draining; the body says which models.
@@ -65,6 +67,8 @@ async fn metrics_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let Guard { metrics, limits, .. } = &*pages.guard;
     metrics.requests.in_flight.set(limits.n_scoring() as i64);
+    metrics.net.unread_bytes.set(pages.budgets.answers.used() as i64);
+    metrics.net.request_bytes.set(pages.budgets.requests.used() as i64);
     match metrics.page() {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
         Err(error) => {

@@ -13,9 +13,11 @@ mod inference_service;
 mod limits;
 mod live;
 mod metrics;
+mod net;
 mod options;
 mod pool;
 mod registry_service;
+mod reload;
 mod score;
 mod scoring_service;
 mod scratch;
@@ -25,5 +27,5 @@ mod to_proto;
 mod traffic;
 
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
-pub use options::ServeOptions;
+pub use options::{AccessOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
 pub use serve::run;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::{Metrics, ReasonLabels};
+use crate::net::Unread;
 use crate::{ServeOptions, ServingError};
 
 /// What a request takes a permit for. Health and reflection need none.
@@ -19,6 +20,9 @@ pub(crate) enum Lane {
     Free,
 }
 
+/// A place among the requests that are worked on, until it is dropped.
+pub(crate) type Permit = OwnedSemaphorePermit;
+
 /// The permits of the whole process.
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -27,6 +31,7 @@ pub(crate) struct Limits {
     streams: Gate,
     uploads: Gate,
     retry_after: Duration,
+    max_message_bytes: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -62,12 +67,29 @@ impl Limits {
             streams: Gate::new(options.max_streams, "streams", "streams"),
             uploads: Gate::new(MAX_UPLOADS, "uploads", "uploads"),
             retry_after: options.retry_after,
+            max_message_bytes: options.max_message_bytes,
             metrics,
         }
     }
 
+    /// What a caller is told to wait.
+    pub(crate) fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// Bytes that a request may have.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes
+    }
+
+    /// Counts a refusal because of answers that were not read.
+    pub(crate) fn unread(&self, unread: Unread) -> ServingError {
+        let Unread { what, limit } = unread;
+        self.refuse("unread_answers", what, limit)
+    }
+
     /// A permit for a request, `None` for the free lane. Never waits.
-    pub(crate) fn enter(&self, lane: Lane) -> Result<Option<OwnedSemaphorePermit>, ServingError> {
+    pub(crate) fn enter(&self, lane: Lane) -> Result<Option<Permit>, ServingError> {
         match lane {
             Lane::Scoring => self.take(&self.scoring).map(Some),
             Lane::Registry => self.take(&self.registry).map(Some),
@@ -76,7 +98,7 @@ impl Limits {
     }
 
     /// A permit for a stream that is open.
-    pub(crate) fn enter_stream(&self) -> Result<OwnedSemaphorePermit, ServingError> {
+    pub(crate) fn enter_stream(&self) -> Result<Permit, ServingError> {
         self.take(&self.streams)
     }
 
@@ -90,11 +112,13 @@ impl Limits {
         self.scoring.limit.saturating_sub(self.scoring.permits.available_permits())
     }
 
-    fn take(&self, gate: &Gate) -> Result<OwnedSemaphorePermit, ServingError> {
-        Arc::clone(&gate.permits).try_acquire_owned().map_err(|_| {
-            self.metrics.requests.shed.get_or_create(&ReasonLabels { reason: gate.reason }).inc();
-            let (what, limit, retry_after) = (gate.what, gate.limit, self.retry_after);
-            ServingError::Overloaded { what, limit, retry_after }
-        })
+    fn take(&self, gate: &Gate) -> Result<Permit, ServingError> {
+        let permit = Arc::clone(&gate.permits).try_acquire_owned();
+        permit.map_err(|_| self.refuse(gate.reason, gate.what, gate.limit))
+    }
+
+    fn refuse(&self, reason: &'static str, what: &'static str, limit: usize) -> ServingError {
+        self.metrics.requests.shed.get_or_create(&ReasonLabels { reason }).inc();
+        ServingError::Overloaded { what, limit, retry_after: self.retry_after }
     }
 }

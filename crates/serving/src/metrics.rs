@@ -5,6 +5,7 @@
 
 mod labels;
 mod models;
+mod net;
 mod requests;
 mod scoring;
 mod traffic;
@@ -18,6 +19,8 @@ pub(crate) use self::labels::{
     ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
 };
 use self::models::ModelMetrics;
+use self::net::NetMetrics;
+pub(crate) use self::net::{ConnectionLabels, PortLabels};
 use self::requests::RequestMetrics;
 pub(crate) use self::requests::{HttpLabels, MethodCalls};
 use self::scoring::ScoringMetrics;
@@ -31,6 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) scoring: ScoringMetrics,
     pub(crate) models: ModelMetrics,
     pub(crate) traffic: TrafficMetrics,
+    pub(crate) net: NetMetrics,
 }
 
 impl Metrics {
@@ -42,6 +46,7 @@ impl Metrics {
             scoring: ScoringMetrics::registered(&mut registry),
             models: ModelMetrics::registered(&mut registry),
             traffic: TrafficMetrics::registered(&mut registry),
+            net: NetMetrics::registered(&mut registry),
             registry,
         }
     }

@@ -1,7 +1,10 @@
 //! What the operator may set, with the values that stand without it.
 
+mod net;
+
 use std::time::Duration;
 
+pub use self::net::{AccessOptions, NetOptions, ReloadSignal, TlsFiles};
 use crate::ServeError;
 
 /// Settings of a server. [`ServeOptions::default`] is meant to be right.
@@ -45,6 +48,10 @@ pub struct ServeOptions {
     pub pre_drain: Duration,
     /// From then until requests that still run are given up.
     pub drain_timeout: Duration,
+    /// Connections, their times and their memory, TLS.
+    pub net: NetOptions,
+    /// Who may do what.
+    pub access: AccessOptions,
 }
 
 impl Default for ServeOptions {
@@ -68,6 +75,8 @@ impl Default for ServeOptions {
             max_shadow_rows: 1024,
             pre_drain: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
+            net: NetOptions::default(),
+            access: AccessOptions::default(),
         }
     }
 }
@@ -104,6 +113,6 @@ impl ServeOptions {
                 return Err(ServeError::Option { option, found, expected: "at least 1 ms" });
             }
         }
-        Ok(())
+        self.net.check()
     }
 }

@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use segue_api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use segue_api::v1::model_registry_service_server::ModelRegistryServiceServer;
@@ -13,23 +14,24 @@ use segue_api::v1::scoring_service_server::ScoringServiceServer;
 use segue_registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
 use tonic_health::pb::health_server::HealthServer;
-use tower::layer::util::{Identity, Stack};
+use tower::Service;
 
-use crate::guard::{Guard, GuardLayer, Routes};
+use crate::guard::{Guard, Routes};
 use crate::health::HealthChecks;
 use crate::http::Pages;
 use crate::inference_service::Inference;
 use crate::limits::Limits;
 use crate::live::{LiveModels, Loader};
 use crate::metrics::Metrics;
+use crate::net::{Budgets, Port, Tls, TlsPort};
 use crate::pool::ScoringPool;
 use crate::registry_service::ModelRegistry;
 use crate::scoring_service::Scoring;
 use crate::traffic::Shadows;
-use crate::{ServeError, ServeOptions, http};
+use crate::{AccessOptions, ServeError, ServeOptions, http, reload};
 
 /// Serves until `shutdown` resolves and what was under way is answered.
 ///
@@ -40,7 +42,8 @@ use crate::{ServeError, ServeOptions, http};
 /// streams end with UNAVAILABLE, and after `drain_timeout` at the latest this returns.
 ///
 /// # Errors
-/// [`ServeError`] if an option is out of range, a thread cannot be started, or a socket fails.
+/// [`ServeError`] if an option is out of range, certificates or the access file are not good, or a
+/// thread cannot be started.
 pub async fn run(
     grpc: TcpListener,
     http: TcpListener,
@@ -87,14 +90,30 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
     });
+    let tls = options.net.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+    let budgets = Arc::new(Budgets::new(&options));
+    let port = |name, listener, tls_port, max_connections| Port {
+        name,
+        listener,
+        tls: tls.clone().map(|tls| (tls, tls_port)),
+        max_connections,
+        options: options.net.clone(),
+        budgets: Arc::clone(&budgets),
+        metrics: Arc::clone(&metrics),
+    };
+    let grpc_port = port("grpc", grpc, TlsPort::Grpc, options.net.max_connections);
+    let http_port = port("http", http, TlsPort::Http, options.net.max_http_connections);
     let inference = Inference { scoring: scoring.clone(), registry: model_registry.clone() };
-    let pages = Arc::new(Pages { inference: inference.clone(), guard: Arc::clone(&guard) });
+    let pages = Arc::new(Pages {
+        inference: inference.clone(),
+        guard: Arc::clone(&guard),
+        budgets: Arc::clone(&budgets),
+    });
+    let (page_limits, routes) = (http::limits(&guard), http::routes(pages));
     let services = Services { scoring, model_registry, inference, health };
-    let server = services.router(&options, GuardLayer(guard))?;
-    let grpc = server.serve_with_incoming_shutdown(
-        TcpIncoming::from(grpc).with_nodelay(Some(true)),
-        until_true(is_closing),
-    );
+    let services = services.routed(&options)?;
+    let max_streams = options.max_streams_per_connection;
+    let grpc = grpc_port.serve_grpc(services, guard, max_streams, is_closing);
     let drain = async {
         shutdown.await;
         tracing::info!("shutting down");
@@ -106,18 +125,19 @@ pub async fn run(
     };
     let (grpc_over, is_grpc_over) = watch::channel(false);
     let grpc = async {
-        let outcome = grpc.await.map_err(ServeError::Grpc);
+        grpc.await;
         grpc_over.send_replace(true);
-        outcome
     };
     // The metrics page stays until the last request of the other port is answered.
-    let http = http::serve(http, pages, until_true(is_grpc_over));
-    let outcome = tokio::select! {
-        outcome = async { tokio::try_join!(grpc, http) } => outcome.map(|_| ()),
-        () = drain => Ok(()),
-    };
+    let http = http_port.serve_http(routes, page_limits, is_grpc_over);
+    let AccessOptions { reload_interval, reload, .. } = options.access.clone();
+    tokio::select! {
+        ((), ()) = async { tokio::join!(grpc, http) } => {}
+        () = drain => {}
+        () = reload::follow(tls, reload_interval, reload, Arc::clone(&metrics)) => {}
+    }
     loader.stop();
-    outcome
+    Ok(())
 }
 
 /// What is behind the gRPC port, beside reflection.
@@ -129,52 +149,50 @@ struct Services {
 }
 
 impl Services {
-    fn router(
-        self,
-        options: &ServeOptions,
-        guard: GuardLayer,
-    ) -> Result<Router<Stack<GuardLayer, Identity>>, ServeError> {
+    fn routed(self, options: &ServeOptions) -> Result<Routed, ServeError> {
         let bytes = options.max_message_bytes;
-        let scoring = ScoringServiceServer::new(self.scoring).max_decoding_message_size(bytes);
         let models =
             ModelRegistryServiceServer::new(self.model_registry).max_decoding_message_size(bytes);
         let inference =
             GrpcInferenceServiceServer::new(self.inference).max_decoding_message_size(bytes);
-        Ok(guarded_server(options, guard)
-            .add_service(scoring)
-            .add_service(models)
+        let others = tonic::service::Routes::new(models)
             .add_service(inference)
             .add_service(HealthServer::new(self.health))
             .add_service(reflection().build_v1().map_err(reflection_error)?)
-            .add_service(reflection().build_v1alpha().map_err(reflection_error)?))
+            .add_service(reflection().build_v1alpha().map_err(reflection_error)?)
+            .prepare();
+        let scoring = ScoringServiceServer::new(self.scoring).max_decoding_message_size(bytes);
+        Ok(Routed { scoring, others })
     }
 }
 
-/// The transport, and the guard around whatever it is to serve.
-fn guarded_server(
-    options: &ServeOptions,
-    guard: GuardLayer,
-) -> Server<Stack<GuardLayer, Identity>> {
-    Server::builder()
-        .layer(guard)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(options.max_streams_per_connection)
-        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+/// The services by their paths: scores first, without the way through a router.
+#[derive(Debug, Clone)]
+struct Routed {
+    scoring: ScoringServiceServer<Scoring>,
+    others: tonic::service::Routes,
 }
 
-/// Streams that a caller opened and took back before they were looked at; hyper's own default of 20
-/// closes connections of callers with short deadlines.
-const MAX_PENDING_RESETS: usize = 1024;
+impl Service<Request<Body>> for Routed {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // So are all of them, always.
+        Poll::Ready(Ok(()))
+    }
 
-/// Resolves when the value is true, or can no longer become it.
-async fn until_true(mut flag: watch::Receiver<bool>) {
-    // An error says that the sender has gone, which is as good.
-    let _ = flag.wait_for(|flag| *flag).await;
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if request.uri().path().starts_with(SCORING_PATH) {
+            self.scoring.call(request)
+        } else {
+            Box::pin(self.others.call(request))
+        }
+    }
 }
+
+const SCORING_PATH: &str = "/segue.v1.ScoringService/";
 
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
     tonic_reflection::server::Builder::configure()

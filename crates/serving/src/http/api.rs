@@ -3,7 +3,8 @@
 //! Every request passes the same guard as on the gRPC port. Its deadline comes in the header
 //! `x-request-timeout-ms`.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::guard::Deadline;
 use crate::inference_service::{Inference, server_metadata};
 use crate::limits::Lane;
 use crate::metrics::HttpLabels;
+use crate::net::{Connection, OverBudget};
 use crate::{Reason, ServingError};
 
 /// What the guard and the metrics know of a page.
@@ -103,12 +105,36 @@ impl FromRequestParts<Arc<Pages>> for Named {
     }
 }
 
+/// Who asks, and what the headers say.
+#[derive(Debug)]
+struct Asker {
+    headers: HeaderMap,
+    /// Every request comes over one; there is none only if a route is served by something else.
+    connection: Option<Arc<Connection>>,
+}
+
+impl Asker {
+    fn of(request: &Request) -> Self {
+        let connection = request.extensions().get().cloned();
+        Self { headers: request.headers().clone(), connection }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asker {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let connection = parts.extensions.get().cloned();
+        Ok(Self { headers: parts.headers.clone(), connection })
+    }
+}
+
 impl Pages {
     /// Answers a request behind the guard, and counts it.
     async fn answer<F>(
         self: Arc<Self>,
         page: Page,
-        headers: HeaderMap,
+        asker: Asker,
         work: impl FnOnce(Arc<Self>, Deadline) -> F + Send,
     ) -> Response
     where
@@ -117,12 +143,14 @@ impl Pages {
         let started = Instant::now();
         let pages = Arc::clone(&self);
         let outcome = async {
-            let deadline = self.deadline(&headers, started)?;
+            let deadline = self.deadline(&asker.headers, started)?;
             if *self.inference.scoring.0.closing.borrow() {
                 return Err(ServingError::Draining);
             }
+            let connection = asker.connection.as_ref().ok_or(ServingError::Internal)?;
+            let permit = self.guard.admit(page.lane, connection)?;
             let work = async { work(pages, deadline).await };
-            self.guard.contain(page.route, page.lane, deadline, work).await?
+            self.guard.contain(page.route, permit, deadline, work).await?
         };
         let response = match outcome.await {
             Ok(reply) => reply.into_response(),
@@ -163,16 +191,30 @@ impl Pages {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                 ServingError::MessageTooLarge { limit }
             }
-            _ => ServingError::invalid("body", Reason::FieldInvalid, "the body ended too early"),
+            rejection => over_budget(&rejection).unwrap_or_else(|| {
+                ServingError::invalid("body", Reason::FieldInvalid, "the body ended too early")
+            }),
         })
     }
+}
+
+/// Whether a body ended because there was no room for it.
+fn over_budget(error: &(dyn Error + 'static)) -> Option<ServingError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(over) = error.downcast_ref::<OverBudget>() {
+            return Some(over.clone().into());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Milliseconds that the caller waits; the server's own bound holds as well.
 const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
 
 async fn score(State(pages): Shared, request: Request) -> Response {
-    let headers = request.headers().clone();
+    let asker = Asker::of(&request);
     let work = |pages: Arc<Pages>, deadline| async move {
         let body = pages.body(request).await?;
         let is_small = body.len() <= infer::INLINE_BYTES;
@@ -184,71 +226,71 @@ async fn score(State(pages): Shared, request: Request) -> Response {
         };
         if is_small { score() } else { pages.inference.on_pool(deadline, score).await }
     };
-    pages.answer(SCORE, headers, work).await
+    pages.answer(SCORE, asker, work).await
 }
 
 async fn model_infer(State(pages): Shared, named: Named, request: Request) -> Response {
-    let headers = request.headers().clone();
+    let asker = Asker::of(&request);
     let work = |pages: Arc<Pages>, deadline| async move {
         let json_bytes = infer::json_bytes(request.headers())?;
         let body = pages.body(request).await?;
         infer::answer(&pages.inference, named.model, named.version, body, json_bytes, deadline)
             .await
     };
-    pages.answer(MODEL_INFER, headers, work).await
+    pages.answer(MODEL_INFER, asker, work).await
 }
 
 /// Answers a question that needs no body.
 async fn ask(
     pages: Arc<Pages>,
     page: Page,
-    headers: HeaderMap,
+    asker: Asker,
     question: impl FnOnce(&Inference) -> Result<Reply, ServingError> + Send,
 ) -> Response {
     let work = |pages: Arc<Pages>, _| async move { question(&pages.inference) };
-    pages.answer(page, headers, work).await
+    pages.answer(page, asker, work).await
 }
 
-async fn live(State(pages): Shared, headers: HeaderMap) -> Response {
-    ask(pages, LIVE, headers, |_| Ok(Reply::json(br#"{"live":true}"#.to_vec()))).await
+async fn live(State(pages): Shared, asker: Asker) -> Response {
+    ask(pages, LIVE, asker, |_| Ok(Reply::json(br#"{"live":true}"#.to_vec()))).await
 }
 
-async fn ready(State(pages): Shared, headers: HeaderMap) -> Response {
-    ask(pages, READY, headers, |inference| Ok(Reply::ready(inference.is_ready()))).await
+async fn ready(State(pages): Shared, asker: Asker) -> Response {
+    ask(pages, READY, asker, |inference| Ok(Reply::ready(inference.is_ready()))).await
 }
 
-async fn server(State(pages): Shared, headers: HeaderMap) -> Response {
-    ask(pages, SERVER, headers, |_| {
+async fn server(State(pages): Shared, asker: Asker) -> Response {
+    ask(pages, SERVER, asker, |_| {
         proto_json::plain("inference.ServerMetadataResponse", &server_metadata()).map(Reply::json)
     })
     .await
 }
 
-async fn model_ready(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
-    ask(pages, MODEL_READY, headers, |inference| {
+async fn model_ready(State(pages): Shared, named: Named, asker: Asker) -> Response {
+    ask(pages, MODEL_READY, asker, |inference| {
         Ok(Reply::ready(inference.is_model_ready(&named.model, &named.version)))
     })
     .await
 }
 
-async fn metadata(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
-    ask(pages, MODEL, headers, |inference| {
+async fn metadata(State(pages): Shared, named: Named, asker: Asker) -> Response {
+    ask(pages, MODEL, asker, |inference| {
         let metadata = inference.model_metadata_of(&named.model, &named.version)?;
         proto_json::plain("inference.ModelMetadataResponse", &metadata).map(Reply::json)
     })
     .await
 }
 
-async fn config(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
-    ask(pages, MODEL_CONFIG, headers, |inference| {
+async fn config(State(pages): Shared, named: Named, asker: Asker) -> Response {
+    ask(pages, MODEL_CONFIG, asker, |inference| {
         let config = inference.model_config_of(&named.model, &named.version)?;
         proto_json::plain("inference.ModelConfig", &config).map(Reply::json)
     })
     .await
 }
 
-async fn stats(State(pages): Shared, named: Named, headers: HeaderMap) -> Response {
-    ask(pages, MODEL_STATS, headers, |inference| {
+async fn stats(State(pages): Shared, named: Named, asker: Asker) -> Response {
+    ask(pages, MODEL_STATS, asker, |inference| {
         let stats = inference.statistics_of(&named.model, &named.version)?;
         proto_json::plain("inference.ModelStatisticsResponse", &stats).map(Reply::json)
     })
@@ -263,7 +305,7 @@ async fn index(State(pages): Shared, request: Request) -> Response {
         #[serde(default)]
         ready: bool,
     }
-    let headers = request.headers().clone();
+    let asker = Asker::of(&request);
     let work = |pages: Arc<Pages>, _| async move {
         let body = pages.body(request).await?;
         let asked: Asked =
@@ -276,7 +318,7 @@ async fn index(State(pages): Shared, request: Request) -> Response {
             .collect::<Result<_, _>>()?;
         Ok(Reply::json([b"[", &models.join(&b","[..])[..], b"]"].concat()))
     };
-    pages.answer(INDEX, headers, work).await
+    pages.answer(INDEX, asker, work).await
 }
 
 async fn elsewhere(State(pages): Shared) -> Response {

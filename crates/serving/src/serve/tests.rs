@@ -57,18 +57,26 @@ async fn a_panic_is_answered_counted_and_over() {
     // One permit: the panic must give it back.
     let options = ServeOptions { max_in_flight: 1, ..ServeOptions::default() };
     let metrics = Arc::new(Metrics::new());
-    let guard = GuardLayer(Arc::new(Guard {
+    let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),
         limits: Arc::new(Limits::new(&options, Arc::clone(&metrics))),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
-    }));
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = guarded_server(&options, guard)
-        .add_service(ScoringServiceServer::new(PanicsOnce::default()))
-        .serve_with_incoming(TcpIncoming::from(listener));
-    let server = tokio::spawn(server);
+    let port = Port {
+        name: "grpc",
+        listener,
+        tls: None,
+        max_connections: 1,
+        options: options.net.clone(),
+        budgets: Arc::new(Budgets::new(&options)),
+        metrics: Arc::clone(&metrics),
+    };
+    let (_closing, is_closing) = watch::channel(false);
+    let service = ScoringServiceServer::new(PanicsOnce::default());
+    let server = tokio::spawn(port.serve_grpc(service, guard, 8, is_closing));
     let mut client = ScoringServiceClient::connect(format!("http://{address}")).await.unwrap();
     let status = client.score(pb::ScoreRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);

@@ -11,6 +11,7 @@ mod inference_described;
 mod inference_errors;
 mod lifecycle;
 mod limits;
+mod net;
 mod registry;
 mod rest;
 mod rest_tensors;

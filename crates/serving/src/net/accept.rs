@@ -1,0 +1,220 @@
+//! The loop that takes connections, the same for both ports.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::certificate::{self, PeerCertificate};
+use super::connection::{Budgets, Connection};
+use super::io::{Io, Socket};
+use super::tls::{Tls, TlsPort};
+use crate::NetOptions;
+use crate::guard::AUDIT;
+use crate::metrics::{ConnectionLabels, Metrics, PortLabels};
+
+/// A bound socket, and what its connections may do.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) name: &'static str,
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<(Arc<Tls>, TlsPort)>,
+    pub(crate) max_connections: usize,
+    pub(crate) options: NetOptions,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A connection of hyper's, whatever its protocol.
+pub(super) trait Served: Future<Output = hyper::Result<()>> + Send {
+    /// Answers what was asked, and takes no more.
+    fn close(self: std::pin::Pin<&mut Self>);
+    /// Whether the protocol itself bounds the time until the caller says something.
+    const BOUNDS_SILENCE: bool;
+}
+
+/// Waits after a failure to accept, which is mostly that there are no more file descriptors: they
+/// come back when connections close.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Port {
+    /// Serves every connection with what `begin` makes of it, until `closing` is true and the last
+    /// one is over. Dropping this ends them all.
+    pub(super) async fn serve<S: Served + 'static>(
+        self,
+        mut closing: watch::Receiver<bool>,
+        begin: impl Fn(Io, Arc<Connection>) -> S + Clone + Send + Sync + 'static,
+    ) {
+        let Self { name, listener, tls, max_connections, options, budgets, metrics } = self;
+        let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let keeper = Keeper { name, tls, options, budgets, metrics };
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => break,
+                Some(_over) = connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            let (socket, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    keeper.refused("accept_error");
+                    tracing::warn!(port = name, %error, "cannot accept a connection");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            // Closed at once, so that the caller knows, and can go elsewhere.
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                keeper.refused("too_many");
+                continue;
+            };
+            let (keeper, begin, closing) = (keeper.clone(), begin.clone(), closing.clone());
+            connections.spawn(keeper.keep(socket, peer, place, closing, begin));
+        }
+        // New callers get a reset instead of a queue that nobody looks at.
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// What every connection of a port shares.
+#[derive(Debug, Clone)]
+struct Keeper {
+    name: &'static str,
+    tls: Option<(Arc<Tls>, TlsPort)>,
+    options: NetOptions,
+    budgets: Arc<Budgets>,
+    metrics: Arc<Metrics>,
+}
+
+impl Keeper {
+    async fn keep<S: Served>(
+        self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        _place: OwnedSemaphorePermit,
+        closing: watch::Receiver<bool>,
+        begin: impl Fn(Io, Arc<Connection>) -> S,
+    ) {
+        let open =
+            self.metrics.net.connections.get_or_create_owned(&PortLabels { port: self.name });
+        let _open = Open::new(open);
+        // Answers are small; a socket that cannot take the option is still one.
+        drop(socket.set_nodelay(true));
+        let Some((socket, certificate)) = self.secured(socket, peer).await else { return };
+        let connection = Connection::new(peer, certificate, Arc::clone(&self.budgets));
+        let connection = Arc::new(connection);
+        let served = begin(Io::new(socket, Arc::clone(&connection)), Arc::clone(&connection));
+        self.drive(served, &connection, closing).await;
+    }
+
+    /// The socket after its handshake, if there is to be one.
+    async fn secured(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<(Socket, Option<PeerCertificate>)> {
+        let Some((tls, port)) = &self.tls else { return Some((Socket::Plain(socket), None)) };
+        let handshake = TlsAcceptor::from(tls.config(*port)).accept(socket);
+        let stream = match tokio::time::timeout(self.options.header_timeout, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                self.refused("tls_failed");
+                tracing::debug!(port = self.name, %peer, %error, "no TLS handshake");
+                return None;
+            }
+            Err(_elapsed) => {
+                self.refused("tls_timeout");
+                return None;
+            }
+        };
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let certificate = match shown.map(certificate::read).transpose() {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                self.refused("tls_failed");
+                tracing::debug!(port = self.name, %peer, error, "unreadable certificate");
+                return None;
+            }
+        };
+        Some((Socket::Tls(Box::new(stream)), certificate))
+    }
+
+    /// Polls the connection to its end, and ends it if its caller is silent or does not read.
+    async fn drive<S: Served>(
+        &self,
+        served: S,
+        connection: &Connection,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let mut served = std::pin::pin!(served);
+        let mut is_closing = false;
+        let NetOptions { header_timeout, answer_timeout, .. } = self.options;
+        let mut spoke = S::BOUNDS_SILENCE;
+        let first = if spoke { answer_timeout } else { header_timeout };
+        let mut clock = std::pin::pin!(tokio::time::sleep(first));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = served.as_mut() => {
+                    if let Err(error) = outcome {
+                        let peer = connection.peer;
+                        let names = connection.certificate.as_ref().map(|shown| &shown.names);
+                        tracing::debug!(port = self.name, %peer, ?names, %error, "connection ended");
+                    }
+                    return;
+                }
+                _ = closing.wait_for(|closing| *closing), if !is_closing => {
+                    is_closing = true;
+                    served.as_mut().close();
+                }
+                () = clock.as_mut() => {
+                    if !spoke {
+                        if !connection.has_spoken.load(Ordering::Relaxed) {
+                            return self.cut("silent", connection);
+                        }
+                        spoke = true;
+                    } else if !connection.next_round() {
+                        return self.cut("answer_unread", connection);
+                    }
+                    clock.as_mut().reset(tokio::time::Instant::now() + answer_timeout);
+                }
+            }
+        }
+    }
+
+    fn refused(&self, reason: &'static str) {
+        let labels = ConnectionLabels { port: self.name, reason };
+        self.metrics.net.refused.get_or_create(&labels).inc();
+    }
+
+    fn cut(&self, reason: &'static str, connection: &Connection) {
+        let labels = ConnectionLabels { port: self.name, reason };
+        self.metrics.net.cut.get_or_create(&labels).inc();
+        let peer = connection.peer;
+        tracing::warn!(target: AUDIT, port = self.name, %peer, reason, "connection cut");
+    }
+}
+
+/// Counts a connection while it is there.
+struct Open(prometheus_client::metrics::gauge::Gauge);
+
+impl Open {
+    fn new(gauge: prometheus_client::metrics::gauge::Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
