@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use prost::Message;
 
 const PROTO_ROOT: &str = "../../proto";
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "segue/v1/schema.proto",
     "segue/v1/scoring.proto",
     "segue/v1/registry.proto",
+    "segue/v1/admin.proto",
     "inference/grpc_service.proto",
 ];
 

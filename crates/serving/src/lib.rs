@@ -4,6 +4,7 @@
 //! models, is read into rows, scored, and answered with the versions that scored it. Loading,
 //! warming and freeing happen on a thread of their own.
 
+mod admin_service;
 mod error;
 mod from_proto;
 mod guard;

@@ -107,6 +107,14 @@ impl Limits {
         self.take(&self.uploads)
     }
 
+    /// Of each limit its name, how much of it is in use, and how much there is.
+    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 4] {
+        [&self.scoring, &self.registry, &self.streams, &self.uploads].map(|gate| {
+            let in_use = gate.limit.saturating_sub(gate.permits.available_permits());
+            (gate.reason, in_use, gate.limit)
+        })
+    }
+
     /// Scoring requests being worked on.
     pub(crate) fn n_scoring(&self) -> usize {
         self.scoring.limit.saturating_sub(self.scoring.permits.available_permits())

@@ -7,11 +7,14 @@ mod load;
 mod loader;
 mod select;
 mod stats;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
+use segue_registry::ModelState;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -19,6 +22,8 @@ pub(crate) use self::load::{LoadError, ServedVersion, prove};
 pub(crate) use self::loader::{Loader, LoaderHandle};
 pub(crate) use self::select::{Selected, Selection, Variant};
 pub(crate) use self::stats::{Counted, Stats};
+pub(crate) use self::status::{ModelStatus, Stage, StatusBoard, Statuses, VersionStatus};
+use crate::scoring_service::now_us;
 use crate::traffic::Split;
 
 /// All models as they are served at one moment.
@@ -34,6 +39,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct LiveModel {
     /// State of the registry that this was made from. After a failed load the one before.
     pub(crate) generation: u64,
+    /// What the registry said when it was last read.
+    pub(crate) state: Option<Arc<ModelState>>,
     /// What each alias gives; an alias whose version never loaded is not here.
     pub(crate) aliases: BTreeMap<String, Arc<ServedVersion>>,
     /// The champion before this one: a rollback needs no disk.
@@ -96,6 +103,9 @@ pub(crate) struct Readiness {
 pub(crate) struct LiveModels {
     snapshot: ArcSwap<Snapshot>,
     readiness: watch::Sender<Readiness>,
+    pub(crate) status: StatusBoard,
+    /// When the registry last answered, in microseconds UTC; 0 for never.
+    registry_answered_us: AtomicI64,
     required: Vec<String>,
 }
 
@@ -104,7 +114,13 @@ impl LiveModels {
     pub(crate) fn new(required: Vec<String>) -> Self {
         let models = required.iter().map(|name| (name.clone(), false)).collect();
         let readiness = watch::Sender::new(Readiness { models, ..Readiness::default() });
-        Self { snapshot: ArcSwap::default(), readiness, required }
+        Self {
+            snapshot: ArcSwap::default(),
+            readiness,
+            status: StatusBoard::default(),
+            registry_answered_us: AtomicI64::new(0),
+            required,
+        }
     }
 
     /// The snapshot of this moment.
@@ -131,6 +147,12 @@ impl LiveModels {
         snapshot.models.iter().filter_map(failed).collect()
     }
 
+    /// How long ago the registry last answered, in microseconds; `None` if it never has.
+    pub(crate) fn registry_age_us(&self) -> Option<u64> {
+        let answered = self.registry_answered_us.load(Ordering::Relaxed);
+        (answered != 0).then(|| u64::try_from(now_us() - answered).unwrap_or(0))
+    }
+
     /// From now on not ready, whatever is loaded.
     pub(crate) fn drain(&self) {
         self.readiness.send_modify(|readiness| {
@@ -141,6 +163,7 @@ impl LiveModels {
 
     /// The registry has these models; those that nothing is known of yet are not served.
     fn announce(&self, names: &[String]) {
+        self.registry_answered_us.store(now_us(), Ordering::Relaxed);
         self.readiness.send_if_modified(|now| {
             let (was_read, n_before) = (now.registry_read, now.models.len());
             now.registry_read = true;
@@ -151,7 +174,7 @@ impl LiveModels {
         });
     }
 
-    fn publish(&self, snapshot: Snapshot) {
+    fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         let champion = |live: &LiveModel| live.aliases.contains_key(segue_registry::CHAMPION);
         let mut models: BTreeMap<String, bool> =
             self.required.iter().map(|name| (name.clone(), false)).collect();
@@ -162,7 +185,8 @@ impl LiveModels {
             } else {
                 self.required.iter().all(|name| models.get(name) == Some(&true))
             };
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.store(Arc::clone(&snapshot));
         self.readiness.send_if_modified(|now| {
             let ready = ready && !now.draining;
             let next = Readiness { ready, models, ..now.clone() };
@@ -170,5 +194,6 @@ impl LiveModels {
             *now = next;
             changed
         });
+        snapshot
     }
 }

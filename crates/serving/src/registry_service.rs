@@ -3,17 +3,19 @@
 mod changes;
 mod checks;
 mod upload;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_server::ModelRegistryService;
-use segue_registry::{Registry, RegistryError, check_model_name};
-use tokio::sync::watch;
+use segue_registry::{Manifest, Registry, RegistryError, check_model_name};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::checks::{Check, Page, PageOf};
+use self::checks::PageOf;
+pub(crate) use self::checks::{Check, Page};
 use crate::guard::panic_text;
 use crate::limits::Limits;
 use crate::live::{LiveModels, LoaderHandle};
@@ -34,7 +36,7 @@ pub(crate) struct ModelRegistry {
     pub(crate) max_upload_bytes: u64,
     pub(crate) max_upload_time: Duration,
     /// True from the moment when open streams must end.
-    pub(crate) closing: watch::Receiver<bool>,
+    pub(crate) closing: tokio::sync::watch::Receiver<bool>,
     pub(crate) shadows: Arc<Shadows>,
 }
 
@@ -102,7 +104,7 @@ impl ModelRegistry {
 
     async fn model_now(&self, name: String) -> Result<pb::Model, ServingError> {
         let state = self.ask(move |registry| registry.model(&name)).await?;
-        Ok(model(state, &self.live.snapshot()))
+        Ok(model(state, &self.live.status.newest()))
     }
 }
 
@@ -123,10 +125,10 @@ impl ModelRegistryService for ModelRegistry {
             ))
         };
         let (states, next_page_token) = self.ask(listed).await?;
-        let snapshot = self.live.snapshot();
+        let statuses = self.live.status.newest();
         let models = states.into_iter().map(|(state, name)| match state {
-            Ok(state) => model(state, &snapshot),
-            Err(error) => unreadable_model(name, &error, &snapshot),
+            Ok(state) => model(state, &statuses),
+            Err(error) => unreadable_model(name, &error, &statuses),
         });
         Ok(Response::new(pb::ListModelsResponse { models: models.collect(), next_page_token }))
     }
@@ -147,8 +149,17 @@ impl ModelRegistryService for ModelRegistry {
     ) -> Result<Response<pb::ListModelVersionsResponse>, Status> {
         let pb::ListModelVersionsRequest { model, page_size, page_token } = request.into_inner();
         let page = PageOf { model, page_size, page_token };
-        let (manifests, next_page_token) = self.newest_first(page, Registry::versions).await?;
-        let model_versions = manifests.into_iter().map(model_version).collect();
+        // The state first: a version that it does not know is newer, and not archived.
+        let both = |registry: &Registry, model: &str| {
+            let archived = registry.model(model)?.archived;
+            let with = |manifest: Manifest| (archived.contains(&manifest.version), manifest);
+            Ok(registry.versions(model)?.into_iter().map(with).collect())
+        };
+        let (found, next_page_token) = self.newest_first(page, both).await?;
+        let statuses = self.live.status.newest();
+        let with_state =
+            |(archived, manifest): (bool, Manifest)| model_version(manifest, archived, &statuses);
+        let model_versions = found.into_iter().map(with_state).collect();
         Ok(Response::new(pb::ListModelVersionsResponse { model_versions, next_page_token }))
     }
 
@@ -158,8 +169,13 @@ impl ModelRegistryService for ModelRegistry {
     ) -> Result<Response<pb::GetModelVersionResponse>, Status> {
         let pb::GetModelVersionRequest { model, version } = request.into_inner();
         let number = Check::default().model(&model).version("version", version).end()?;
-        let manifest = self.ask(move |registry| registry.manifest(&model, number)).await?;
-        let model_version = Some(model_version(manifest));
+        let found = self.ask(move |registry| {
+            let archived = registry.model(&model)?.archived.contains(&number);
+            Ok::<_, RegistryError>((archived, registry.manifest(&model, number)?))
+        });
+        let (archived, manifest) = found.await?;
+        let statuses = self.live.status.newest();
+        let model_version = Some(model_version(manifest, archived, &statuses));
         Ok(Response::new(pb::GetModelVersionResponse { model_version }))
     }
 
@@ -172,6 +188,16 @@ impl ModelRegistryService for ModelRegistry {
         let (records, next_page_token) = self.newest_first(page, Registry::log).await?;
         let events = records.into_iter().map(model_event).collect();
         Ok(Response::new(pb::ListModelEventsResponse { events, next_page_token }))
+    }
+
+    type WatchModelsStream = ReceiverStream<Result<pb::WatchModelsResponse, Status>>;
+
+    async fn watch_models(
+        &self,
+        request: Request<pb::WatchModelsRequest>,
+    ) -> Result<Response<Self::WatchModelsStream>, Status> {
+        let deadline = deadline_of(&request);
+        Ok(Response::new(self.watch(request.into_inner(), deadline)?))
     }
 
     async fn register_model_version(

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use segue_api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use segue_api::v1::admin_service_server::AdminServiceServer;
 use segue_api::v1::model_registry_service_server::ModelRegistryServiceServer;
 use segue_api::v1::scoring_service_server::ScoringServiceServer;
 use segue_registry::Registry;
@@ -19,6 +20,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Service;
 
+use crate::admin_service::Admin;
 use crate::guard::{Guard, Routes};
 use crate::health::HealthChecks;
 use crate::http::Pages;
@@ -73,6 +75,8 @@ pub async fn run(
         options.clone(),
         is_closing.clone(),
     );
+    let location = registry.location().to_owned();
+    let admin = Admin::new(Arc::clone(&live), Arc::clone(&limits), options.clone(), location);
     let model_registry = ModelRegistry {
         registry,
         live: Arc::clone(&live),
@@ -110,7 +114,7 @@ pub async fn run(
         budgets: Arc::clone(&budgets),
     });
     let (page_limits, routes) = (http::limits(&guard), http::routes(pages));
-    let services = Services { scoring, model_registry, inference, health };
+    let services = Services { scoring, model_registry, admin, inference, health };
     let services = services.routed(&options)?;
     let max_streams = options.max_streams_per_connection;
     let grpc = grpc_port.serve_grpc(services, guard, max_streams, is_closing);
@@ -144,6 +148,7 @@ pub async fn run(
 struct Services {
     scoring: Scoring,
     model_registry: ModelRegistry,
+    admin: Admin,
     inference: Inference,
     health: HealthChecks,
 }
@@ -156,6 +161,7 @@ impl Services {
         let inference =
             GrpcInferenceServiceServer::new(self.inference).max_decoding_message_size(bytes);
         let others = tonic::service::Routes::new(models)
+            .add_service(AdminServiceServer::new(self.admin).max_decoding_message_size(bytes))
             .add_service(inference)
             .add_service(HealthServer::new(self.health))
             .add_service(reflection().build_v1().map_err(reflection_error)?)

@@ -7,7 +7,8 @@ use segue_dataset::{FeatureKind, Schema, TargetKind};
 use segue_model::{Direction, FeatureValue, Reason};
 
 pub(crate) use self::registry::{
-    gate_result, model, model_event, model_version, shadow_report, unreadable_model,
+    gate_result, loaded_versions, model, model_event, model_version, shadow_report,
+    unreadable_model, watched_model,
 };
 use crate::live::{Selected, Variant};
 
@@ -93,6 +94,15 @@ fn feature_value(value: FeatureValue) -> pb::FeatureValue {
 pub(crate) fn timestamp(micros: i64) -> prost_types::Timestamp {
     let nanos = micros.rem_euclid(1_000_000) * 1000;
     prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos: nanos as i32 }
+}
+
+/// A span of time.
+pub(crate) fn duration(time: std::time::Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        // Below a billion.
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),
+    }
 }
 
 #[cfg(test)]

@@ -27,12 +27,13 @@ pub(crate) struct Routes {
 
 const SCORING: &str = "segue.v1.ScoringService";
 const REGISTRY: &str = "segue.v1.ModelRegistryService";
+const ADMIN: &str = "segue.v1.AdminService";
 const INFERENCE: &str = "inference.GRPCInferenceService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 35] = [
+const METHODS: [(&str, &str, Lane, bool); 38] = [
     (SCORING, "Score", Lane::Scoring, false),
     (SCORING, "ScoreBatch", Lane::Scoring, false),
     // Takes its permits itself: one for the stream, one a message.
@@ -43,6 +44,8 @@ const METHODS: [(&str, &str, Lane, bool); 35] = [
     (REGISTRY, "ListModelVersions", Lane::Registry, false),
     (REGISTRY, "GetModelVersion", Lane::Registry, false),
     (REGISTRY, "ListModelEvents", Lane::Registry, false),
+    // Takes its permit itself: one for the stream.
+    (REGISTRY, "WatchModels", Lane::Free, true),
     // Takes its permit itself, and has more time than a request.
     (REGISTRY, "RegisterModelVersion", Lane::Free, true),
     (REGISTRY, "ValidateModelVersion", Lane::Registry, false),
@@ -54,6 +57,8 @@ const METHODS: [(&str, &str, Lane, bool); 35] = [
     (REGISTRY, "DeleteModelAlias", Lane::Registry, false),
     (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false),
     (REGISTRY, "GetShadowReport", Lane::Registry, false),
+    (ADMIN, "GetServerStatus", Lane::Registry, false),
+    (ADMIN, "ListLoadedVersions", Lane::Registry, false),
     (INFERENCE, "ServerLive", Lane::Free, false),
     (INFERENCE, "ServerReady", Lane::Free, false),
     (INFERENCE, "ModelReady", Lane::Free, false),
@@ -122,6 +127,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_methods, 31);
+        assert_eq!(n_methods, 34);
     }
 }

@@ -1,6 +1,8 @@
 //! A version in memory, proven and warm before anybody sees it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
@@ -25,7 +27,11 @@ pub(crate) struct ServedVersion {
     /// Absent for a model that was trained from a feature table.
     pub(crate) features: Option<FeatureSet>,
     pub(crate) counters: Counters,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
+    /// Microseconds that loading took, up to the first row.
+    pub(crate) load_us: u64,
+    /// Bytes of its files.
+    pub(crate) file_bytes: u64,
 }
 
 /// The version's own metrics, looked up once and not for every row.
@@ -62,12 +68,15 @@ pub(crate) enum LoadError {
 }
 
 /// Loads a version, checks that its parts belong together, and scores a first row.
+/// `read` is called between the first and the rest.
 pub(crate) fn prove(
     registry: &Registry,
     name: &str,
     version: u64,
+    read: impl FnOnce(),
 ) -> Result<(LoadedVersion, Option<FeatureSet>), LoadError> {
     let loaded = registry.load(name, version)?;
+    read();
     let features = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose();
     let features = features.map_err(|error| LoadError::Features(error.to_string()))?;
     if let Some(features) = &features {
@@ -87,18 +96,22 @@ impl ServedVersion {
         name: &str,
         version: u64,
         metrics: &Metrics,
+        read: impl FnOnce(),
     ) -> Result<Self, LoadError> {
-        let (loaded, features) = prove(registry, name, version)?;
+        let started = Instant::now();
+        let (loaded, features) = prove(registry, name, version, read)?;
         let counters = Counters::new(name, version, &loaded.model, metrics);
         Ok(Self {
             name: name.to_owned(),
             version,
-            digest: loaded.manifest.digest,
+            digest: loaded.manifest.digest.clone(),
             model: loaded.model,
             segments: loaded.segments,
             features,
             counters,
-            stats: Stats::default(),
+            stats: Arc::default(),
+            load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            file_bytes: loaded.manifest.files.values().map(|file| file.size).sum(),
         })
     }
 

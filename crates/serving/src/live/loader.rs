@@ -142,7 +142,10 @@ impl Loader {
         }
         if changed {
             self.retire(&old, &models);
-            self.live.publish(Snapshot { started: true, models });
+            let snapshot = self.live.publish(Snapshot { started: true, models });
+            self.live.status.settle(&snapshot.models, |name, live| {
+                old.models.get(name).is_none_or(|before| !Arc::ptr_eq(before, live))
+            });
         }
         drop(old);
         self.free();
@@ -191,7 +194,8 @@ impl Loader {
         }
         let state = self.registry.model(name)?;
         let published = self.registry.versions(name)?.iter().map(|one| one.version).collect();
-        let mut next = LiveModel { published, ..LiveModel::default() };
+        let known = Some(Arc::new(state.clone()));
+        let mut next = LiveModel { published, state: known, ..LiveModel::default() };
         let now = now.map(|now| &**now);
         let mut versions = Versions { loader: self, name, now, fresh: BTreeMap::new() };
         load_aliases(&mut versions, &state, &mut next);
@@ -233,7 +237,9 @@ impl Loader {
 
     fn load(&self, name: &str, version: u64) -> Result<Arc<ServedVersion>, String> {
         let started = Instant::now();
-        let load = || ServedVersion::load(&self.registry, name, version, &self.metrics);
+        self.live.status.loading(name, version);
+        let read = || self.live.status.warming(name, version);
+        let load = || ServedVersion::load(&self.registry, name, version, &self.metrics, read);
         let outcome = match catch_unwind(AssertUnwindSafe(load)) {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),
             Err(panic) => {
@@ -252,6 +258,7 @@ impl Loader {
             }
             Err(error) => {
                 tracing::error!(model = name, version, %error, "version cannot be loaded");
+                self.live.status.failed(name, version, &error);
                 Err(error)
             }
         }
@@ -278,6 +285,7 @@ impl Loader {
             let gone = |version: u64| next.is_none_or(|next| next.version(version).is_none());
             for (version, served) in live.loaded() {
                 if gone(version) {
+                    self.live.status.draining(name, version);
                     self.metrics.models.info.remove(&served.info_labels());
                     self.retired.push(Arc::clone(served));
                 }
@@ -286,7 +294,14 @@ impl Loader {
     }
 
     fn free(&mut self) {
-        self.retired.retain(|served| Arc::strong_count(served) > 1);
+        let live = &self.live;
+        self.retired.retain(|served| {
+            let used = Arc::strong_count(served) > 1;
+            if !used {
+                live.status.gone(&served.name, served.version);
+            }
+            used
+        });
     }
 }
 

@@ -307,13 +307,13 @@ impl ModelRegistry {
         work: impl FnOnce(&Registry) -> Result<Applied, E> + Send + 'static,
     ) -> Result<(pb::Model, String), ServingError> {
         let Applied { state, event_id } = self.change(validate_only, work).await?;
-        Ok((model(state, &self.live.snapshot()), event_id.unwrap_or_default()))
+        Ok((model(state, &self.live.status.newest()), event_id.unwrap_or_default()))
     }
 }
 
 /// The registry knows neither feature sets nor the names that segments may use.
 fn check_servable(registry: &Registry, model: &str, version: u64) -> Result<(), ServingError> {
-    match prove(registry, model, version) {
+    match prove(registry, model, version, || {}) {
         Ok(_) => Ok(()),
         Err(LoadError::Registry(error)) => Err(error.into()),
         Err(error) => {

@@ -20,7 +20,7 @@ pub(super) fn given(text: String) -> Option<String> {
 
 /// Every bad field of a request, found at once.
 #[derive(Debug, Default)]
-pub(super) struct Check {
+pub(crate) struct Check {
     violations: Vec<Violation>,
     version: u64,
 }
@@ -31,7 +31,7 @@ impl Check {
         self.violations.push(Violation { field, reason, description });
     }
 
-    pub(super) fn model(mut self, name: &str) -> Self {
+    pub(crate) fn model(mut self, name: &str) -> Self {
         if check_model_name(name).is_err() {
             self.bad("model", Reason::ModelNameInvalid, "expected [a-z0-9][a-z0-9._-]{0,127}");
         }
@@ -77,7 +77,7 @@ impl Check {
     }
 
     /// The version, if there was one to check.
-    pub(super) fn end(self) -> Result<u64, ServingError> {
+    pub(crate) fn end(self) -> Result<u64, ServingError> {
         if self.violations.is_empty() {
             Ok(self.version)
         } else {
@@ -96,13 +96,13 @@ pub(super) struct PageOf {
 
 /// A part of a list: a token is the number of items before it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Page {
+pub(crate) struct Page {
     start: usize,
     size: usize,
 }
 
 impl Page {
-    pub(super) fn read(size: i32, token: &str) -> Result<Self, ServingError> {
+    pub(crate) fn read(size: i32, token: &str) -> Result<Self, ServingError> {
         let invalid = |field, description: &str| {
             Err(ServingError::invalid(field, Reason::FieldInvalid, description))
         };
@@ -117,7 +117,7 @@ impl Page {
         }
     }
 
-    pub(super) fn cut<T>(self, items: Vec<T>) -> (Vec<T>, String) {
+    pub(crate) fn cut<T>(self, items: Vec<T>) -> (Vec<T>, String) {
         let n_items = items.len();
         let end = self.start.saturating_add(self.size);
         let next = if end < n_items { end.to_string() } else { String::new() };

@@ -94,14 +94,20 @@ impl ModelRegistry {
                 validate_only,
             })?;
             let there = published.existed || !validate_only;
-            let manifest = there.then(|| registry.manifest(&draft.model, published.version));
-            Ok::<_, RegistryError>((manifest.transpose()?, published.existed))
+            let found = there.then(|| {
+                let archived = registry.model(&draft.model)?.archived;
+                let manifest = registry.manifest(&draft.model, published.version)?;
+                Ok::<_, RegistryError>((archived.contains(&manifest.version), manifest))
+            });
+            Ok::<_, RegistryError>((found.transpose()?, published.existed))
         });
-        let (manifest, existed) = published.await?;
+        let (found, existed) = published.await?;
         if !validate_only {
             self.loader.refresh().await?;
         }
-        let model_version = manifest.map(model_version);
+        let statuses = self.live.status.newest();
+        let model_version =
+            found.map(|(archived, manifest)| model_version(manifest, archived, &statuses));
         Ok(pb::RegisterModelVersionResponse { model_version, existed })
     }
 }

@@ -1,24 +1,26 @@
 //! Models, versions and events.
 
+use std::time::Duration;
+
 use segue_api::v1 as pb;
 use segue_registry::{
     Action, AliasMove, EventRecord, GateOutcome, GateResult, Manifest, ModelState, RegistryError,
     Traffic,
 };
 
-use super::{schema, target, timestamp, wire_version};
-use crate::live::Snapshot;
+use super::{duration, schema, target, timestamp, wire_version};
+use crate::live::{ModelStatus, Stage, Statuses, VersionStatus};
 use crate::traffic::{DIFFERENCE_BOUNDS, PairReport};
 
 /// A model as the registry has it, beside what this server has of it.
-pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
+pub(crate) fn model(state: ModelState, statuses: &Statuses) -> pb::Model {
     pb::Model {
         aliases: state.aliases.into_iter().map(|(alias, to)| (alias, wire_version(to))).collect(),
         etag: state.etag,
         traffic: state.traffic.map(traffic_policy),
         archived_versions: state.archived.into_iter().map(wire_version).collect(),
         generation: state.generation,
-        ..served(state.model, snapshot)
+        ..served(state.model, statuses)
     }
 }
 
@@ -26,28 +28,97 @@ pub(crate) fn model(state: ModelState, snapshot: &Snapshot) -> pb::Model {
 pub(crate) fn unreadable_model(
     name: String,
     error: &RegistryError,
-    snapshot: &Snapshot,
+    statuses: &Statuses,
 ) -> pb::Model {
-    pb::Model { load_error: error.to_string(), ..served(name, snapshot) }
+    pb::Model { load_error: error.to_string(), ..served(name, statuses) }
 }
 
-fn served(name: String, snapshot: &Snapshot) -> pb::Model {
-    let live = snapshot.models.get(&name);
-    let loaded = live.map(|live| live.loaded()).unwrap_or_default();
-    let loaded = loaded.into_values().map(|served| pb::LoadedVersion {
-        version: wire_version(served.version),
-        digest: served.digest.clone(),
-    });
+fn served(name: String, statuses: &Statuses) -> pb::Model {
+    let none = ModelStatus::default();
+    let status = statuses.models.get(&name).map_or(&none, |status| &**status);
     pb::Model {
-        loaded: loaded.collect(),
-        load_error: live.and_then(|live| live.error()).unwrap_or_default(),
+        loaded: loaded_versions(status).collect(),
+        load_error: status.error.clone().unwrap_or_default(),
         name,
         ..pb::Model::default()
     }
 }
 
-/// A version.
-pub(crate) fn model_version(manifest: Manifest) -> pb::ModelVersion {
+/// A model as it is served, whatever the registry says of it by now.
+pub(crate) fn watched_model(name: &str, status: &ModelStatus) -> pb::Model {
+    let wire = |(alias, version): (&String, &u64)| (alias.clone(), wire_version(*version));
+    pb::Model {
+        name: name.to_owned(),
+        aliases: status.aliases.iter().map(wire).collect(),
+        etag: status.etag.clone(),
+        generation: status.generation,
+        loaded: loaded_versions(status).collect(),
+        load_error: status.error.clone().unwrap_or_default(),
+        traffic: status.traffic.clone().map(traffic_policy),
+        archived_versions: status.archived.iter().copied().map(wire_version).collect(),
+    }
+}
+
+/// Versions in memory, on their way there or away.
+pub(crate) fn loaded_versions(
+    status: &ModelStatus,
+) -> impl Iterator<Item = pb::LoadedVersion> + '_ {
+    status.versions.iter().map(|(version, status)| {
+        let mut wire = pb::LoadedVersion {
+            version: wire_version(*version),
+            state: state(status).into(),
+            state_reason: status.reason.clone(),
+            state_time: Some(timestamp(status.since_us)),
+            ..pb::LoadedVersion::default()
+        };
+        if let Some(facts) = &status.loaded {
+            wire.digest.clone_from(&facts.digest);
+            wire.load_duration = Some(duration(Duration::from_micros(facts.load_us)));
+            wire.file_bytes = i64::try_from(facts.file_bytes).unwrap_or(i64::MAX);
+            wire.rows_scored = facts.stats.n_rows();
+        }
+        wire
+    })
+}
+
+fn state(status: &VersionStatus) -> pb::ModelVersionState {
+    match status.stage {
+        Stage::Loading => pb::ModelVersionState::Loading,
+        Stage::Warming => pb::ModelVersionState::Warming,
+        Stage::Ready => pb::ModelVersionState::Ready,
+        Stage::Serving => pb::ModelVersionState::Serving,
+        Stage::Draining => pb::ModelVersionState::Draining,
+        Stage::Failed => pb::ModelVersionState::Failed,
+    }
+}
+
+/// Where a published version is on its way through this server, and why it is not further.
+fn state_of(
+    manifest: &Manifest,
+    archived: bool,
+    statuses: &Statuses,
+) -> (pb::ModelVersionState, String) {
+    if archived {
+        let reason = "nothing may point at it until it is restored".to_owned();
+        return (pb::ModelVersionState::Archived, reason);
+    }
+    let status = statuses.models.get(&manifest.model);
+    match status.and_then(|status| status.versions.get(&manifest.version)) {
+        Some(status) => (state(status), status.reason.clone()),
+        None => {
+            let reason = "no alias and no traffic points at it".to_owned();
+            (pb::ModelVersionState::Registered, reason)
+        }
+    }
+}
+
+/// A version, and where it is on its way through this server.
+pub(crate) fn model_version(
+    manifest: Manifest,
+    archived: bool,
+    statuses: &Statuses,
+) -> pb::ModelVersion {
+    let (state, state_reason) = state_of(&manifest, archived, statuses);
     let summary = manifest.summary;
     pb::ModelVersion {
         model: manifest.model,
@@ -62,6 +133,8 @@ pub(crate) fn model_version(manifest: Manifest) -> pb::ModelVersion {
         create_time: Some(timestamp(manifest.created_at_us)),
         created_by: summary.created_by,
         target: Some(target(&summary.target)),
+        state: state.into(),
+        state_reason,
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use segue_api::inference as oip;
 use segue_api::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use segue_api::v1 as pb;
+use segue_api::v1::admin_service_client::AdminServiceClient;
 use segue_api::v1::model_registry_service_client::ModelRegistryServiceClient;
 use segue_api::v1::scoring_service_client::ScoringServiceClient;
 use segue_dataset::{Feature, Schema, TargetKind};
@@ -85,6 +86,10 @@ impl TestServer {
 
     pub(crate) fn models(&self) -> ModelRegistryServiceClient<Channel> {
         ModelRegistryServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn inference(&self) -> GrpcInferenceServiceClient<Channel> {

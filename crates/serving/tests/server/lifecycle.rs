@@ -148,7 +148,10 @@ async fn a_corrupt_candidate_leaves_the_old_version_serving() {
     let model =
         server.models().set_model_alias(alias(2)).await.unwrap().into_inner().model.unwrap();
     assert!(model.load_error.contains("model.bin"), "{}", model.load_error);
-    assert_eq!(model.loaded.iter().map(|one| one.version).collect::<Vec<_>>(), [1]);
+    let told: Vec<_> = model.loaded.iter().map(|one| (one.version, one.state())).collect();
+    use pb::ModelVersionState::{Failed, Serving};
+    assert_eq!(told, [(1, Serving), (2, Failed)]);
+    assert!(model.loaded[1].state_reason.contains("model.bin"), "{model:?}");
     until_served(&server, "next", 1).await;
     until_served(&server, "champion", 1).await;
     let (_, page) = server.get("/metrics").await;

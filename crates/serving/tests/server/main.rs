@@ -20,3 +20,4 @@ mod shadows;
 mod strangers;
 mod tensors;
 mod versions;
+mod watching;

@@ -1,0 +1,110 @@
+//! `segue.v1.AdminService`: what this server is doing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use segue_api::v1 as pb;
+use segue_api::v1::admin_service_server::AdminService;
+use tonic::{Request, Response, Status};
+
+use crate::ServeOptions;
+use crate::limits::Limits;
+use crate::live::LiveModels;
+use crate::registry_service::{Check, Page};
+use crate::scoring_service::now_us;
+use crate::to_proto::{duration, loaded_versions, timestamp};
+
+/// Answers questions about the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Admin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    live: Arc<LiveModels>,
+    limits: Arc<Limits>,
+    options: ServeOptions,
+    registry: String,
+    start_us: i64,
+    started: Instant,
+}
+
+impl Admin {
+    /// Of a server that starts now, over the registry at `registry`.
+    pub(crate) fn new(
+        live: Arc<LiveModels>,
+        limits: Arc<Limits>,
+        options: ServeOptions,
+        registry: String,
+    ) -> Self {
+        let (start_us, started) = (now_us(), Instant::now());
+        Self(Arc::new(Inner { live, limits, options, registry, start_us, started }))
+    }
+}
+
+impl Inner {
+    fn status(&self) -> pb::GetServerStatusResponse {
+        let readiness = self.live.readiness();
+        let statuses = self.live.status.newest();
+        let models = statuses.models.iter().map(|(name, status)| pb::ServedModel {
+            model: name.clone(),
+            generation: status.generation,
+            ready: status.aliases.contains_key(segue_registry::CHAMPION),
+            load_error: status.error.clone().unwrap_or_default(),
+        });
+        let limit = |(name, in_use, limit): (&str, usize, usize)| pb::LimitStatus {
+            name: name.to_owned(),
+            in_use: in_use as u64,
+            limit: limit as u64,
+        };
+        let options = &self.options;
+        pb::GetServerStatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            start_time: Some(timestamp(self.start_us)),
+            uptime: Some(duration(self.started.elapsed())),
+            ready: readiness.ready,
+            draining: readiness.draining,
+            limits: self.limits.in_use().map(limit).to_vec(),
+            request_limits: Some(pb::RequestLimits {
+                max_message_bytes: options.max_message_bytes as u64,
+                max_batch_rows: options.max_batch_rows as u64,
+                max_row_events: options.max_row_events as u64,
+                max_upload_bytes: options.max_upload_bytes,
+                max_request_time: Some(duration(options.max_request_time)),
+            }),
+            registry: self.registry.clone(),
+            registry_age: self.live.registry_age_us().map(Duration::from_micros).map(duration),
+            models: models.collect(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn get_server_status(
+        &self,
+        _request: Request<pb::GetServerStatusRequest>,
+    ) -> Result<Response<pb::GetServerStatusResponse>, Status> {
+        Ok(Response::new(self.0.status()))
+    }
+
+    async fn list_loaded_versions(
+        &self,
+        request: Request<pb::ListLoadedVersionsRequest>,
+    ) -> Result<Response<pb::ListLoadedVersionsResponse>, Status> {
+        let pb::ListLoadedVersionsRequest { model, page_size, page_token } = request.into_inner();
+        if !model.is_empty() {
+            Check::default().model(&model).end()?;
+        }
+        let page = Page::read(page_size, &page_token)?;
+        let statuses = self.0.live.status.newest();
+        let wanted = statuses.models.iter().filter(|(name, _)| model.is_empty() || **name == model);
+        let versions = wanted.flat_map(|(name, status)| {
+            loaded_versions(status).map(|version| pb::LoadedModelVersion {
+                model: name.clone(),
+                version: Some(version),
+            })
+        });
+        let (versions, next_page_token) = page.cut(versions.collect());
+        Ok(Response::new(pb::ListLoadedVersionsResponse { versions, next_page_token }))
+    }
+}
