@@ -148,7 +148,7 @@ fn by_name(row: &str) -> pb::FeatureRow {
         (name.to_owned(), pb::FeatureValue { kind: Some(kind) })
     };
     let values = ["visits", "plan", "gap"].into_iter().zip(row.split(',')).map(kind).collect();
-    let features = Some(pb::feature_row::Features::Named(pb::NamedFeatures { values }));
+    let features = Some(pb::feature_row::Features::Named(values));
     pb::FeatureRow { features, ..pb::FeatureRow::default() }
 }
 

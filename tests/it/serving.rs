@@ -166,7 +166,7 @@ pub(crate) fn named(schema: &pb::Schema, row: &[Option<f64>]) -> pb::FeatureRow 
     assert_eq!(schema.features.len(), row.len());
     let values = schema.features.iter().zip(row);
     let values = values.map(|(feature, at)| (feature.name.clone(), value(feature, *at))).collect();
-    let features = Some(pb::feature_row::Features::Named(pb::NamedFeatures { values }));
+    let features = Some(pb::feature_row::Features::Named(values));
     pb::FeatureRow { features, ..pb::FeatureRow::default() }
 }
 

@@ -1,5 +1,7 @@
-//! Code generated from `proto/`, nothing else: messages, clients and servers of `segue.v1` and of the
-//! Open Inference Protocol.
+//! Messages, clients and servers of `segue.v1` and of the Open Inference Protocol: generated from
+//! `proto/`, but for the one message that is read for every score.
+
+mod named;
 
 /// Package `segue.v1`.
 pub mod v1 {
@@ -17,6 +19,8 @@ pub mod v1 {
         reason = "proto comments are not Rust documentation"
     )]
     tonic::include_proto!("segue.v1");
+
+    pub use crate::{NamedFeatures, NamedValue};
 }
 
 /// Package `inference`: the Open Inference Protocol, version 2.
@@ -37,6 +41,7 @@ pub mod inference {
     tonic::include_proto!("inference");
 }
 
+pub use self::named::{NamedFeatures, NamedValue};
 pub use tonic_types::pb::Status as RpcStatus;
 
 /// Descriptors of every file of `proto/`, encoded, for server reflection.

@@ -157,8 +157,7 @@ impl Row {
             Some(history) => Features::Events(history.clone()),
             None => {
                 let values = self.values.iter();
-                let values = values.map(|(name, value)| (name.clone(), value.to_proto())).collect();
-                Features::Named(pb::NamedFeatures { values })
+                Features::Named(values.map(|(name, value)| (name, value.to_proto())).collect())
             }
         };
         self.with(features)

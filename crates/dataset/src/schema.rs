@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use foldhash::fast::FixedState;
 use sha2::{Digest, Sha256};
 
 /// Code of a category that the vocabulary does not hold.
@@ -107,12 +108,16 @@ pub enum SchemaError {
     },
 }
 
+/// Looked into for every named value of every score, but filled from schemas only: nobody can choose
+/// keys that collide.
+type Table<T> = HashMap<String, T, FixedState>;
+
 /// An ordered list of features and its digest. Cheap to share behind an `Arc`, never edited.
 #[derive(Debug, Clone)]
 pub struct Schema {
     features: Vec<Feature>,
-    index: HashMap<String, usize>,
-    codes: Vec<HashMap<String, u32>>,
+    index: Table<usize>,
+    codes: Vec<Table<u32>>,
     digest: SchemaDigest,
 }
 
@@ -129,7 +134,7 @@ impl Schema {
     /// # Errors
     /// [`SchemaError`] names the first feature that is empty or defined twice.
     pub fn new(features: Vec<Feature>) -> Result<Self, SchemaError> {
-        let mut index = HashMap::with_capacity(features.len());
+        let mut index = Table::with_capacity_and_hasher(features.len(), FixedState::default());
         let mut codes = Vec::with_capacity(features.len());
         for (column, feature) in features.iter().enumerate() {
             if feature.name.is_empty() {
@@ -185,8 +190,8 @@ impl Schema {
     }
 }
 
-fn code_table(feature: &Feature) -> Result<HashMap<String, u32>, SchemaError> {
-    let mut table = HashMap::new();
+fn code_table(feature: &Feature) -> Result<Table<u32>, SchemaError> {
+    let mut table = Table::default();
     for (code, category) in (0u32..).zip(feature.vocabulary().unwrap_or_default()) {
         if table.insert(category.clone(), code).is_some() {
             let (name, category) = (feature.name.clone(), category.clone());

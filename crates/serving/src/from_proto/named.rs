@@ -1,33 +1,50 @@
 //! Features by name.
 
-use std::collections::BTreeMap;
-
-use segue_api::v1 as pb;
+use segue_api::v1::{NamedFeatures, NamedValue};
 use segue_dataset::{Feature, FeatureKind, Schema, UNSEEN_CATEGORY};
 
 use super::{Findings, Reading, shown};
 use crate::Reason;
 use crate::live::Selected;
 
-type Values = BTreeMap<String, pb::FeatureValue>;
-
 /// One vector a model. A feature that no selected model knows is extra; one that a model misses is
 /// an error unless the request allows it.
 pub(super) fn read(
-    given: &pb::NamedFeatures,
+    given: &NamedFeatures,
     selected: &[Selected],
     reading: &Reading,
     path: &str,
     findings: &mut Findings,
 ) -> Vec<Vec<f64>> {
-    let read_for = |one: &Selected, findings: &mut Findings| {
-        let reader = Reader { values: &given.values, model: &one.served.name, reading, path };
-        reader.row(one.served.model.schema(), findings)
+    let read_for = |one: &Selected| {
+        let schema = one.served.model.schema();
+        Reader { given, schema, model: &one.served.name, reading, path }.row(findings)
     };
-    let rows = selected.iter().map(|one| read_for(one, findings)).collect();
+    let read: Vec<Row> = selected.iter().map(read_for).collect();
+    // Nothing is extra if one model knows all there is.
+    if read.iter().all(|row| row.n_known < given.len()) {
+        find_extra(given, selected, reading, path, findings);
+    }
+    read.into_iter().map(|row| row.values).collect()
+}
+
+/// What a model makes of the features.
+struct Row {
+    values: Vec<f64>,
+    /// Given features that the model knows.
+    n_known: usize,
+}
+
+fn find_extra(
+    given: &NamedFeatures,
+    selected: &[Selected],
+    reading: &Reading,
+    path: &str,
+    findings: &mut Findings,
+) {
     let known =
         |name: &str| selected.iter().any(|one| one.served.model.schema().index_of(name).is_some());
-    for name in given.values.keys().filter(|name| !known(name)) {
+    for (name, _) in given.iter().filter(|(name, _)| !known(name)) {
         let field = field_of(path, name);
         let message = "no selected model has this feature; GetModelSchema lists them".to_owned();
         if reading.strict {
@@ -36,7 +53,6 @@ pub(super) fn read(
             findings.warn("EXTRA_FEATURE", field, message);
         }
     }
-    rows
 }
 
 fn field_of(path: &str, name: &str) -> String {
@@ -44,52 +60,75 @@ fn field_of(path: &str, name: &str) -> String {
 }
 
 struct Reader<'a> {
-    values: &'a Values,
+    given: &'a NamedFeatures,
+    schema: &'a Schema,
     model: &'a str,
     reading: &'a Reading,
     path: &'a str,
 }
 
 impl Reader<'_> {
-    fn row(&self, schema: &Schema, findings: &mut Findings) -> Vec<f64> {
-        let columns = schema.features().iter().enumerate();
-        columns.map(|(column, feature)| self.value(schema, column, feature, findings)).collect()
+    fn row(&self, findings: &mut Findings) -> Row {
+        let features = self.schema.features();
+        let mut given = vec![None; features.len()];
+        let mut n_known = 0;
+        // Callers that send columns in their order are the quickest to serve.
+        let mut next = 0;
+        for (name, value) in self.given.iter() {
+            let column = match features.get(next) {
+                Some(feature) if feature.name == name => next,
+                _ => match self.schema.index_of(name) {
+                    Some(column) => column,
+                    None => continue,
+                },
+            };
+            next = column + 1;
+            n_known += 1;
+            given[column] = Some(value);
+        }
+        let columns = features.iter().zip(given).enumerate();
+        let value =
+            |(column, (feature, given)): (usize, (&Feature, Option<NamedValue<'_>>))| match given {
+                Some(given) => self.value(column, feature, given, findings),
+                None => self.absent(feature, findings),
+            };
+        Row { values: columns.map(value).collect(), n_known }
+    }
+
+    fn absent(&self, feature: &Feature, findings: &mut Findings) -> f64 {
+        if !self.reading.allow_missing {
+            let description = format!(
+                "model {:?} needs this feature; send it, send `missing`, or set \
+                 options.allow_missing",
+                self.model
+            );
+            let field = field_of(self.path, &feature.name);
+            findings.bad(field, Reason::FeatureMissing, description);
+        }
+        f64::NAN
     }
 
     fn value(
         &self,
-        schema: &Schema,
         column: usize,
         feature: &Feature,
+        value: NamedValue<'_>,
         findings: &mut Findings,
     ) -> f64 {
-        use pb::feature_value::Kind;
-        let Some(value) = self.values.get(&feature.name) else {
-            if !self.reading.allow_missing {
-                let description = format!(
-                    "model {:?} needs this feature; send it, send `missing`, or set \
-                     options.allow_missing",
-                    self.model
-                );
-                let field = field_of(self.path, &feature.name);
-                findings.bad(field, Reason::FeatureMissing, description);
-            }
-            return f64::NAN;
-        };
-        match (&feature.kind, &value.kind) {
-            (_, Some(Kind::Missing(_))) => f64::NAN,
-            (FeatureKind::Number, Some(Kind::Number(number))) if number.is_finite() => *number,
-            (FeatureKind::Number, Some(Kind::Number(number))) => {
+        match (&feature.kind, value) {
+            (_, NamedValue::Missing) => f64::NAN,
+            (FeatureKind::Number, NamedValue::Number(number)) if number.is_finite() => number,
+            (FeatureKind::Number, NamedValue::Number(number)) => {
                 let description =
                     format!("expected a finite number, found {number}; send `missing` instead");
                 let field = field_of(self.path, &feature.name);
                 findings.bad(field, Reason::FeatureNotFinite, description);
                 f64::NAN
             }
-            (FeatureKind::Number, Some(Kind::Integer(integer))) => *integer as f64,
-            (FeatureKind::Number, Some(Kind::Flag(flag))) => f64::from(u8::from(*flag)),
-            (FeatureKind::Category { vocabulary }, Some(Kind::Category(category))) => {
-                let code = schema.category_code(column, category);
+            (FeatureKind::Number, NamedValue::Integer(integer)) => integer as f64,
+            (FeatureKind::Number, NamedValue::Flag(flag)) => f64::from(u8::from(flag)),
+            (FeatureKind::Category { vocabulary }, NamedValue::Category(category)) => {
+                let code = self.schema.category_code(column, category);
                 if code == UNSEEN_CATEGORY {
                     self.unseen(feature, category, vocabulary.len(), findings);
                 }
@@ -97,7 +136,7 @@ impl Reader<'_> {
             }
             (kind, found) => {
                 let description =
-                    format!("expected {}, found {}", expected(kind), found_kind(found.as_ref()));
+                    format!("expected {}, found {}", expected(kind), found_kind(found));
                 findings.bad(field_of(self.path, &feature.name), Reason::FeatureType, description);
                 f64::NAN
             }
@@ -123,14 +162,13 @@ fn expected(kind: &FeatureKind) -> &'static str {
     }
 }
 
-fn found_kind(kind: Option<&pb::feature_value::Kind>) -> &'static str {
-    use pb::feature_value::Kind;
-    match kind {
-        None => "no value",
-        Some(Kind::Number(_)) => "`number`",
-        Some(Kind::Integer(_)) => "`integer`",
-        Some(Kind::Flag(_)) => "`flag`",
-        Some(Kind::Category(_)) => "`category`",
-        Some(Kind::Missing(_)) => "`missing`",
+fn found_kind(value: NamedValue<'_>) -> &'static str {
+    match value {
+        NamedValue::Unset => "no value",
+        NamedValue::Number(_) => "`number`",
+        NamedValue::Integer(_) => "`integer`",
+        NamedValue::Flag(_) => "`flag`",
+        NamedValue::Category(_) => "`category`",
+        NamedValue::Missing => "`missing`",
     }
 }

@@ -118,7 +118,7 @@ async fn segments_see_the_scores_of_the_versions_that_answer() {
         let row =
             named([("age", number(20.0)), ("plan", category("pro")), ("visits", number(1.0))]);
         let Some(pb::feature_row::Features::Named(mut named)) = row.features else { panic!() };
-        named.values.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        named.extend(more);
         let features = Some(pb::feature_row::Features::Named(named));
         of_subject("ada", pb::FeatureRow { features, ..Default::default() })
     };

@@ -38,7 +38,7 @@ fn strict(mut request: pb::ScoreRequest) -> pb::ScoreRequest {
 fn changed(name: &str, value: pb::FeatureValue) -> pb::FeatureRow {
     let mut row = good_row();
     if let Some(pb::feature_row::Features::Named(named)) = &mut row.features {
-        named.values.insert(name.to_owned(), value);
+        named.extend([(name, value)]);
     }
     row
 }

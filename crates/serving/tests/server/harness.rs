@@ -390,8 +390,7 @@ pub(crate) fn category(text: &str) -> pb::FeatureValue {
 pub(crate) fn named<'a>(
     values: impl IntoIterator<Item = (&'a str, pb::FeatureValue)>,
 ) -> pb::FeatureRow {
-    let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let features = pb::feature_row::Features::Named(pb::NamedFeatures { values });
+    let features = pb::feature_row::Features::Named(values.into_iter().collect());
     pb::FeatureRow { features: Some(features), ..Default::default() }
 }
 
