@@ -1,0 +1,34 @@
+"""What a team writes in an afternoon: a LightGBM model behind FastAPI, one row as JSON, one number back."""
+
+import os
+
+import lightgbm
+import numpy as np
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+booster = lightgbm.Booster(model_file=os.environ["MODEL_FILE"])
+columns = booster.feature_name()
+codes = {f"value-{code}": float(code) for code in range(64)}
+app = FastAPI()
+
+
+class Row(BaseModel):
+    features: dict[str, float | str | None]
+
+
+def value(cell):
+    if cell is None:
+        return np.nan
+    return codes.get(cell, -1.0) if isinstance(cell, str) else cell
+
+
+@app.get("/ready")
+def ready():
+    return {"trees": booster.num_trees()}
+
+
+@app.post("/score")
+async def score(row: Row):
+    cells = np.array([[value(row.features[name]) for name in columns]])
+    return {"score": float(booster.predict(cells, num_threads=1)[0])}
