@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use prost::Message;
 
 const PROTO_ROOT: &str = "../../proto";
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "segue/v1/schema.proto",
     "segue/v1/scoring.proto",
     "segue/v1/registry.proto",
     "segue/v1/admin.proto",
+    "segue/v1/feedback.proto",
     "inference/grpc_service.proto",
 ];
 

@@ -2,9 +2,24 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 16] = [
-    "init", "simulate", "features", "train", "tune", "import", "export", "evaluate", "report",
-    "models", "promote", "rollback", "score", "segments", "serve", "demo",
+const COMMANDS: [&str; 17] = [
+    "init",
+    "simulate",
+    "features",
+    "train",
+    "tune",
+    "import",
+    "export",
+    "evaluate",
+    "report",
+    "models",
+    "promote",
+    "rollback",
+    "score",
+    "segments",
+    "serve",
+    "predictions",
+    "demo",
 ];
 
 const MODELS_COMMANDS: [&str; 6] = ["list", "show", "diff", "log", "verify", "alias"];
@@ -28,6 +43,7 @@ fn every_command_explains_itself() {
         explained(&["models", command]);
     }
     explained(&["segments", "describe"]);
+    explained(&["predictions", "join"]);
     // a script must not have to find them in the source
     for code in ["0   done", "1   failed", "2   wrong", "65  the data", "75  someone else"] {
         assert!(overview.contains(&format!("  {code}")), "{overview}");

@@ -41,10 +41,11 @@ const ROOMS: [(&str, &[&str]); 12] = [
 ];
 
 /// Libraries that only some rooms may see.
-const KEPT_TO: [(&str, &[&str]); 40] = [
+const KEPT_TO: [(&str, &[&str]); 41] = [
     ("polars", &["training"]),
     ("csv", &["training"]),
     ("flate2", &["training"]),
+    ("parquet", &["serving"]),
     ("glob", &["training"]),
     ("maud", &["training"]),
     ("plotters", &["training"]),

@@ -7,6 +7,7 @@ mod bad_input;
 mod crashes;
 mod determinism;
 mod exchange;
+mod feedback;
 mod first_job;
 mod help;
 mod layering;

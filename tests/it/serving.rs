@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use segue_api::v1 as pb;
+use segue_api::v1::feedback_service_client::FeedbackServiceClient;
 use segue_api::v1::scoring_service_client::ScoringServiceClient;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -48,8 +49,23 @@ impl Server {
 
     /// The same over a registry in a folder that is kept as long as the server.
     pub(crate) async fn over(registry: PathBuf, folder: tempfile::TempDir) -> Self {
+        Self::of("churn", &[], registry, folder).await
+    }
+
+    /// The same of another model, with more arguments.
+    pub(crate) async fn of(
+        model: &str,
+        more: &[&str],
+        registry: PathBuf,
+        folder: tempfile::TempDir,
+    ) -> Self {
         let mut serve = segue();
-        serve.args(["serve", "churn", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        serve.args(["serve", model]).args(more).args([
+            "--grpc",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+        ]);
         serve.args(["--poll", "0.05", "--pre-drain", "0.1", "--drain-timeout", "10", "--registry"]);
         serve.arg(&registry).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = serve.spawn().unwrap();
@@ -72,6 +88,10 @@ impl Server {
             }
         }
         panic!("the server stopped before it was ready");
+    }
+
+    pub(crate) fn feedback(&self) -> FeedbackServiceClient<Channel> {
+        FeedbackServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn scoring(&self) -> ScoringServiceClient<Channel> {

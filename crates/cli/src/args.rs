@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Segments(Segments),
     /// Serve models over gRPC
     Serve(Serve),
+    /// What a server logged of its predictions
+    Predictions(Predictions),
     /// See all of it once: simulate, train, promote, serve, score
     Demo(Demo),
 }
@@ -455,6 +457,8 @@ pub(crate) struct Serve {
     /// Scoring requests under way at once; more are refused with RESOURCE_EXHAUSTED
     #[arg(long, default_value_t = 512, value_name = "N")]
     pub(crate) max_in_flight: usize,
+    #[command(flatten)]
+    pub(crate) log: PredictionLogArgs,
     /// Seconds that requests are still taken after a stop signal
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     pub(crate) pre_drain: f64,
@@ -464,6 +468,74 @@ pub(crate) struct Serve {
     /// Listen beyond loopback although there is no TLS and no authentication yet
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Predictions {
+    #[command(subcommand)]
+    pub(crate) command: PredictionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PredictionsCommand {
+    /// Predictions with their outcomes as a table that `segue train` reads
+    Join(JoinPredictions),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct JoinPredictions {
+    /// Folder of a prediction log (serve --prediction-log); give that of every server
+    #[arg(long, required = true, value_name = "DIR")]
+    pub(crate) log: Vec<PathBuf>,
+    /// Model whose predictions are wanted
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Only predictions of this version [default: all]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) model_version: Option<u64>,
+    /// Where to write the table
+    #[arg(long, short, default_value = "joined.parquet", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// Where predictions and their outcomes are kept.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct PredictionLogArgs {
+    /// Log predictions to Parquet files in this folder, and keep their outcomes there [default: no
+    /// log]
+    #[arg(long, env = "SEGUE_PREDICTION_LOG", value_name = "DIR")]
+    pub(crate) prediction_log: Option<PathBuf>,
+    /// Share of the subjects (of rows without one: of the predictions) to log, in basis points
+    #[arg(
+        long,
+        default_value_t = 10_000,
+        value_name = "BASIS_POINTS",
+        value_parser = clap::value_parser!(u32).range(0..=10_000)
+    )]
+    pub(crate) log_sample_rate: u32,
+    /// Whether the log says whom a prediction is about
+    #[arg(long, default_value = "none", value_name = "HOW")]
+    pub(crate) log_subjects: LogSubjects,
+    /// Key of hashed subjects, 16 bytes or more [default: one drawn and kept in the log's folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_subjects_key: Option<PathBuf>,
+    /// Size of the log above which its oldest files are removed
+    #[arg(long, default_value = "10GiB", value_name = "SIZE", value_parser = size)]
+    pub(crate) prediction_log_max_bytes: u64,
+    /// Days after which log files and outcomes are removed, and outcomes come too late
+    #[arg(long, default_value_t = 90, value_name = "DAYS")]
+    pub(crate) prediction_log_max_days: u32,
+}
+
+/// How the prediction log names subjects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogSubjects {
+    /// Not at all
+    None,
+    /// By a keyed hash
+    Hashed,
+    /// As callers do
+    Plain,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,6 +7,7 @@ pub(crate) mod features;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models;
+pub(crate) mod predictions;
 pub(crate) mod promote;
 pub(crate) mod report;
 pub(crate) mod rollback;

@@ -297,6 +297,23 @@ impl ProfileCounter {
         }
     }
 
+    /// Counts the rows of another counter of the same profile as well.
+    ///
+    /// # Panics
+    /// If the other counter is of a profile with other bins.
+    pub fn absorb(&mut self, other: &Self) {
+        self.n_rows += other.n_rows;
+        let mine = self.features.iter_mut().chain(&mut self.outputs);
+        let theirs = other.features.iter().chain(&other.outputs);
+        assert_eq!(self.bins.features.len(), other.bins.features.len(), "same features");
+        for (mine, theirs) in mine.zip(theirs) {
+            assert_eq!(mine.len(), theirs.len(), "counters of one profile have the same bins");
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+    }
+
     /// Rows counted so far.
     #[must_use]
     pub fn n_rows(&self) -> u64 {

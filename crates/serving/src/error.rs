@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use segue_registry::RegistryError;
 
+use crate::prediction_log::{HOUR_US, hour_text};
+
 pub use self::status::ERROR_DOMAIN;
 pub(crate) use self::status::rpc_status;
 
@@ -75,6 +77,12 @@ pub enum Reason {
     TensorLength,
     /// Values in another form than the data type or the other tensors ask for.
     TensorEncoding,
+    /// No name of a prediction.
+    PredictionIdInvalid,
+    /// An outcome without a label.
+    OutcomeLabelAbsent,
+    /// An outcome with a field that makes no sense.
+    OutcomeInvalid,
     /// A parameter that is reserved, unknown or of the wrong type.
     ParameterInvalid,
 }
@@ -110,6 +118,9 @@ impl Reason {
             Self::TensorShape => "TENSOR_SHAPE",
             Self::TensorLength => "TENSOR_LENGTH",
             Self::TensorEncoding => "TENSOR_ENCODING",
+            Self::PredictionIdInvalid => "PREDICTION_ID_INVALID",
+            Self::OutcomeLabelAbsent => "OUTCOME_LABEL_ABSENT",
+            Self::OutcomeInvalid => "OUTCOME_INVALID",
             Self::ParameterInvalid => "PARAMETER_INVALID",
         }
     }
@@ -223,6 +234,44 @@ pub enum ServingError {
     Unimplemented {
         /// What, and what to do instead.
         what: &'static str,
+    },
+    /// Outcomes without a place to keep them.
+    #[error(
+        "outcomes and performance need a prediction log, and this server keeps none; start it with \
+         --prediction-log DIR"
+    )]
+    FeedbackOff,
+    /// An outcome of a prediction that is no longer kept.
+    #[error(
+        "the prediction is too old: outcomes are kept of predictions made after {} only",
+        hour_text(oldest_us / HOUR_US)
+    )]
+    OutcomeTooLate {
+        /// Since when outcomes are kept, in microseconds.
+        oldest_us: i64,
+    },
+    /// Outcomes that could not be put on the disk.
+    #[error("the outcome could not be written and is not recorded; try again: {detail}")]
+    OutcomesUnwritable {
+        /// Why.
+        detail: String,
+    },
+    /// A prediction log that could not be read.
+    #[error("the prediction log cannot be read: {detail}")]
+    LogUnreadable {
+        /// Why.
+        detail: String,
+    },
+    /// A version that does not say what it was trained on.
+    #[error(
+        "version {version} of model {model:?} has no usable profile.json, so there is nothing to \
+         compare its rows with; publish one that segue train made"
+    )]
+    ProfileAbsent {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
     },
     /// Out of time.
     #[error("the deadline of the request has passed")]

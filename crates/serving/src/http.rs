@@ -66,6 +66,7 @@ async fn readiness(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 async fn metrics_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let Guard { metrics, limits, .. } = &*pages.guard;
+    pages.inference.scoring.0.recorder.before_scrape();
     metrics.requests.in_flight.set(limits.n_scoring() as i64);
     metrics.net.unread_bytes.set(pages.budgets.answers.used() as i64);
     metrics.net.request_bytes.set(pages.budgets.requests.used() as i64);

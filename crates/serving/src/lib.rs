@@ -5,7 +5,9 @@
 //! warming and freeing happen on a thread of their own.
 
 mod admin_service;
+mod drift;
 mod error;
+mod feedback_service;
 mod from_proto;
 mod guard;
 mod health;
@@ -17,6 +19,7 @@ mod metrics;
 mod net;
 mod options;
 mod pool;
+mod prediction_log;
 mod registry_service;
 mod reload;
 mod score;
@@ -28,5 +31,7 @@ mod to_proto;
 mod traffic;
 
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
+pub use feedback_service::{JoinError, JoinRequest, Joined, join_predictions};
 pub use options::{AccessOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
+pub use prediction_log::{PredictionLogOptions, SubjectLogging, WriteHook};
 pub use serve::run;

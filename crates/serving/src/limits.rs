@@ -16,6 +16,8 @@ pub(crate) enum Lane {
     Scoring,
     /// Reads and changes of the registry.
     Registry,
+    /// Outcomes, one permit a request or a stream.
+    Feedback,
     /// Always let in.
     Free,
 }
@@ -28,6 +30,7 @@ pub(crate) type Permit = OwnedSemaphorePermit;
 pub(crate) struct Limits {
     scoring: Gate,
     registry: Gate,
+    feedback: Gate,
     streams: Gate,
     uploads: Gate,
     retry_after: Duration,
@@ -64,6 +67,11 @@ impl Limits {
                 "registry requests",
                 "registry_requests",
             ),
+            feedback: Gate::new(
+                options.max_in_flight_feedback,
+                "outcome requests",
+                "outcome_requests",
+            ),
             streams: Gate::new(options.max_streams, "streams", "streams"),
             uploads: Gate::new(MAX_UPLOADS, "uploads", "uploads"),
             retry_after: options.retry_after,
@@ -93,6 +101,7 @@ impl Limits {
         match lane {
             Lane::Scoring => self.take(&self.scoring).map(Some),
             Lane::Registry => self.take(&self.registry).map(Some),
+            Lane::Feedback => self.take(&self.feedback).map(Some),
             Lane::Free => Ok(None),
         }
     }

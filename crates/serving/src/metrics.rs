@@ -4,6 +4,7 @@
 //! and a test holds the two against each other.
 
 mod labels;
+mod log;
 mod models;
 mod net;
 mod requests;
@@ -18,6 +19,7 @@ pub(crate) use self::labels::{
     FeatureLabels, InfoLabels, MethodLabels, ModelLabels, ModelResultLabels, PredictionLabels,
     ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
 };
+pub(crate) use self::log::{DriftLabels, DriftOutputLabels, LogMetrics};
 use self::models::ModelMetrics;
 use self::net::NetMetrics;
 pub(crate) use self::net::{ConnectionLabels, PortLabels};
@@ -35,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) models: ModelMetrics,
     pub(crate) traffic: TrafficMetrics,
     pub(crate) net: NetMetrics,
+    pub(crate) log: LogMetrics,
 }
 
 impl Metrics {
@@ -47,6 +50,7 @@ impl Metrics {
             models: ModelMetrics::registered(&mut registry),
             traffic: TrafficMetrics::registered(&mut registry),
             net: NetMetrics::registered(&mut registry),
+            log: LogMetrics::registered(&mut registry),
             registry,
         }
     }

@@ -5,7 +5,7 @@ mod net;
 use std::time::Duration;
 
 pub use self::net::{AccessOptions, NetOptions, ReloadSignal, TlsFiles};
-use crate::ServeError;
+use crate::{PredictionLogOptions, ServeError};
 
 /// Settings of a server. [`ServeOptions::default`] is meant to be right.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct ServeOptions {
     pub max_in_flight: usize,
     /// Registry requests at once, at least 1. Their own, so that a promotion works under overload.
     pub max_in_flight_registry: usize,
+    /// Requests and streams with outcomes at once, at least 1.
+    pub max_in_flight_feedback: usize,
     /// Open streams at once, of scores and of what is served; at least 1.
     pub max_streams: usize,
     /// Streams of one connection at once, at least 1.
@@ -52,6 +54,11 @@ pub struct ServeOptions {
     pub net: NetOptions,
     /// Who may do what.
     pub access: AccessOptions,
+    /// Where predictions and their outcomes are kept; `None`: nowhere.
+    pub prediction_log: Option<PredictionLogOptions>,
+    /// Length of the windows that drift is measured on, 1 s or more: the running one and the one
+    /// before.
+    pub drift_window: Duration,
 }
 
 impl Default for ServeOptions {
@@ -64,6 +71,7 @@ impl Default for ServeOptions {
             max_message_bytes: 4 << 20,
             max_in_flight: 512,
             max_in_flight_registry: 8,
+            max_in_flight_feedback: 64,
             max_streams: 256,
             max_streams_per_connection: 1024,
             max_request_time: Duration::from_secs(30),
@@ -77,6 +85,8 @@ impl Default for ServeOptions {
             drain_timeout: Duration::from_secs(25),
             net: NetOptions::default(),
             access: AccessOptions::default(),
+            prediction_log: None,
+            drift_window: Duration::from_secs(3600),
         }
     }
 }
@@ -98,6 +108,7 @@ impl ServeOptions {
         at_least("max_message_bytes", self.max_message_bytes, 1024, "at least 1024")?;
         at_least("max_in_flight", self.max_in_flight, 1, "at least 1")?;
         at_least("max_in_flight_registry", self.max_in_flight_registry, 1, "at least 1")?;
+        at_least("max_in_flight_feedback", self.max_in_flight_feedback, 1, "at least 1")?;
         at_least("max_streams", self.max_streams, 1, "at least 1")?;
         let per_connection = self.max_streams_per_connection as usize;
         at_least("max_streams_per_connection", per_connection, 1, "at least 1")?;
@@ -113,6 +124,15 @@ impl ServeOptions {
                 return Err(ServeError::Option { option, found, expected: "at least 1 ms" });
             }
         }
+        if self.drift_window < Duration::from_secs(1) {
+            let found = format!("{:?}", self.drift_window);
+            return Err(ServeError::Option {
+                option: "drift_window",
+                found,
+                expected: "at least 1 s",
+            });
+        }
+        self.prediction_log.as_ref().map_or(Ok(()), PredictionLogOptions::check)?;
         self.net.check()
     }
 }

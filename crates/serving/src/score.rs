@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::slice;
+use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_dataset::UNSEEN_CATEGORY;
@@ -11,6 +12,7 @@ use crate::ServingError;
 use crate::from_proto::{Reading, RowInput, read_row};
 use crate::live::{Selected, Selection};
 use crate::metrics::Metrics;
+use crate::prediction_log::{About, Recorder};
 use crate::scratch::with_scores;
 use crate::segment::{Answer, Assignment, assign, traits};
 use crate::to_proto::attribution;
@@ -24,6 +26,9 @@ pub(crate) struct Job {
     pub(crate) selection: Selection,
     pub(crate) options: pb::ScoreOptions,
     pub(crate) reading: Reading,
+    pub(crate) recorder: Arc<Recorder>,
+    /// As it is answered.
+    pub(crate) request_id: String,
 }
 
 /// A row's answer, and the versions that gave it, one a selector.
@@ -43,7 +48,7 @@ impl Job {
     ) -> Result<Scored<'_>, ServingError> {
         let (versions, input) = self.read(row, path)?;
         let traits = row.map(|row| traits(&row.traits)).unwrap_or_default();
-        let row = self.answer(&versions, input, &traits, metrics);
+        let row = self.answer(&versions, input, &traits, About::of(row), metrics);
         Ok(Scored { row, versions })
     }
 
@@ -81,6 +86,7 @@ impl Job {
         versions: &[Selected],
         input: RowInput,
         traits: &Traits,
+        about: About<'_>,
         metrics: &Metrics,
     ) -> pb::ScoredRow {
         let answers = self.answers(versions, &input);
@@ -98,6 +104,13 @@ impl Job {
             prediction.served_by_index = selected.slot;
             predictions.push(prediction);
         }
+        let about = About {
+            request_id: &self.request_id,
+            suppress_log: self.options.suppress_log,
+            now_us: self.reading.now_us,
+            ..about
+        };
+        self.recorder.record(versions, input.rows, &about, &mut predictions);
         pb::ScoredRow { predictions, segment, warnings: input.warnings }
     }
 

@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::live::{LiveModels, Selected, Snapshot, Variant};
 use crate::metrics::Metrics;
 use crate::pool::{ScoringPool, catch};
+use crate::prediction_log::Recorder;
 use crate::score::{Job, Scored};
 use crate::to_proto::{schema, served_by, target};
 use crate::traffic::{Input, Shadows};
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// True from the moment when open streams must end.
     pub(crate) closing: watch::Receiver<bool>,
     pub(crate) request_ids: RequestIds,
+    pub(crate) recorder: Arc<Recorder>,
 }
 
 impl Scoring {
@@ -55,6 +57,7 @@ impl Scoring {
         (metrics, shadows): (Arc<Metrics>, Arc<Shadows>),
         options: ServeOptions,
         closing: watch::Receiver<bool>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let request_ids = RequestIds::new();
         Self(Arc::new(Shared {
@@ -66,6 +69,7 @@ impl Scoring {
             options,
             closing,
             request_ids,
+            recorder,
         }))
     }
 }
@@ -149,7 +153,7 @@ impl Shared {
     ) -> Result<pb::ScoreResponse, ServingError> {
         let started = Instant::now();
         deadline.check()?;
-        let job = self.job(snapshot, &request.models, request.options)?;
+        let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
         let scored =
             self.observed(&job, started, || job.score(request.row.as_ref(), "row", &self.metrics));
         let Scored { mut row, versions } = scored?;
@@ -166,7 +170,7 @@ impl Shared {
         Ok(pb::ScoreResponse {
             result: Some(row),
             served_by: versions.iter().map(served_by).collect(),
-            request_id: self.request_ids.or_new(request.request_id),
+            request_id: job.request_id,
         })
     }
 
@@ -177,7 +181,7 @@ impl Shared {
         deadline: Deadline,
     ) -> Result<pb::ScoreBatchResponse, ServingError> {
         let started = Instant::now();
-        let job = self.job(snapshot, &request.models, request.options)?;
+        let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
         let (rows, partial) = (&request.rows, request.allow_partial);
         let score = |index: usize| {
             let scored = job.score(Some(&rows[index]), &format!("rows[{index}]"), &self.metrics);
@@ -202,7 +206,7 @@ impl Shared {
         Ok(pb::ScoreBatchResponse {
             results,
             served_by: versions.iter().map(served_by).collect(),
-            request_id: self.request_ids.or_new(request.request_id),
+            request_id: job.request_id,
         })
     }
 
@@ -318,6 +322,7 @@ impl Shared {
         snapshot: &Snapshot,
         models: &[pb::ModelSelector],
         options: Option<pb::ScoreOptions>,
+        request_id: String,
     ) -> Result<Job, ServingError> {
         let options = options.unwrap_or_default();
         let reading = Reading {
@@ -326,7 +331,13 @@ impl Shared {
             max_row_events: self.options.max_row_events,
             now_us: now_us(),
         };
-        Ok(Job { selection: snapshot.select_all(models)?, options, reading })
+        Ok(Job {
+            selection: snapshot.select_all(models)?,
+            options,
+            reading,
+            recorder: Arc::clone(&self.recorder),
+            request_id: self.request_ids.or_new(request_id),
+        })
     }
 }
 

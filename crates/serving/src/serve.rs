@@ -7,9 +7,11 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use segue_api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use segue_api::v1::admin_service_server::AdminServiceServer;
+use segue_api::v1::feedback_service_server::FeedbackServiceServer;
 use segue_api::v1::model_registry_service_server::ModelRegistryServiceServer;
 use segue_api::v1::scoring_service_server::ScoringServiceServer;
 use segue_registry::Registry;
@@ -21,6 +23,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::Service;
 
 use crate::admin_service::Admin;
+use crate::feedback_service::Feedback;
 use crate::guard::{Guard, Routes};
 use crate::health::HealthChecks;
 use crate::http::Pages;
@@ -30,6 +33,7 @@ use crate::live::{LiveModels, Loader};
 use crate::metrics::Metrics;
 use crate::net::{Budgets, Port, Tls, TlsPort};
 use crate::pool::ScoringPool;
+use crate::prediction_log::Recorder;
 use crate::registry_service::ModelRegistry;
 use crate::scoring_service::Scoring;
 use crate::traffic::Shadows;
@@ -63,6 +67,8 @@ pub async fn run(
         Arc::clone(&metrics),
         options.poll_interval,
     )?;
+    let log = options.prediction_log.as_ref();
+    let recorder = Recorder::start(log, options.drift_window, metrics.log.clone())?;
     let shadows = Arc::new(Shadows::start(options.max_shadow_rows, &metrics)?);
     let (closing, is_closing) = watch::channel(false);
     let health = HealthChecks { readiness: live.watch_readiness(), closing: is_closing.clone() };
@@ -74,9 +80,11 @@ pub async fn run(
         (Arc::clone(&metrics), Arc::clone(&shadows)),
         options.clone(),
         is_closing.clone(),
+        Arc::clone(&recorder),
     );
     let location = registry.location().to_owned();
     let admin = Admin::new(Arc::clone(&live), Arc::clone(&limits), options.clone(), location);
+    let feedback = Feedback::start(scoring.clone())?;
     let model_registry = ModelRegistry {
         registry,
         live: Arc::clone(&live),
@@ -114,7 +122,8 @@ pub async fn run(
         budgets: Arc::clone(&budgets),
     });
     let (page_limits, routes) = (http::limits(&guard), http::routes(pages));
-    let services = Services { scoring, model_registry, admin, inference, health };
+    let services =
+        Services { scoring, model_registry, admin, feedback: feedback.clone(), inference, health };
     let services = services.routed(&options)?;
     let max_streams = options.max_streams_per_connection;
     let grpc = grpc_port.serve_grpc(services, guard, max_streams, is_closing);
@@ -141,14 +150,30 @@ pub async fn run(
         () = reload::follow(tls, reload_interval, reload, Arc::clone(&metrics)) => {}
     }
     loader.stop();
+    finish(recorder, feedback).await;
     Ok(())
 }
+
+/// Has what was predicted written. What takes longer is left in journals, which the next start reads.
+async fn finish(recorder: Arc<Recorder>, feedback: Feedback) {
+    let finish = tokio::task::spawn_blocking(move || {
+        feedback.finish();
+        recorder.finish();
+    });
+    if tokio::time::timeout(FINISH_TIMEOUT, finish).await.is_err() {
+        tracing::warn!("the prediction log was not closed in time; the next start goes on with it");
+    }
+}
+
+/// How long the end of the prediction log may take.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is behind the gRPC port, beside reflection.
 struct Services {
     scoring: Scoring,
     model_registry: ModelRegistry,
     admin: Admin,
+    feedback: Feedback,
     inference: Inference,
     health: HealthChecks,
 }
@@ -158,10 +183,12 @@ impl Services {
         let bytes = options.max_message_bytes;
         let models =
             ModelRegistryServiceServer::new(self.model_registry).max_decoding_message_size(bytes);
+        let feedback = FeedbackServiceServer::new(self.feedback).max_decoding_message_size(bytes);
         let inference =
             GrpcInferenceServiceServer::new(self.inference).max_decoding_message_size(bytes);
         let others = tonic::service::Routes::new(models)
             .add_service(AdminServiceServer::new(self.admin).max_decoding_message_size(bytes))
+            .add_service(feedback)
             .add_service(inference)
             .add_service(HealthServer::new(self.health))
             .add_service(reflection().build_v1().map_err(reflection_error)?)

@@ -14,17 +14,21 @@ use crate::live::{Selected, Variant};
 
 /// The version that answers.
 pub(crate) fn served_by(selected: &Selected) -> pb::ServedBy {
-    let variant = match selected.variant {
-        Variant::Champion => pb::Variant::Champion,
-        Variant::Pinned => pb::Variant::Pinned,
-        Variant::Canary => pb::Variant::Canary,
-    };
     pb::ServedBy {
         model: selected.served.name.clone(),
         version: wire_version(selected.served.version),
         digest: selected.served.digest.clone(),
         generation: selected.generation,
-        variant: variant.into(),
+        variant: wire_variant(selected.variant).into(),
+    }
+}
+
+/// Why the version was taken.
+pub(crate) fn wire_variant(variant: Variant) -> pb::Variant {
+    match variant {
+        Variant::Champion => pb::Variant::Champion,
+        Variant::Pinned => pb::Variant::Pinned,
+        Variant::Canary => pb::Variant::Canary,
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use segue_registry::{Choice, Registry, RegistryError};
-use segue_serving::ServeOptions;
+use segue_serving::{PredictionLogOptions, ServeOptions, SubjectLogging};
 use segue_training::watch::Watch;
 use tokio::net::TcpListener;
 
 use super::open_registry;
-use crate::args::Serve;
+use crate::args::{LogSubjects, PredictionLogArgs, Serve};
 use crate::console::Console;
 
 pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         max_in_flight: args.max_in_flight,
         pre_drain: seconds("--pre-drain", args.pre_drain)?,
         drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
+        prediction_log: prediction_log(&args.log),
         ..ServeOptions::default()
     };
     options.check()?;
@@ -50,6 +51,22 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         segue_serving::run(grpc, http, options, registry, stop_signal()?).await?;
         console.say("stopped");
         Ok(())
+    })
+}
+
+fn prediction_log(args: &PredictionLogArgs) -> Option<PredictionLogOptions> {
+    let dir = args.prediction_log.as_ref()?;
+    Some(PredictionLogOptions {
+        sample_basis_points: args.log_sample_rate,
+        subjects: match args.log_subjects {
+            LogSubjects::None => SubjectLogging::None,
+            LogSubjects::Hashed => SubjectLogging::Hashed,
+            LogSubjects::Plain => SubjectLogging::Plain,
+        },
+        subject_key: args.log_subjects_key.clone(),
+        max_bytes: args.prediction_log_max_bytes,
+        max_age: Duration::from_secs(u64::from(args.prediction_log_max_days) * 24 * 3600),
+        ..PredictionLogOptions::new(dir)
     })
 }
 

@@ -63,6 +63,18 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
         // As the gRPC port says it.
         ServingError::MessageTooLarge { .. } => (Code::OutOfRange, info("MESSAGE_TOO_LARGE")),
         ServingError::Unimplemented { .. } => (Code::Unimplemented, info("UNIMPLEMENTED")),
+        ServingError::FeedbackOff => {
+            (Code::FailedPrecondition, precondition("FEEDBACK_OFF", "prediction log", message))
+        }
+        ServingError::OutcomeTooLate { .. } => {
+            (Code::FailedPrecondition, precondition("OUTCOME_TOO_LATE", "prediction", message))
+        }
+        ServingError::OutcomesUnwritable { .. } => (Code::Unavailable, info("OUTCOMES_UNWRITABLE")),
+        ServingError::LogUnreadable { .. } => (Code::Unavailable, info("LOG_UNREADABLE")),
+        ServingError::ProfileAbsent { model, version } => {
+            let subject = format!("{model}/{version}");
+            (Code::FailedPrecondition, precondition("PROFILE_ABSENT", &subject, message))
+        }
         ServingError::DeadlineExceeded => (Code::DeadlineExceeded, info("DEADLINE_EXCEEDED")),
         ServingError::Registry(error) => registry_error(error, message),
         ServingError::Internal => (Code::Internal, info("INTERNAL")),

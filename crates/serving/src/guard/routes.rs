@@ -28,12 +28,13 @@ pub(crate) struct Routes {
 const SCORING: &str = "segue.v1.ScoringService";
 const REGISTRY: &str = "segue.v1.ModelRegistryService";
 const ADMIN: &str = "segue.v1.AdminService";
+const FEEDBACK: &str = "segue.v1.FeedbackService";
 const INFERENCE: &str = "inference.GRPCInferenceService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 38] = [
+const METHODS: [(&str, &str, Lane, bool); 43] = [
     (SCORING, "Score", Lane::Scoring, false),
     (SCORING, "ScoreBatch", Lane::Scoring, false),
     // Takes its permits itself: one for the stream, one a message.
@@ -59,6 +60,11 @@ const METHODS: [(&str, &str, Lane, bool); 38] = [
     (REGISTRY, "GetShadowReport", Lane::Registry, false),
     (ADMIN, "GetServerStatus", Lane::Registry, false),
     (ADMIN, "ListLoadedVersions", Lane::Registry, false),
+    (FEEDBACK, "RecordOutcome", Lane::Feedback, false),
+    (FEEDBACK, "BatchRecordOutcomes", Lane::Feedback, false),
+    (FEEDBACK, "StreamOutcomes", Lane::Feedback, true),
+    (FEEDBACK, "GetModelPerformance", Lane::Registry, false),
+    (FEEDBACK, "GetDriftReport", Lane::Registry, false),
     (INFERENCE, "ServerLive", Lane::Free, false),
     (INFERENCE, "ServerReady", Lane::Free, false),
     (INFERENCE, "ModelReady", Lane::Free, false),
@@ -127,6 +133,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_methods, 34);
+        assert_eq!(n_methods, 39);
     }
 }

@@ -257,7 +257,7 @@ fn input_type(feature: &segue_dataset::Feature) -> DataType {
 fn output_type(output: Output) -> DataType {
     match output {
         Output::Scores | Output::TreeShap => DataType::Fp64,
-        Output::Segments => DataType::Bytes,
+        Output::Segments | Output::PredictionIds => DataType::Bytes,
     }
 }
 
@@ -267,7 +267,7 @@ fn dims(output: Output, served: &ServedVersion) -> Vec<i64> {
     let classes = (n_outputs > 1).then(|| wire_size(n_outputs));
     match output {
         Output::Scores => classes.into_iter().collect(),
-        Output::Segments => Vec::new(),
+        Output::Segments | Output::PredictionIds => Vec::new(),
         Output::TreeShap => classes.into_iter().chain([wire_size(width + 1)]).collect(),
     }
 }

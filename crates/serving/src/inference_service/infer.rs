@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::slice;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue_api::inference as pb;
@@ -17,6 +18,7 @@ use super::tensor::{Data, InputTensor};
 use crate::from_proto::{Findings, Reading, RowInput, shown};
 use crate::guard::Deadline;
 use crate::live::{Selected, Selection};
+use crate::prediction_log::About;
 use crate::score::Job;
 use crate::scoring_service::{all_rows, now_us};
 use crate::traffic::Input;
@@ -59,10 +61,13 @@ pub(super) enum Output {
     /// What each column adds to the margin, then the bias: `[N, F + 1]`, of a multiclass model
     /// `[N, C, F + 1]`.
     TreeShap,
+    /// The names of the predictions, to give their outcomes to FeedbackService: `[N]`.
+    PredictionIds,
 }
 
 impl Output {
-    pub(super) const ALL: [Self; 3] = [Self::Scores, Self::Segments, Self::TreeShap];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Scores, Self::Segments, Self::TreeShap, Self::PredictionIds];
 
     /// As forest servers call them.
     pub(super) fn name(self) -> &'static str {
@@ -70,6 +75,7 @@ impl Output {
             Self::Scores => "output__0",
             Self::Segments => "segment",
             Self::TreeShap => "treeshap_output",
+            Self::PredictionIds => "prediction_id",
         }
     }
 }
@@ -175,9 +181,14 @@ impl Inference {
         let selected = routed(&selection, &parameters)?;
         let reading =
             Reading { allow_missing: false, strict: false, max_row_events: 0, now_us: now_us() };
-        let job = Job { selection, options: v1::ScoreOptions::default(), reading };
         let shared = &self.scoring.0;
-        let id = shared.request_ids.or_new(std::mem::take(&mut request.id));
+        let job = Job {
+            selection,
+            options: v1::ScoreOptions::default(),
+            reading,
+            recorder: Arc::clone(&shared.recorder),
+            request_id: shared.request_ids.or_new(std::mem::take(&mut request.id)),
+        };
         let (n_rows, outputs) = shared.observed(&job, started, || {
             self.outputs(&job, &selected, &parameters, request, findings, deadline)
         })?;
@@ -186,7 +197,7 @@ impl Inference {
         shared.answered(&job, started, [(&selected, n_rows)]);
         let served = &selected.served;
         let (model_name, model_version) = (served.name.clone(), served.version.to_string());
-        Ok(InferAnswer { model_name, model_version, id, outputs })
+        Ok(InferAnswer { model_name, model_version, id: job.request_id, outputs })
     }
 
     /// Everything that is wrong with a request is found before its first row is scored.
@@ -209,10 +220,11 @@ impl Inference {
         let rows = reader.read(request.inputs, &mut findings);
         findings.check()?;
         let (width, traits) = (schema.len(), Traits::new());
+        let about = About { subject_id: &parameters.subject_id, ..About::default() };
         let scored = shared.each_row(rows.n_rows, deadline, false, |index| {
             let row = rows.values[index * width..][..width].to_vec();
             let input = RowInput { rows: vec![row], warnings: Vec::new() };
-            Ok(job.answer(versions, input, &traits, &shared.metrics))
+            Ok(job.answer(versions, input, &traits, about, &shared.metrics))
         })?;
         let scored = all_rows(scored)?;
         if job.selection.is_mirrored() {
@@ -225,7 +237,8 @@ impl Inference {
             scored.into_iter().flat_map(|row| row.predictions).collect();
         let output = |output: Output| match output {
             Output::Scores => Ok(scores(selected, &predictions, rows.is_single)),
-            Output::Segments => Ok(segments(&predictions)),
+            Output::Segments => Ok(texts(output, &predictions, |one| &one.segment)),
+            Output::PredictionIds => Ok(texts(output, &predictions, |one| &one.prediction_id)),
             Output::TreeShap => self.treeshap(selected, &rows, deadline),
         };
         let outputs = wanted.into_iter().map(output).collect::<Result<_, ServingError>>()?;
@@ -277,10 +290,14 @@ fn scores(selected: &Selected, predictions: &[v1::Prediction], is_single: bool) 
     OutputTensor { name: Output::Scores.name(), shape, values }
 }
 
-fn segments(predictions: &[v1::Prediction]) -> OutputTensor {
-    let names = predictions.iter().map(|prediction| prediction.segment.clone()).collect();
+fn texts(
+    output: Output,
+    predictions: &[v1::Prediction],
+    text: impl Fn(&v1::Prediction) -> &String,
+) -> OutputTensor {
+    let texts = predictions.iter().map(|prediction| text(prediction).clone()).collect();
     let shape = vec![wire_size(predictions.len())];
-    OutputTensor { name: Output::Segments.name(), shape, values: OutputValues::Bytes(names) }
+    OutputTensor { name: output.name(), shape, values: OutputValues::Bytes(texts) }
 }
 
 pub(super) fn wire_size(size: usize) -> i64 {

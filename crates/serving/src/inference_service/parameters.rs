@@ -30,7 +30,8 @@ pub(super) struct Parameters {
     /// Features without a tensor are missing values.
     pub(super) allow_missing: bool,
     routing_key: String,
-    subject_id: String,
+    /// Whom all rows of the request are about; empty for nobody.
+    pub(super) subject_id: String,
 }
 
 impl Parameters {

@@ -7,14 +7,15 @@ use std::time::Instant;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use segue_features::FeatureSet;
-use segue_model::{Model, Scratch, SegmentError, SegmentSet};
-use segue_registry::{LoadedVersion, Registry, RegistryError};
+use segue_model::{Model, Profile, Scratch, SegmentError, SegmentSet};
+use segue_registry::{LoadedVersion, PROFILE_FILE, Registry, RegistryError};
 
 use super::Stats;
 use crate::guard::panic_text;
 use crate::metrics::{
     FeatureLabels, InfoLabels, Metrics, ModelLabels, PredictionLabels, VersionLabels,
 };
+use crate::prediction_log::LoggedVersion;
 
 /// A version of a model, with everything that a request needs of it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct ServedVersion {
     pub(crate) load_us: u64,
     /// Bytes of its files.
     pub(crate) file_bytes: u64,
+    /// What its log needs of it.
+    pub(crate) logged: Arc<LoggedVersion>,
 }
 
 /// The version's own metrics, looked up once and not for every row.
@@ -101,6 +104,9 @@ impl ServedVersion {
         let started = Instant::now();
         let (loaded, features) = prove(registry, name, version, read)?;
         let counters = Counters::new(name, version, &loaded.model, metrics);
+        let profile = profile(registry, &loaded);
+        let digest = &loaded.manifest.digest;
+        let logged = LoggedVersion::new(name, version, digest, &loaded.model, profile);
         Ok(Self {
             name: name.to_owned(),
             version,
@@ -112,6 +118,7 @@ impl ServedVersion {
             stats: Arc::default(),
             load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             file_bytes: loaded.manifest.files.values().map(|file| file.size).sum(),
+            logged: Arc::new(logged),
         })
     }
 
@@ -131,6 +138,33 @@ impl ServedVersion {
             segment: segment.to_owned(),
         }
     }
+}
+
+/// What its training rows looked like. Without it, or if it is of something else, the version is served
+/// and its drift is not measured.
+fn profile(registry: &Registry, loaded: &LoadedVersion) -> Option<Profile> {
+    let (manifest, model) = (&loaded.manifest, &loaded.model);
+    let (name, version) = (&manifest.model, manifest.version);
+    if !manifest.files.contains_key(PROFILE_FILE) {
+        return None;
+    }
+    let read = registry.read(name, version, PROFILE_FILE).map_err(|error| error.to_string());
+    let profile = read.and_then(|bytes| {
+        let text = String::from_utf8(bytes).map_err(|error| error.to_string())?;
+        let profile = Profile::from_json(&text).map_err(|error| error.to_string())?;
+        let (expected, found) = (model.schema().digest().as_str(), &profile.schema_digest);
+        let has_shape = profile.features.len() == model.schema().len()
+            && profile.outputs.len() == model.n_outputs();
+        if found != expected || !has_shape {
+            return Err(format!("it is of schema {found}, the model has {expected}"));
+        }
+        Ok(profile)
+    });
+    profile
+        .inspect_err(|error| {
+            tracing::warn!(model = name, version, %error, "profile.json cannot be used; no drift is measured");
+        })
+        .ok()
 }
 
 fn check_features(features: &FeatureSet, model: &Model) -> Result<(), LoadError> {

@@ -46,6 +46,7 @@ async fn readiness_and_metadata_are_told() {
         ("output__0", "FP64", &[-1][..]),
         ("segment", "BYTES", &[-1]),
         ("treeshap_output", "FP64", &[-1, 4]),
+        ("prediction_id", "BYTES", &[-1]),
     ];
     assert_eq!(outputs.collect::<Vec<_>>(), expected);
     let asked = oip::ModelConfigRequest { name: "churn".to_owned(), version: "1".to_owned() };

@@ -110,7 +110,7 @@ async fn inputs_are_checked_all_at_once() {
     let unknown = refused(&server, raw(&[Tensor::fp64("colour", &[1], &[1.0])])).await;
     assert!(unknown.message().contains("it has age, plan, visits"), "{}", unknown.message());
     let unknown = refused(&server, asking_for(raw(&good_tensors()), &["score"])).await;
-    let names = "there are output__0, segment, treeshap_output";
+    let names = "there are output__0, segment, treeshap_output, prediction_id";
     assert!(unknown.message().contains(names), "{}", unknown.message());
 }
 

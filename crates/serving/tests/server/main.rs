@@ -5,6 +5,7 @@
 mod canary;
 mod canary_rows;
 mod errors;
+mod feedback;
 mod harness;
 mod inference;
 mod inference_described;
@@ -12,6 +13,7 @@ mod inference_errors;
 mod lifecycle;
 mod limits;
 mod net;
+mod prediction_log;
 mod registry;
 mod rest;
 mod rest_tensors;

@@ -67,7 +67,12 @@ async fn a_score_is_that_of_grpc() {
     // A body so long that it is read elsewhere says the same.
     let mut long = score_body();
     long["requestId"] = json!("x".repeat(20_000));
-    let told = post(&server, "/v1/score", &long).await.json();
+    let mut told = post(&server, "/v1/score", &long).await.json();
+    // Another prediction, so another name.
+    let name = &mut told["result"]["predictions"][0]["predictionId"];
+    let before = &json["result"]["predictions"][0]["predictionId"];
+    assert_ne!(name, before);
+    name.clone_from(before);
     assert_eq!((&told["result"], &told["servedBy"]), (&json["result"], &json["servedBy"]));
     // The field names of the proto, numbers for integers, and a pinned version.
     let snake = json!({

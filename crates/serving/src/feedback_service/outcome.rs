@@ -1,0 +1,163 @@
+//! Outcomes: what they are, which of two counts, and how they stand in a file.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use crate::prediction_log::PredictionId;
+
+/// What became of a prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Label {
+    Binary(bool),
+    Class(Box<str>),
+    Value(f64),
+}
+
+/// An outcome as it was given, its fields checked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewOutcome {
+    pub(crate) id: PredictionId,
+    pub(crate) label: Label,
+    /// Absent: when it was received.
+    pub(crate) event_us: Option<i64>,
+    pub(crate) weight: f64,
+    /// Empty for none.
+    pub(crate) request_id: String,
+}
+
+/// A line of an outcome file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    id: String,
+    label: Label,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_us: Option<i64>,
+    weight: f64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    request_id: String,
+    pub(crate) received_us: i64,
+}
+
+/// What is known of a prediction's outcome: the one that counts, and which requests there were.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Held {
+    pub(crate) label: Label,
+    pub(crate) weight: f64,
+    pub(crate) event_us: i64,
+    /// Hash of the request's id, and of what it said.
+    requests: Vec<(u64, u64)>,
+}
+
+/// What an outcome is beside what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The first of its prediction.
+    First,
+    /// Said before.
+    Duplicate,
+    /// The same label at another time.
+    Confirmed,
+    /// Another label or weight than before.
+    Correction,
+    /// Its request id said something else of this prediction before.
+    RequestIdReused,
+}
+
+impl Verdict {
+    /// Whether there is something to keep.
+    pub(crate) fn is_new(self) -> bool {
+        matches!(self, Self::First | Self::Confirmed | Self::Correction)
+    }
+}
+
+impl NewOutcome {
+    /// As a line of a file: CRC-32 in hexadecimal, a space, JSON, and the line's end.
+    pub(crate) fn put_line(&self, received_us: i64, text: &mut Vec<u8>) {
+        let line = Line {
+            id: self.id.text(),
+            label: self.label.clone(),
+            event_us: self.event_us,
+            weight: self.weight,
+            request_id: self.request_id.clone(),
+            received_us,
+        };
+        // Finite numbers and texts always serialise.
+        let json = serde_json::to_vec(&line).unwrap_or_default();
+        text.extend_from_slice(format!("{:08x} ", crc32fast::hash(&json)).as_bytes());
+        text.extend_from_slice(&json);
+        text.push(b'\n');
+    }
+
+    /// Reads a line without its end; the outcome, and when it was received.
+    pub(crate) fn of_line(line: &[u8]) -> Option<(Self, i64)> {
+        let (checksum, rest) = line.split_at_checked(8)?;
+        let json = rest.strip_prefix(b" ")?;
+        let checksum = u32::from_str_radix(std::str::from_utf8(checksum).ok()?, 16).ok()?;
+        if crc32fast::hash(json) != checksum {
+            return None;
+        }
+        let line: Line = serde_json::from_slice(json).ok()?;
+        let outcome = Self {
+            id: PredictionId::parse(&line.id)?,
+            label: line.label,
+            event_us: line.event_us,
+            weight: line.weight,
+            request_id: line.request_id,
+        };
+        Some((outcome, line.received_us))
+    }
+
+    /// Everything but the request's id.
+    fn content(&self) -> u64 {
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        match &self.label {
+            Label::Binary(flag) => (0, flag).hash(&mut hasher),
+            Label::Class(class) => (1, class).hash(&mut hasher),
+            Label::Value(value) => (2, value.to_bits()).hash(&mut hasher),
+        }
+        (self.event_us, self.weight.to_bits()).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn request(&self) -> Option<(u64, u64)> {
+        let hash = || {
+            let hasher = foldhash::fast::FixedState::default();
+            (hasher.hash_one(&self.request_id), self.content())
+        };
+        (!self.request_id.is_empty()).then(hash)
+    }
+
+    /// Judges it, and takes it into what is known if it is new.
+    pub(crate) fn apply(&self, known: &mut Option<Held>, received_us: i64) -> Verdict {
+        let request = self.request();
+        let event_us = self.event_us.unwrap_or(received_us);
+        let Some(held) = known else {
+            *known = Some(Held {
+                label: self.label.clone(),
+                weight: self.weight,
+                event_us,
+                requests: request.into_iter().collect(),
+            });
+            return Verdict::First;
+        };
+        if let Some((id, content)) = request
+            && let Some((_, before)) = held.requests.iter().find(|(known, _)| *known == id)
+        {
+            let is_same = *before == content;
+            return if is_same { Verdict::Duplicate } else { Verdict::RequestIdReused };
+        }
+        let is_same = held.label == self.label && held.weight.to_bits() == self.weight.to_bits();
+        if is_same && self.event_us.is_none_or(|given| given == held.event_us) {
+            return Verdict::Duplicate;
+        }
+        held.requests.extend(request);
+        if event_us >= held.event_us {
+            held.event_us = event_us;
+            held.label.clone_from(&self.label);
+            held.weight = self.weight;
+        }
+        if is_same { Verdict::Confirmed } else { Verdict::Correction }
+    }
+}

@@ -1,0 +1,119 @@
+//! Disks that are full and writers that are slow.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{read_back, version};
+use crate::prediction_log::columns::ColumnValues;
+use crate::prediction_log::record::Row;
+use crate::prediction_log::{LogMetrics, PredictionLogOptions, Recorder};
+use crate::scoring_service::now_us;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn send(recorder: &Recorder, score: f64) {
+    let mut row = Row::of(recorder.ids.next(now_us()));
+    row.time_us = now_us();
+    row.scores = vec![score];
+    row.values = vec![1.0, 0.0, 2.0];
+    recorder.send(&version(), row, true);
+}
+
+/// All scores of all files.
+fn scores(recorder: &Recorder) -> Vec<f64> {
+    let mut scores = Vec::new();
+    for file in recorder.log().unwrap().folder.files().unwrap() {
+        let (_, columns) = read_back(&file.path);
+        let found = columns.into_iter().find(|column| column.name == "score").unwrap();
+        let ColumnValues::Number(found) = found.values else { panic!("scores are numbers") };
+        scores.extend(found);
+    }
+    scores.sort_by(f64::total_cmp);
+    scores
+}
+
+#[test]
+fn a_full_disk_is_counted_and_gone_on_with_when_it_has_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_full = Arc::new(AtomicBool::new(false));
+    let mut options = PredictionLogOptions::new(dir.path());
+    let hook = Arc::clone(&is_full);
+    options.before_write = Some(Arc::new(move |_| match hook.load(Ordering::SeqCst) {
+        true => Err(io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
+    }));
+    let metrics = LogMetrics::default();
+    let recorder = Recorder::start(Some(&options), HOUR, metrics.clone()).unwrap();
+    send(&recorder, 1.0);
+    recorder.flush(false);
+    is_full.store(true, Ordering::SeqCst);
+    for _ in 0..5 {
+        send(&recorder, 2.0);
+    }
+    // Sealing fails as well; what is in the journal stays there.
+    recorder.flush(true);
+    assert_eq!((metrics.rows.get(), metrics.dropped("write_error").get()), (1, 5));
+    assert!(metrics.write_errors.get() >= 1);
+    assert!(scores(&recorder).is_empty());
+    is_full.store(false, Ordering::SeqCst);
+    // The writer rests for a moment after a failure.
+    while metrics.rows.get() < 2 {
+        send(&recorder, 3.0);
+        recorder.flush(false);
+    }
+    let n_dropped = metrics.dropped("write_error").get();
+    assert!(n_dropped >= 5);
+    recorder.finish();
+    assert_eq!(scores(&recorder), [1.0, 3.0]);
+    assert_eq!(metrics.dropped("queue_full").get(), 0);
+}
+
+#[test]
+fn a_full_queue_drops_and_counts_and_nobody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = PredictionLogOptions::new(dir.path());
+    options.max_queue_bytes = 64 << 10;
+    // The writer stands still at its first write until it is let go.
+    let (go, may_go) = channel::<()>();
+    let may_go = Mutex::new(may_go);
+    options.before_write = Some(Arc::new(move |_| {
+        let _ = may_go.lock().unwrap().recv();
+        Ok(())
+    }));
+    let metrics = LogMetrics::default();
+    let recorder = Recorder::start(Some(&options), HOUR, metrics.clone()).unwrap();
+    let n_sent = 10_000;
+    for _ in 0..n_sent {
+        send(&recorder, 1.0);
+    }
+    let n_dropped = metrics.dropped("queue_full").get();
+    assert!(n_dropped > n_sent / 2, "{n_dropped}");
+    // From now on every write is let through.
+    drop(go);
+    recorder.finish();
+    assert_eq!(metrics.rows.get() + n_dropped, n_sent);
+    assert_eq!(scores(&recorder).len() as u64, metrics.rows.get());
+    assert_eq!(recorder.queue.n_bytes.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_file_is_no_longer_than_it_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = PredictionLogOptions::new(dir.path());
+    options.max_file_rows = 10;
+    let metrics = LogMetrics::default();
+    let recorder = Recorder::start(Some(&options), HOUR, metrics.clone()).unwrap();
+    for row in 0..35 {
+        send(&recorder, f64::from(row));
+        if row % 10 == 9 {
+            recorder.flush(false);
+        }
+    }
+    recorder.finish();
+    assert_eq!(scores(&recorder), (0..35).map(f64::from).collect::<Vec<_>>());
+    // One more where the hour changed meanwhile.
+    assert!(recorder.log().unwrap().folder.files().unwrap().len() >= 4);
+}
