@@ -28,5 +28,5 @@ mod to_proto;
 mod traffic;
 
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
-pub use options::{AccessOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
+pub use options::{AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
 pub use serve::run;

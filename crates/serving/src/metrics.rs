@@ -15,8 +15,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::labels::{
-    FeatureLabels, InfoLabels, MethodLabels, ModelLabels, ModelResultLabels, PredictionLabels,
-    ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
+    FeatureLabels, GuardLabels, InfoLabels, MethodLabels, ModelLabels, ModelResultLabels,
+    PredictionLabels, ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
 };
 use self::models::ModelMetrics;
 use self::net::NetMetrics;

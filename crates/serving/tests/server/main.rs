@@ -5,6 +5,7 @@
 mod canary;
 mod canary_rows;
 mod errors;
+mod guard;
 mod harness;
 mod inference;
 mod inference_described;
