@@ -20,6 +20,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Service;
 
+use crate::access::{Access, Need, VIEWER};
 use crate::admin_service::Admin;
 use crate::guard::{Guard, Routes};
 use crate::health::HealthChecks;
@@ -88,11 +89,13 @@ pub async fn run(
         closing: is_closing.clone(),
         shadows,
     };
+    let access = access(&options)?;
     let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
+        access: access.clone(),
     });
     let tls = options.net.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let budgets = Arc::new(Budgets::new(&options));
@@ -112,6 +115,7 @@ pub async fn run(
         inference: inference.clone(),
         guard: Arc::clone(&guard),
         budgets: Arc::clone(&budgets),
+        metrics_need: if options.access.open_metrics { Need::Nothing } else { VIEWER },
     });
     let (page_limits, routes) = (http::limits(&guard), http::routes(pages));
     let services = Services { scoring, model_registry, admin, inference, health };
@@ -138,10 +142,20 @@ pub async fn run(
     tokio::select! {
         ((), ()) = async { tokio::join!(grpc, http) } => {}
         () = drain => {}
-        () = reload::follow(tls, reload_interval, reload, Arc::clone(&metrics)) => {}
+        () = reload::follow(tls, access, reload_interval, reload, Arc::clone(&metrics)) => {}
     }
     loader.stop();
     Ok(())
+}
+
+/// The access file; without one, a certificate that callers must show is enough.
+fn access(options: &ServeOptions) -> Result<Option<Arc<Access>>, ServeError> {
+    let asks_for_certificates = options.net.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let access = match &options.access.file {
+        Some(path) => Some(Access::open(path)?),
+        None => asks_for_certificates.then(Access::by_certificate_alone),
+    };
+    Ok(access.map(Arc::new))
 }
 
 /// What is behind the gRPC port, beside reflection.

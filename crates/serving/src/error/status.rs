@@ -63,6 +63,13 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
         // As the gRPC port says it.
         ServingError::MessageTooLarge { .. } => (Code::OutOfRange, info("MESSAGE_TOO_LARGE")),
         ServingError::Unimplemented { .. } => (Code::Unimplemented, info("UNIMPLEMENTED")),
+        ServingError::Unauthenticated { reason, .. } => (Code::Unauthenticated, info(reason)),
+        ServingError::PermissionDenied { caller, role, .. } => {
+            let facts = [("caller".to_owned(), caller), ("role".to_owned(), role.to_owned())];
+            let details =
+                ErrorDetails::with_error_info("ROLE_MISSING", ERROR_DOMAIN, HashMap::from(facts));
+            (Code::PermissionDenied, details)
+        }
         ServingError::DeadlineExceeded => (Code::DeadlineExceeded, info("DEADLINE_EXCEEDED")),
         ServingError::Registry(error) => registry_error(error, message),
         ServingError::Internal => (Code::Internal, info("INTERNAL")),

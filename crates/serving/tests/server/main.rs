@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod access;
 mod canary;
 mod canary_rows;
 mod errors;
@@ -12,6 +13,8 @@ mod inference_errors;
 mod lifecycle;
 mod limits;
 mod net;
+mod pki;
+mod privacy;
 mod registry;
 mod rest;
 mod rest_tensors;
@@ -19,5 +22,6 @@ mod scores;
 mod shadows;
 mod strangers;
 mod tensors;
+mod tls;
 mod versions;
 mod watching;
