@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+mod access;
 mod exchange;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use access::{Access, AccessWhat, Security};
 pub(crate) use exchange::{Export, Import};
 
 const EXIT_CODES: &str = "\
@@ -77,7 +79,9 @@ pub(crate) enum Command {
     /// Describe a model's segments in words
     Segments(Segments),
     /// Serve models over gRPC
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Make keys for callers of the server, and check its access file
+    Access(Access),
     /// See all of it once: simulate, train, promote, serve, score
     Demo(Demo),
 }
@@ -461,9 +465,8 @@ pub(crate) struct Serve {
     /// Seconds after which unfinished requests are cut off
     #[arg(long, default_value_t = 25.0, value_name = "SECONDS")]
     pub(crate) drain_timeout: f64,
-    /// Listen beyond loopback although there is no TLS and no authentication yet
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) security: Security,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -55,6 +55,7 @@ fn run(command: Command, console: &Console) -> anyhow::Result<ExitCode> {
         Command::Score(args) => commands::score::run(&args, console)?,
         Command::Segments(args) => commands::segments::run(&args, console)?,
         Command::Serve(args) => commands::serve::run(&args, console)?,
+        Command::Access(args) => commands::access::run(&args, console)?,
         Command::Demo(args) => commands::demo::run(&args, console)?,
     }
     Ok(ExitCode::SUCCESS)
