@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+mod access;
 mod exchange;
 mod guard;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use access::{Access, AccessWhat, Security};
 pub(crate) use exchange::{Export, Import};
 pub(crate) use guard::GuardArgs;
 
@@ -79,9 +81,11 @@ pub(crate) enum Command {
     /// Describe a model's segments in words
     Segments(Segments),
     /// Serve models over gRPC
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// What a server logged of its predictions
     Predictions(Predictions),
+    /// Make keys for callers of the server, and check its access file
+    Access(Access),
     /// See all of it once: simulate, train, promote, serve, score
     Demo(Demo),
 }
@@ -469,9 +473,8 @@ pub(crate) struct Serve {
     pub(crate) drain_timeout: f64,
     #[command(flatten)]
     pub(crate) guard: GuardArgs,
-    /// Listen beyond loopback although there is no TLS and no authentication yet
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) security: Security,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,5 +1,6 @@
 //! One module a command, and what they share.
 
+pub(crate) mod access;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;

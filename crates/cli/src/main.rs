@@ -56,6 +56,7 @@ fn run(command: Command, console: &Console) -> anyhow::Result<ExitCode> {
         Command::Segments(args) => commands::segments::run(&args, console)?,
         Command::Serve(args) => commands::serve::run(&args, console)?,
         Command::Predictions(args) => commands::predictions::run(&args, console)?,
+        Command::Access(args) => commands::access::run(&args, console)?,
         Command::Demo(args) => commands::demo::run(&args, console)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -134,12 +134,18 @@ fn approval(candidate: &VersionSummary, approver: &str) -> GateResult {
     }
     let (passed, message) = if approver.is_empty() {
         (false, format!("published by {publisher:?}, and the promotion names no approver"))
-    } else if approver == publisher {
+    } else if principal(approver) == principal(publisher) {
         (false, format!("published and approved by {publisher:?}; someone else must approve"))
     } else {
         (true, format!("published by {publisher:?}, approved by {approver:?}"))
     };
     GateResult::passed_or_failed(APPROVAL, passed, message)
+}
+
+/// A server writes an actor as who was authenticated, and after that ` (for NAME)` what the request says.
+/// Only the first is somebody, and nobody can be somebody else by saying so.
+fn principal(actor: &str) -> &str {
+    actor.split_once(" (for ").map_or(actor, |(principal, _)| principal)
 }
 
 /// Judgements may be overridden, broken proof may not.

@@ -273,6 +273,24 @@ pub enum ServingError {
         /// The version.
         version: u64,
     },
+    /// Whoever asks has shown nothing, or nothing good.
+    #[error("{detail}")]
+    Unauthenticated {
+        /// What is wrong with it, as [`ErrorInfo`](tonic_types::ErrorInfo) has it.
+        reason: &'static str,
+        /// In words, with the way out.
+        detail: String,
+    },
+    /// Whoever asks is known, and may not.
+    #[error("{caller} lacks the role {role}{of_what}; who keeps the access file can give it")]
+    PermissionDenied {
+        /// Who asks.
+        caller: String,
+        /// What would be needed.
+        role: &'static str,
+        /// For what, if the role is not enough by itself; begins with a space.
+        of_what: String,
+    },
     /// Out of time.
     #[error("the deadline of the request has passed")]
     DeadlineExceeded,

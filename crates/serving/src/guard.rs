@@ -3,6 +3,7 @@
 //! tonic answers an expired deadline with CANCELLED and has no limit over all connections, so both
 //! are done here, in place of tonic's own.
 
+mod audit;
 mod routes;
 
 use std::any::Any;
@@ -17,12 +18,15 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::http::header::WWW_AUTHENTICATE;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
+pub(crate) use self::audit::{AUDIT, challenge};
 use self::routes::Route;
 pub(crate) use self::routes::Routes;
 use crate::ServingError;
+use crate::access::Access;
 use crate::limits::{Lane, Limits, Permit};
 use crate::metrics::Metrics;
 use crate::net::{Answer, Connection, Counted, full};
@@ -51,6 +55,8 @@ pub(crate) struct Guard {
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_request_time: Duration,
+    /// `None`: everybody may do everything.
+    pub(crate) access: Option<Arc<Access>>,
 }
 
 /// A service behind a [`Guard`], for one connection.
@@ -88,8 +94,12 @@ where
         guard.routes.calls(route).started.inc();
         let (mut head, body) = request.into_parts();
         let deadline = guard.deadline(route, &head.headers, started);
-        let permit = match guard.admit(route.lane, connection) {
-            Ok(permit) => permit,
+        let method = route.labels.grpc_method;
+        let admitted = guard
+            .authorize(method, route.need, &head.headers, connection)
+            .and_then(|caller| Ok((caller, guard.admit(route.lane, connection)?)));
+        let (caller, permit) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 let response = refusal(error);
                 guard.answered(route, &response, started);
@@ -97,13 +107,20 @@ where
             }
         };
         head.extensions.insert(deadline);
+        let changes = route.need.changes().then_some(caller);
+        if let Some(caller) = &changes {
+            head.extensions.insert(caller.clone());
+        }
         let body = Counted::new(body, guard.counted_bytes(route), connection, guard.retry_after());
         let request = Request::from_parts(head, body.for_grpc());
         let (inner, guard) = (self.inner.clone(), Arc::clone(guard));
         let connection = Arc::clone(connection);
         Answering::Work(Box::pin(async move {
-            let response = guard.answer(route, deadline, permit, inner, request, connection).await;
+            let response = guard.answer(route, deadline, permit, inner, request, &connection).await;
             guard.answered(route, &response, started);
+            if let Some(caller) = changes {
+                guard.record_change(method, &caller, connection.peer, response_code(&response));
+            }
             Ok(response)
         }))
     }
@@ -176,7 +193,7 @@ impl Guard {
         permit: Option<Permit>,
         mut inner: S,
         request: Request<Body>,
-        connection: Arc<Connection>,
+        connection: &Arc<Connection>,
     ) -> Response<Answer>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
@@ -188,9 +205,9 @@ impl Guard {
             let Ok(response) = inner.call(request).await;
             let (head, body) = response.into_parts();
             let answer = if route.is_stream {
-                Ok(Answer::stream(body, connection, retry_after))
+                Ok(Answer::stream(body, Arc::clone(connection), retry_after))
             } else {
-                full(body, &connection).await
+                full(body, connection).await
             };
             answer.map(|answer| Response::from_parts(head, answer))
         };
@@ -228,11 +245,13 @@ const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// What a request that is read as it comes is counted for.
 const STREAMED_BYTES: usize = 64 << 10;
 
-/// Who was refused, and who changed what: the target of those log lines.
-pub(crate) const AUDIT: &str = "segue::audit";
-
 fn refusal(error: ServingError) -> Response<Answer> {
-    Status::from(error).into_http::<()>().map(|()| Answer::empty())
+    let challenge = challenge(&error);
+    let mut response = Status::from(error).into_http::<()>().map(|()| Answer::empty());
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// tonic leaves the status of an error beside the answer; a success has none before its trailers.
@@ -302,7 +321,7 @@ mod tests {
         let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
         let max_request_time = options.max_request_time;
         let routes = Routes::new(&metrics);
-        let guard = Guard { routes, limits, metrics, max_request_time };
+        let guard = Guard { routes, limits, metrics, max_request_time, access: None };
         let (now, later) = (Deadline(Instant::now()), Deadline(Instant::now() + FAR));
         let enter = || guard.limits.enter(Lane::Scoring);
         let permit = enter().unwrap();

@@ -2,6 +2,7 @@
 //! who have no gRPC.
 
 mod api;
+mod asker;
 mod infer;
 mod proto_json;
 mod reply;
@@ -12,11 +13,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 
+use self::asker::Asker;
 use self::reply::Dialect;
+use crate::access::Need;
 use crate::guard::Guard;
 use crate::inference_service::Inference;
 use crate::net::{Budgets, PageLimits};
@@ -27,6 +30,8 @@ pub(crate) struct Pages {
     pub(crate) inference: Inference,
     pub(crate) guard: Arc<Guard>,
     pub(crate) budgets: Arc<Budgets>,
+    /// Who may see the metrics.
+    pub(crate) metrics_need: Need,
 }
 
 /// Every page of the port.
@@ -50,20 +55,24 @@ pub(crate) fn limits(guard: &Arc<Guard>) -> PageLimits {
 }
 
 /// 200 when scores are given, 503 while loading and while draining; the body says which models.
-async fn readiness(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+/// They are for those who may look around.
+async fn readiness(State(pages): State<Arc<Pages>>, asker: Asker) -> impl IntoResponse {
     let live = &pages.inference.scoring.0.live;
     let readiness = live.readiness();
     let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ready": readiness.ready,
-        "draining": readiness.draining,
-        "models": readiness.models,
-        "errors": live.load_errors(),
-    });
+    let mut body = json!({ "ready": readiness.ready, "draining": readiness.draining });
+    // Probes ask without credentials, and are not refused for it.
+    if pages.guard.access.is_none() || asker.may_view(&pages.guard) {
+        body["models"] = json!(readiness.models);
+        body["errors"] = json!(live.load_errors());
+    }
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 
-async fn metrics_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+async fn metrics_page(State(pages): State<Arc<Pages>>, asker: Asker) -> Response {
+    if let Err(error) = asker.authorize(&pages.guard, "/metrics", pages.metrics_need) {
+        return Dialect::Segue.error(error);
+    }
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let Guard { metrics, limits, .. } = &*pages.guard;
     pages.inference.scoring.0.recorder.before_scrape();
@@ -71,10 +80,10 @@ async fn metrics_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     metrics.net.unread_bytes.set(pages.budgets.answers.used() as i64);
     metrics.net.request_bytes.set(pages.budgets.requests.used() as i64);
     match metrics.page() {
-        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {
             let text = format!("cannot write the metrics: {error}\n");
-            (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], text)
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
         }
     }
 }

@@ -4,6 +4,7 @@
 //! models, is read into rows, scored, and answered with the versions that scored it. Loading,
 //! warming and freeing happen on a thread of their own.
 
+mod access;
 mod admin_service;
 mod drift;
 mod error;
@@ -30,6 +31,7 @@ mod serve;
 mod to_proto;
 mod traffic;
 
+pub use access::{NewKey, check_access_file, new_access_key};
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
 pub use feedback_service::{JoinError, JoinRequest, Joined, join_predictions};
 pub use options::{AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};

@@ -22,9 +22,9 @@ pub(crate) use self::labels::{
 pub(crate) use self::log::{DriftLabels, DriftOutputLabels, LogMetrics};
 use self::models::ModelMetrics;
 use self::net::NetMetrics;
-pub(crate) use self::net::{ConnectionLabels, PortLabels};
+pub(crate) use self::net::{ConnectionLabels, DeniedLabels, PortLabels};
 use self::requests::RequestMetrics;
-pub(crate) use self::requests::{HttpLabels, MethodCalls};
+pub(crate) use self::requests::{HttpLabels, MethodCalls, code_name};
 use self::scoring::ScoringMetrics;
 use self::traffic::TrafficMetrics;
 

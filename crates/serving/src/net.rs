@@ -15,6 +15,7 @@ mod tls;
 
 pub(crate) use self::accept::Port;
 pub(crate) use self::answer::{Answer, full};
+pub(crate) use self::certificate::PeerCertificate;
 pub(crate) use self::connection::{Budgets, Connection, Unread};
 pub(crate) use self::http::PageLimits;
 pub(crate) use self::request::{Counted, OverBudget};

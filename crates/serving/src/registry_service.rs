@@ -14,8 +14,9 @@ use segue_registry::{Manifest, Registry, RegistryError, check_model_name};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::checks::PageOf;
 pub(crate) use self::checks::{Check, Page};
+use self::checks::{PageOf, alias_or_champion};
+use crate::access::Caller;
 use crate::guard::panic_text;
 use crate::limits::Limits;
 use crate::live::{LiveModels, LoaderHandle};
@@ -205,63 +206,94 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<Streaming<pb::RegisterModelVersionRequest>>,
     ) -> Result<Response<pb::RegisterModelVersionResponse>, Status> {
         let deadline = deadline_of(&request);
-        Ok(Response::new(self.register(request.into_inner(), deadline).await?))
+        let (caller, parts) = Caller::with(request)?;
+        Ok(Response::new(self.register(parts, &caller, deadline).await?))
     }
 
     async fn validate_model_version(
         &self,
         request: Request<pb::ValidateModelVersionRequest>,
     ) -> Result<Response<pb::ValidateModelVersionResponse>, Status> {
-        Ok(Response::new(self.validate(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        let alias = alias_or_champion(request.alias.clone());
+        caller.check_promoter(&request.model, &alias)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.validate(request).await?))
     }
 
     async fn archive_model_version(
         &self,
         request: Request<pb::ArchiveModelVersionRequest>,
     ) -> Result<Response<pb::ArchiveModelVersionResponse>, Status> {
-        Ok(Response::new(self.archive(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        caller.check_publisher(&request.model)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.archive(request).await?))
     }
 
     async fn restore_model_version(
         &self,
         request: Request<pb::RestoreModelVersionRequest>,
     ) -> Result<Response<pb::RestoreModelVersionResponse>, Status> {
-        Ok(Response::new(self.restore(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        caller.check_publisher(&request.model)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.restore(request).await?))
     }
 
     async fn promote_model_version(
         &self,
         request: Request<pb::PromoteModelVersionRequest>,
     ) -> Result<Response<pb::PromoteModelVersionResponse>, Status> {
-        Ok(Response::new(self.promote(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        let alias = alias_or_champion(request.alias.clone());
+        caller.check_promoter(&request.model, &alias)?;
+        if request.override_gates {
+            caller.check_admin("override gates")?;
+        }
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.promote(request).await?))
     }
 
     async fn rollback_model(
         &self,
         request: Request<pb::RollbackModelRequest>,
     ) -> Result<Response<pb::RollbackModelResponse>, Status> {
-        Ok(Response::new(self.roll_back(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        let alias = alias_or_champion(request.alias.clone());
+        caller.check_promoter(&request.model, &alias)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.roll_back(request).await?))
     }
 
     async fn set_model_alias(
         &self,
         request: Request<pb::SetModelAliasRequest>,
     ) -> Result<Response<pb::SetModelAliasResponse>, Status> {
-        Ok(Response::new(self.set_alias(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        caller.check_promoter(&request.model, &request.alias)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.set_alias(request).await?))
     }
 
     async fn delete_model_alias(
         &self,
         request: Request<pb::DeleteModelAliasRequest>,
     ) -> Result<Response<pb::DeleteModelAliasResponse>, Status> {
-        Ok(Response::new(self.delete_alias(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        caller.check_promoter(&request.model, &request.alias)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.delete_alias(request).await?))
     }
 
     async fn update_traffic_policy(
         &self,
         request: Request<pb::UpdateTrafficPolicyRequest>,
     ) -> Result<Response<pb::UpdateTrafficPolicyResponse>, Status> {
-        Ok(Response::new(self.update_traffic(request.into_inner()).await?))
+        let (caller, mut request) = Caller::with(request)?;
+        caller.check_promoter_of_model(&request.model)?;
+        request.actor = caller.actor(request.actor);
+        Ok(Response::new(self.update_traffic(request).await?))
     }
 
     async fn get_shadow_report(

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
+use crate::access::Access;
 use crate::guard::AUDIT;
 use crate::metrics::Metrics;
 use crate::net::Tls;
@@ -81,27 +82,44 @@ impl Reloads for Tls {
     }
 }
 
+impl Reloads for Access {
+    const WHAT: &'static str = "access";
+
+    fn files(&self) -> Result<Files, ReloadError> {
+        self.files()
+    }
+
+    fn take(&self, _files: &Files) -> Result<(), ReloadError> {
+        self.take()
+    }
+}
+
 /// Looks at the files until it is dropped.
 pub(crate) async fn follow(
     tls: Option<Arc<Tls>>,
+    access: Option<Arc<Access>>,
     interval: Duration,
     signal: ReloadSignal,
     metrics: Arc<Metrics>,
 ) {
     let mut asked = signal.watch();
-    let mut seen_tls = tls.as_ref().map(|tls| Seen::now(&**tls));
+    let mut seen = (
+        tls.as_ref().map(|tls| Seen::now(&**tls)),
+        access.as_ref().map(|access| Seen::now(&**access)),
+    );
     loop {
         if let Some(tls) = &tls {
             metrics.net.tls_not_after.set(tls.not_after());
         }
         wait(interval, &mut asked).await;
-        let (tls_now, metrics, mut seen) = (tls.clone(), Arc::clone(&metrics), seen_tls.take());
+        let (tls, access, metrics) = (tls.clone(), access.clone(), Arc::clone(&metrics));
         // Files may lie on a disk that is slow today.
         let looked = tokio::task::spawn_blocking(move || {
-            look(tls_now.as_deref(), &mut seen, &metrics);
+            look(tls.as_deref(), &mut seen.0, &metrics);
+            look(access.as_deref(), &mut seen.1, &metrics);
             seen
         });
-        seen_tls = looked.await.unwrap_or_default();
+        seen = looked.await.unwrap_or_default();
     }
 }
 

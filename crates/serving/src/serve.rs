@@ -22,6 +22,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Service;
 
+use crate::access::{Access, Need, VIEWER};
 use crate::admin_service::Admin;
 use crate::feedback_service::Feedback;
 use crate::guard::{Guard, Routes};
@@ -102,11 +103,13 @@ pub async fn run(
         closing: is_closing.clone(),
         shadows,
     };
+    let access = access(&options)?;
     let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
+        access: access.clone(),
     });
     let tls = options.net.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let budgets = Arc::new(Budgets::new(&options));
@@ -126,6 +129,7 @@ pub async fn run(
         inference: inference.clone(),
         guard: Arc::clone(&guard),
         budgets: Arc::clone(&budgets),
+        metrics_need: if options.access.open_metrics { Need::Nothing } else { VIEWER },
     });
     let (page_limits, routes) = (http::limits(&guard), http::routes(pages));
     let services =
@@ -153,7 +157,7 @@ pub async fn run(
     tokio::select! {
         ((), ()) = async { tokio::join!(grpc, http) } => {}
         () = drain => {}
-        () = reload::follow(tls, reload_interval, reload, Arc::clone(&metrics)) => {}
+        () = reload::follow(tls, access, reload_interval, reload, Arc::clone(&metrics)) => {}
     }
     loader.stop();
     finish(recorder, feedback).await;
@@ -173,6 +177,16 @@ async fn finish(recorder: Arc<Recorder>, feedback: Feedback) {
 
 /// How long the end of the prediction log may take.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The access file; without one, a certificate that callers must show is enough.
+fn access(options: &ServeOptions) -> Result<Option<Arc<Access>>, ServeError> {
+    let asks_for_certificates = options.net.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let access = match &options.access.file {
+        Some(path) => Some(Access::open(path)?),
+        None => asks_for_certificates.then(Access::by_certificate_alone),
+    };
+    Ok(access.map(Arc::new))
+}
 
 /// What is behind the gRPC port, beside reflection.
 struct Services {

@@ -1,24 +1,26 @@
 //! `segue serve`.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use segue_registry::{Choice, Registry, RegistryError};
-use segue_serving::{GuardOptions, PredictionLogOptions, ServeOptions, SubjectLogging};
+use segue_serving::{
+    AccessOptions, GuardOptions, NetOptions, PredictionLogOptions, ReloadSignal, ServeOptions,
+    SubjectLogging, TlsFiles,
+};
 use segue_training::watch::Watch;
 use tokio::net::TcpListener;
 
 use super::open_registry;
-use crate::args::{GuardArgs, LogSubjects, PredictionLogArgs, Serve};
+use crate::args::{GuardArgs, LogSubjects, PredictionLogArgs, Security, Serve};
 use crate::console::Console;
 
 pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
     for (flag, address) in [("--grpc", args.grpc), ("--http", args.http)] {
-        if !address.ip().is_loopback() && !args.insecure {
-            bail!(
-                "{flag} {address} can be reached by others, and there is no TLS and no authentication; put a proxy in front of a loopback address, or say --insecure"
-            );
+        if !address.ip().is_loopback() {
+            check_exposed(flag, address, &args.security)?;
         }
     }
     let registry = open_registry(&args.registry.registry)?;
@@ -32,9 +34,17 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
         prediction_log: prediction_log(&args.log),
         guard: guard_options(&args.guard)?,
+        net: net_options(&args.security)?,
+        access: AccessOptions {
+            file: args.security.access.clone(),
+            open_metrics: args.security.open_metrics,
+            reload_interval: seconds("--reload-interval", args.security.reload_interval)?,
+            ..AccessOptions::default()
+        },
         ..ServeOptions::default()
     };
     options.check()?;
+    let reload = options.access.reload.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let grpc = TcpListener::bind(args.grpc)
@@ -49,6 +59,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
             grpc.local_addr()?,
             http.local_addr()?
         ));
+        on_hangup(reload)?;
         segue_serving::run(grpc, http, options, registry, stop_signal()?).await?;
         console.say("stopped");
         Ok(())
@@ -69,6 +80,60 @@ fn prediction_log(args: &PredictionLogArgs) -> Option<PredictionLogOptions> {
         max_age: Duration::from_secs(u64::from(args.prediction_log_max_days) * 24 * 3600),
         ..PredictionLogOptions::new(dir)
     })
+}
+
+/// Others can reach the address: they must not listen in, and must say who they are.
+fn check_exposed(flag: &str, address: SocketAddr, security: &Security) -> anyhow::Result<()> {
+    let missing = match (security.tls_cert.is_some(), asks_who(security)) {
+        (true, true) => return Ok(()),
+        (false, true) => "no TLS (--tls-cert, --tls-key)",
+        (true, false) => "nobody is asked who they are (--access or --tls-client-ca)",
+        (false, false) => "no TLS (--tls-cert, --tls-key) and no access file (--access)",
+    };
+    if security.insecure {
+        tracing::warn!(flag, %address, missing, "reachable by others without protection");
+        return Ok(());
+    }
+    bail!(
+        "{flag} {address} can be reached by others, and there is {missing}; set it up as docs/security.md says, put a proxy in front of a loopback address, or say --insecure"
+    )
+}
+
+fn asks_who(security: &Security) -> bool {
+    security.access.is_some() || security.tls_client_ca.is_some()
+}
+
+fn net_options(security: &Security) -> anyhow::Result<NetOptions> {
+    let tls = match (&security.tls_cert, &security.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: security.tls_client_ca.clone(),
+            client_optional: security.tls_client_optional,
+        }),
+        // clap lets neither come alone
+        _ => None,
+    };
+    Ok(NetOptions {
+        max_connections: security.max_connections,
+        max_http_connections: security.max_http_connections,
+        header_timeout: seconds("--header-timeout", security.header_timeout)?,
+        answer_timeout: seconds("--answer-timeout", security.answer_timeout)?,
+        tls,
+        ..NetOptions::default()
+    })
+}
+
+/// SIGHUP has certificates and the access file read again.
+fn on_hangup(reload: ReloadSignal) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload.now();
+        }
+    });
+    Ok(())
 }
 
 /// The models named, or all that have a champion.

@@ -205,7 +205,11 @@ fn an_approver_may_have_to_be_somebody_else() {
     };
     let free = promote(1, "ada", false).unwrap();
     assert_eq!(outcome(&free.gates, "approval").0, GateOutcome::Skipped);
-    for (actor, words) in [("ada", "someone else must approve"), ("", "names no approver")] {
+    for (actor, words) in [
+        ("ada", "someone else must approve"),
+        ("ada (for grace)", "someone else must approve"),
+        ("", "names no approver"),
+    ] {
         let Err(RegistryError::GateFailed(gates)) = promote(2, actor, false) else {
             panic!("{actor:?} approves")
         };

@@ -75,6 +75,13 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
             let subject = format!("{model}/{version}");
             (Code::FailedPrecondition, precondition("PROFILE_ABSENT", &subject, message))
         }
+        ServingError::Unauthenticated { reason, .. } => (Code::Unauthenticated, info(reason)),
+        ServingError::PermissionDenied { caller, role, .. } => {
+            let facts = [("caller".to_owned(), caller), ("role".to_owned(), role.to_owned())];
+            let details =
+                ErrorDetails::with_error_info("ROLE_MISSING", ERROR_DOMAIN, HashMap::from(facts));
+            (Code::PermissionDenied, details)
+        }
         ServingError::DeadlineExceeded => (Code::DeadlineExceeded, info("DEADLINE_EXCEEDED")),
         ServingError::Registry(error) => registry_error(error, message),
         ServingError::Internal => (Code::Internal, info("INTERNAL")),

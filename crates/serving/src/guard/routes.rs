@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::access::{Need, Role};
 use crate::limits::Lane;
 use crate::metrics::{MethodCalls, MethodLabels, Metrics};
 
@@ -13,6 +14,8 @@ pub(super) struct Route {
     pub(super) lane: Lane,
     /// Whether it may run for longer than a request.
     pub(super) is_stream: bool,
+    /// Who may call it.
+    pub(super) need: Need,
     /// Place of its counters.
     calls: usize,
 }
@@ -27,74 +30,84 @@ pub(crate) struct Routes {
 
 const SCORING: &str = "segue.v1.ScoringService";
 const REGISTRY: &str = "segue.v1.ModelRegistryService";
-const ADMIN: &str = "segue.v1.AdminService";
-const FEEDBACK: &str = "segue.v1.FeedbackService";
+const FEEDBACK_SERVICE: &str = "segue.v1.FeedbackService";
+const ADMIN_SERVICE: &str = "segue.v1.AdminService";
 const INFERENCE: &str = "inference.GRPCInferenceService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
-const METHODS: [(&str, &str, Lane, bool); 43] = [
-    (SCORING, "Score", Lane::Scoring, false),
-    (SCORING, "ScoreBatch", Lane::Scoring, false),
+const VIEWER: Need = Need::Role(Role::Viewer);
+const SCORER: Need = Need::Role(Role::Scorer);
+const FEEDBACK: Need = Need::Role(Role::Feedback);
+const PUBLISHER: Need = Need::Role(Role::Publisher);
+const PROMOTER: Need = Need::Role(Role::Promoter);
+const ADMIN: Need = Need::Role(Role::Admin);
+
+/// Service, method, permit, whether it is a stream, and who may call it. The table of
+/// `docs/security.md`.
+const METHODS: [(&str, &str, Lane, bool, Need); 43] = [
+    (SCORING, "Score", Lane::Scoring, false, SCORER),
+    (SCORING, "ScoreBatch", Lane::Scoring, false, SCORER),
     // Takes its permits itself: one for the stream, one a message.
-    (SCORING, "ScoreStream", Lane::Free, true),
-    (SCORING, "GetModelSchema", Lane::Scoring, false),
-    (REGISTRY, "ListModels", Lane::Registry, false),
-    (REGISTRY, "GetModel", Lane::Registry, false),
-    (REGISTRY, "ListModelVersions", Lane::Registry, false),
-    (REGISTRY, "GetModelVersion", Lane::Registry, false),
-    (REGISTRY, "ListModelEvents", Lane::Registry, false),
+    (SCORING, "ScoreStream", Lane::Free, true, SCORER),
+    (SCORING, "GetModelSchema", Lane::Scoring, false, Need::Known),
+    (REGISTRY, "ListModels", Lane::Registry, false, VIEWER),
+    (REGISTRY, "GetModel", Lane::Registry, false, VIEWER),
+    (REGISTRY, "ListModelVersions", Lane::Registry, false, VIEWER),
+    (REGISTRY, "GetModelVersion", Lane::Registry, false, VIEWER),
+    (REGISTRY, "ListModelEvents", Lane::Registry, false, VIEWER),
     // Takes its permit itself: one for the stream.
-    (REGISTRY, "WatchModels", Lane::Free, true),
+    (REGISTRY, "WatchModels", Lane::Free, true, VIEWER),
     // Takes its permit itself, and has more time than a request.
-    (REGISTRY, "RegisterModelVersion", Lane::Free, true),
-    (REGISTRY, "ValidateModelVersion", Lane::Registry, false),
-    (REGISTRY, "ArchiveModelVersion", Lane::Registry, false),
-    (REGISTRY, "RestoreModelVersion", Lane::Registry, false),
-    (REGISTRY, "PromoteModelVersion", Lane::Registry, false),
-    (REGISTRY, "RollbackModel", Lane::Registry, false),
-    (REGISTRY, "SetModelAlias", Lane::Registry, false),
-    (REGISTRY, "DeleteModelAlias", Lane::Registry, false),
-    (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false),
-    (REGISTRY, "GetShadowReport", Lane::Registry, false),
-    (ADMIN, "GetServerStatus", Lane::Registry, false),
-    (ADMIN, "ListLoadedVersions", Lane::Registry, false),
-    (FEEDBACK, "RecordOutcome", Lane::Feedback, false),
-    (FEEDBACK, "BatchRecordOutcomes", Lane::Feedback, false),
-    (FEEDBACK, "StreamOutcomes", Lane::Feedback, true),
-    (FEEDBACK, "GetModelPerformance", Lane::Registry, false),
-    (FEEDBACK, "GetDriftReport", Lane::Registry, false),
-    (INFERENCE, "ServerLive", Lane::Free, false),
-    (INFERENCE, "ServerReady", Lane::Free, false),
-    (INFERENCE, "ModelReady", Lane::Free, false),
-    (INFERENCE, "ServerMetadata", Lane::Free, false),
-    (INFERENCE, "ModelMetadata", Lane::Scoring, false),
-    (INFERENCE, "ModelInfer", Lane::Scoring, false),
+    (REGISTRY, "RegisterModelVersion", Lane::Free, true, PUBLISHER),
+    (REGISTRY, "ValidateModelVersion", Lane::Registry, false, PROMOTER),
+    (REGISTRY, "ArchiveModelVersion", Lane::Registry, false, PUBLISHER),
+    (REGISTRY, "RestoreModelVersion", Lane::Registry, false, PUBLISHER),
+    (REGISTRY, "PromoteModelVersion", Lane::Registry, false, PROMOTER),
+    (REGISTRY, "RollbackModel", Lane::Registry, false, PROMOTER),
+    (REGISTRY, "SetModelAlias", Lane::Registry, false, PROMOTER),
+    (REGISTRY, "DeleteModelAlias", Lane::Registry, false, PROMOTER),
+    (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false, PROMOTER),
+    (REGISTRY, "GetShadowReport", Lane::Registry, false, VIEWER),
+    (ADMIN_SERVICE, "GetServerStatus", Lane::Registry, false, VIEWER),
+    (ADMIN_SERVICE, "ListLoadedVersions", Lane::Registry, false, VIEWER),
+    (FEEDBACK_SERVICE, "RecordOutcome", Lane::Feedback, false, FEEDBACK),
+    (FEEDBACK_SERVICE, "BatchRecordOutcomes", Lane::Feedback, false, FEEDBACK),
+    (FEEDBACK_SERVICE, "StreamOutcomes", Lane::Feedback, true, FEEDBACK),
+    (FEEDBACK_SERVICE, "GetModelPerformance", Lane::Registry, false, VIEWER),
+    (FEEDBACK_SERVICE, "GetDriftReport", Lane::Registry, false, VIEWER),
+    (INFERENCE, "ServerLive", Lane::Free, false, Need::Nothing),
+    (INFERENCE, "ServerReady", Lane::Free, false, Need::Nothing),
+    (INFERENCE, "ModelReady", Lane::Free, false, Need::Nothing),
+    (INFERENCE, "ServerMetadata", Lane::Free, false, Need::Known),
+    (INFERENCE, "ModelMetadata", Lane::Scoring, false, Need::Known),
+    (INFERENCE, "ModelInfer", Lane::Scoring, false, SCORER),
     // Refused at once.
-    (INFERENCE, "ModelStreamInfer", Lane::Free, true),
-    (INFERENCE, "ModelConfig", Lane::Scoring, false),
-    (INFERENCE, "ModelStatistics", Lane::Registry, false),
-    (INFERENCE, "RepositoryIndex", Lane::Registry, false),
-    (INFERENCE, "RepositoryModelLoad", Lane::Registry, false),
-    (INFERENCE, "RepositoryModelUnload", Lane::Registry, false),
-    (HEALTH, "Check", Lane::Free, false),
-    (HEALTH, "Watch", Lane::Free, true),
-    (REFLECTION, "ServerReflectionInfo", Lane::Free, true),
-    (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Free, true),
+    (INFERENCE, "ModelStreamInfer", Lane::Free, true, SCORER),
+    (INFERENCE, "ModelConfig", Lane::Scoring, false, Need::Known),
+    (INFERENCE, "ModelStatistics", Lane::Registry, false, VIEWER),
+    (INFERENCE, "RepositoryIndex", Lane::Registry, false, VIEWER),
+    (INFERENCE, "RepositoryModelLoad", Lane::Registry, false, ADMIN),
+    (INFERENCE, "RepositoryModelUnload", Lane::Registry, false, ADMIN),
+    (HEALTH, "Check", Lane::Free, false, Need::Nothing),
+    (HEALTH, "Watch", Lane::Free, true, Need::Nothing),
+    (REFLECTION, "ServerReflectionInfo", Lane::Free, true, Need::Known),
+    (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Free, true, Need::Known),
 ];
 
 impl Routes {
     /// The routes of this server.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let mut calls = Vec::with_capacity(METHODS.len() + 1);
-        let mut route = |(grpc_service, grpc_method, lane, is_stream)| {
+        let mut route = |(grpc_service, grpc_method, lane, is_stream, need)| {
             let labels = MethodLabels { grpc_service, grpc_method };
             calls.push(metrics.requests.calls(labels));
-            Route { labels, lane, is_stream, calls: calls.len() - 1 }
+            Route { labels, lane, is_stream, need, calls: calls.len() - 1 }
         };
-        let unknown = route(("unknown", "unknown", Lane::Free, false));
-        let path = |(service, method, ..): (&str, &str, Lane, bool)| format!("/{service}/{method}");
+        let unknown = route(("unknown", "unknown", Lane::Free, false, Need::Known));
+        let path =
+            |(service, method, ..): (&str, &str, Lane, bool, Need)| format!("/{service}/{method}");
         let by_path = METHODS.into_iter().map(|one| (path(one), route(one))).collect();
         Self { by_path, unknown, calls }
     }

@@ -3,7 +3,6 @@
 //! Every request passes the same guard as on the gRPC port. Its deadline comes in the header
 //! `x-request-timeout-ms`.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +19,15 @@ use segue_api::inference as pb;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::reply::{Dialect, Reply};
 use super::{Pages, infer, proto_json};
+use crate::access::{Need, Role, VIEWER};
 use crate::guard::Deadline;
 use crate::inference_service::{Inference, server_metadata};
 use crate::limits::Lane;
 use crate::metrics::HttpLabels;
-use crate::net::{Connection, OverBudget};
+use crate::net::OverBudget;
 use crate::{Reason, ServingError};
 
 /// What the guard and the metrics know of a page.
@@ -35,23 +36,26 @@ struct Page {
     route: &'static str,
     lane: Lane,
     dialect: Dialect,
+    need: Need,
 }
 
-const fn page(route: &'static str, lane: Lane) -> Page {
-    Page { route, lane, dialect: Dialect::Inference }
+const fn page(route: &'static str, lane: Lane, need: Need) -> Page {
+    Page { route, lane, dialect: Dialect::Inference, need }
 }
 
-const SCORE: Page = Page { route: "/v1/score", lane: Lane::Scoring, dialect: Dialect::Segue };
-const LIVE: Page = page("/v2/health/live", Lane::Free);
-const READY: Page = page("/v2/health/ready", Lane::Free);
-const SERVER: Page = page("/v2", Lane::Free);
-const MODEL: Page = page("/v2/models/{model}", Lane::Scoring);
-const MODEL_READY: Page = page("/v2/models/{model}/ready", Lane::Free);
-const MODEL_CONFIG: Page = page("/v2/models/{model}/config", Lane::Scoring);
-const MODEL_STATS: Page = page("/v2/models/{model}/stats", Lane::Registry);
-const MODEL_INFER: Page = page("/v2/models/{model}/infer", Lane::Scoring);
-const INDEX: Page = page("/v2/repository/index", Lane::Registry);
-const ELSEWHERE: Page = page("unknown", Lane::Free);
+const SCORER: Need = Need::Role(Role::Scorer);
+
+const SCORE: Page = Page { dialect: Dialect::Segue, ..page("/v1/score", Lane::Scoring, SCORER) };
+const LIVE: Page = page("/v2/health/live", Lane::Free, Need::Nothing);
+const READY: Page = page("/v2/health/ready", Lane::Free, Need::Nothing);
+const SERVER: Page = page("/v2", Lane::Free, Need::Known);
+const MODEL: Page = page("/v2/models/{model}", Lane::Scoring, Need::Known);
+const MODEL_READY: Page = page("/v2/models/{model}/ready", Lane::Free, Need::Nothing);
+const MODEL_CONFIG: Page = page("/v2/models/{model}/config", Lane::Scoring, Need::Known);
+const MODEL_STATS: Page = page("/v2/models/{model}/stats", Lane::Registry, VIEWER);
+const MODEL_INFER: Page = page("/v2/models/{model}/infer", Lane::Scoring, SCORER);
+const INDEX: Page = page("/v2/repository/index", Lane::Registry, VIEWER);
+const ELSEWHERE: Page = page("unknown", Lane::Free, Need::Nothing);
 
 type Shared = State<Arc<Pages>>;
 
@@ -105,30 +109,6 @@ impl FromRequestParts<Arc<Pages>> for Named {
     }
 }
 
-/// Who asks, and what the headers say.
-#[derive(Debug)]
-struct Asker {
-    headers: HeaderMap,
-    /// Every request comes over one; there is none only if a route is served by something else.
-    connection: Option<Arc<Connection>>,
-}
-
-impl Asker {
-    fn of(request: &Request) -> Self {
-        let connection = request.extensions().get().cloned();
-        Self { headers: request.headers().clone(), connection }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Asker {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let connection = parts.extensions.get().cloned();
-        Ok(Self { headers: parts.headers.clone(), connection })
-    }
-}
-
 impl Pages {
     /// Answers a request behind the guard, and counts it.
     async fn answer<F>(
@@ -147,8 +127,8 @@ impl Pages {
             if *self.inference.scoring.0.closing.borrow() {
                 return Err(ServingError::Draining);
             }
-            let connection = asker.connection.as_ref().ok_or(ServingError::Internal)?;
-            let permit = self.guard.admit(page.lane, connection)?;
+            asker.authorize(&self.guard, page.route, page.need)?;
+            let permit = self.guard.admit(page.lane, asker.connection()?)?;
             let work = async { work(pages, deadline).await };
             self.guard.contain(page.route, permit, deadline, work).await?
         };

@@ -8,6 +8,7 @@ use tonic::Code;
 use super::proto_json;
 use crate::ServingError;
 use crate::error::rpc_status;
+use crate::guard::challenge;
 
 /// Bytes of the JSON part of a body that goes on in binary.
 pub(super) const JSON_BYTES_HEADER: &str = "inference-header-content-length";
@@ -72,10 +73,14 @@ impl Dialect {
             ServingError::Overloaded { retry_after, .. } => Some(retry_after.as_secs_f64().ceil()),
             _ => None,
         };
+        let challenge = challenge(&error);
         let status = rpc_status(error);
         let code = http_code(Code::from_i32(status.code));
         let mut response =
             respond(code, JSON, proto_json::status(&status, self == Self::Inference));
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if let Some(seconds) = retry_after {
             // The header knows whole seconds only; the details say it exactly.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));

@@ -19,6 +19,13 @@ pub(crate) struct ConnectionLabels {
     pub(crate) reason: &'static str,
 }
 
+/// Why a method was refused to its caller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DeniedLabels {
+    pub(crate) reason: &'static str,
+    pub(crate) method: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     what: &'static str,
@@ -35,6 +42,7 @@ pub(crate) struct NetMetrics {
     pub(crate) request_bytes: Gauge,
     pub(crate) tls_not_after: Gauge,
     reloads: Family<ReloadLabels, Counter>,
+    pub(crate) denied: Family<DeniedLabels, Counter>,
 }
 
 impl NetMetrics {
@@ -47,6 +55,7 @@ impl NetMetrics {
             request_bytes: Gauge::default(),
             tls_not_after: Gauge::default(),
             reloads: Family::default(),
+            denied: Family::default(),
         };
         all.register("segue_connections", "Connections open", metrics.connections.clone());
         all.register(
@@ -81,6 +90,11 @@ impl NetMetrics {
             "segue_reloads",
             "Changed certificates and access files, taken or refused",
             metrics.reloads.clone(),
+        );
+        all.register(
+            "segue_access_denied",
+            "Requests refused because of who asked",
+            metrics.denied.clone(),
         );
         metrics
     }

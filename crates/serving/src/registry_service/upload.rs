@@ -7,6 +7,7 @@ use tonic::{Status, Streaming};
 
 use super::ModelRegistry;
 use super::checks::Check;
+use crate::access::Caller;
 use crate::guard::Deadline;
 use crate::to_proto::model_version;
 use crate::{Reason, ServingError};
@@ -16,6 +17,7 @@ impl ModelRegistry {
     pub(super) async fn register(
         &self,
         mut parts: Streaming<pb::RegisterModelVersionRequest>,
+        caller: &Caller,
         deadline: Deadline,
     ) -> Result<pb::RegisterModelVersionResponse, Status> {
         if self.max_upload_bytes == 0 {
@@ -25,10 +27,12 @@ impl ModelRegistry {
         let _permit = self.limits.enter_upload()?;
         let deadline = deadline.capped(Some(self.max_upload_time));
         let first = self.next(&mut parts, deadline).await?;
-        let Some(Part::Header(header)) = first else {
+        let Some(Part::Header(mut header)) = first else {
             let description = "the first message is the header, and it comes once";
             return Err(ServingError::invalid("part", Reason::UploadInvalid, description).into());
         };
+        caller.check_publisher(&header.model)?;
+        header.actor = caller.actor(header.actor);
         Check::default()
             .model(&header.model)
             .texts([

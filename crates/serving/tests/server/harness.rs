@@ -69,14 +69,26 @@ impl TestServer {
     }
 
     pub(crate) async fn over(folder: TempDir, registry: Registry, options: ServeOptions) -> Self {
+        let connect = |address| async move {
+            Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+        };
+        Self::over_with(folder, registry, options, connect).await
+    }
+
+    /// With a channel of the caller's making.
+    pub(crate) async fn over_with<C: Future<Output = Channel>>(
+        folder: TempDir,
+        registry: Registry,
+        options: ServeOptions,
+        connect: impl FnOnce(SocketAddr) -> C,
+    ) -> Self {
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (grpc_addr, http_addr) = (grpc.local_addr().unwrap(), http.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
         let task = tokio::spawn(run(grpc, http, options, registry.clone(), shutdown));
-        let channel =
-            Channel::from_shared(format!("http://{grpc_addr}")).unwrap().connect().await.unwrap();
+        let channel = connect(grpc_addr).await;
         Self { grpc: grpc_addr, channel, http: http_addr, registry, folder, stop, task }
     }
 

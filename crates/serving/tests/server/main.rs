@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod access;
 mod canary;
 mod canary_rows;
 mod errors;
@@ -15,6 +16,8 @@ mod lifecycle;
 mod limits;
 mod net;
 mod prediction_log;
+mod pki;
+mod privacy;
 mod registry;
 mod rest;
 mod rest_tensors;
@@ -22,5 +25,6 @@ mod scores;
 mod shadows;
 mod strangers;
 mod tensors;
+mod tls;
 mod versions;
 mod watching;
