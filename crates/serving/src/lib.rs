@@ -17,6 +17,7 @@ mod limits;
 mod live;
 mod metrics;
 mod net;
+mod observe;
 mod options;
 mod pool;
 mod prediction_log;
@@ -32,6 +33,6 @@ mod traffic;
 
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
 pub use feedback_service::{JoinError, JoinRequest, Joined, join_predictions};
-pub use options::{AccessOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
+pub use options::{AccessOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles, TraceOptions};
 pub use prediction_log::{PredictionLogOptions, SubjectLogging, WriteHook};
 pub use serve::run;
