@@ -61,3 +61,35 @@ fn help_is_a_sentence_without_its_end() {
         assert!(help.len() > 8 && help.ends_with('.') && !help.ends_with(".."), "{help:?}");
     }
 }
+
+/// What the packaging asks Prometheus for.
+const ASKERS: [(&str, &str); 2] = [
+    ("the dashboard", include_str!("../../../../packaging/grafana/segue.json")),
+    ("the alerts", include_str!("../../../../packaging/prometheus/segue.rules.yml")),
+];
+
+#[test]
+fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
+    let documented = documented();
+    for (asker, text) in ASKERS {
+        let words = text.split(|one: char| !(one.is_ascii_alphanumeric() || one == '_'));
+        let prefixes = ["segue_", "grpc_server_", "http_server_"];
+        let names = words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix)));
+        let mut n_names = 0;
+        for name in names {
+            let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| {
+                let base = name.strip_suffix(end)?;
+                (documented.get(base).map(String::as_str) == Some("histogram")).then_some(base)
+            });
+            let known = histogram.is_some() || documented.contains_key(name);
+            assert!(known, "{asker} asks for {name}, which docs/metrics.md does not have");
+            let bare = documented.get(name).map(String::as_str) == Some("histogram");
+            assert!(!bare, "{asker} asks for {name} without its buckets, sum or count");
+            n_names += 1;
+        }
+        assert!(n_names > 10, "{asker}: {n_names}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(ASKERS[0].1).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.iter().all(|one| one["type"] == "row" || one["targets"][0]["expr"].is_string()));
+}
