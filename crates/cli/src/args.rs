@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 mod exchange;
+mod observe;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use exchange::{Export, Import};
+pub(crate) use observe::{Health, LogFormat, Observe};
 
 const EXIT_CODES: &str = "\
 Data goes to stdout, everything else to stderr.
@@ -80,6 +82,10 @@ pub(crate) enum Command {
     Serve(Serve),
     /// What a server logged of its predictions
     Predictions(Predictions),
+    /// Ask a server whether it is ready
+    ///
+    /// Speaks grpc.health.v1, so it can ask any gRPC server. Exit code 0 if it is ready, 1 if not.
+    Health(Health),
     /// See all of it once: simulate, train, promote, serve, score
     Demo(Demo),
 }
@@ -465,6 +471,8 @@ pub(crate) struct Serve {
     /// Seconds after which unfinished requests are cut off
     #[arg(long, default_value_t = 25.0, value_name = "SECONDS")]
     pub(crate) drain_timeout: f64,
+    #[command(flatten)]
+    pub(crate) observe: Observe,
     /// Listen beyond loopback although there is no TLS and no authentication yet
     #[arg(long)]
     pub(crate) insecure: bool,

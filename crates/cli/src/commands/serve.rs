@@ -1,15 +1,14 @@
 //! `segue serve`.
 
 use std::future::Future;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use segue_registry::{Choice, Registry, RegistryError};
-use segue_serving::{PredictionLogOptions, ServeOptions, SubjectLogging};
+use segue_serving::{PredictionLogOptions, ServeOptions, SubjectLogging, TraceOptions};
 use segue_training::watch::Watch;
 use tokio::net::TcpListener;
 
-use super::open_registry;
+use super::{open_registry, seconds};
 use crate::args::{LogSubjects, PredictionLogArgs, Serve};
 use crate::console::Console;
 
@@ -23,6 +22,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
     }
     let registry = open_registry(&args.registry.registry)?;
     let models = models_to_serve(args, &registry, console)?;
+    let observe = &args.observe;
     let options = ServeOptions {
         required_models: models.clone(),
         poll_interval: seconds("--poll", args.poll)?,
@@ -31,6 +31,12 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         pre_drain: seconds("--pre-drain", args.pre_drain)?,
         drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
         prediction_log: prediction_log(&args.log),
+        slow_request: Some(seconds("--slow-request", observe.slow_request)?)
+            .filter(|slow| !slow.is_zero()),
+        traces: observe
+            .otlp_endpoint
+            .clone()
+            .map(|endpoint| TraceOptions { endpoint, sample_ratio: observe.trace_ratio }),
         ..ServeOptions::default()
     };
     options.check()?;
@@ -102,11 +108,6 @@ fn models_to_serve(
         );
     }
     Ok(models)
-}
-
-fn seconds(flag: &str, value: f64) -> anyhow::Result<Duration> {
-    Duration::try_from_secs_f64(value)
-        .with_context(|| format!("{flag} {value} is no number of seconds"))
 }
 
 /// Resolves on SIGTERM or SIGINT; a second signal ends the process at once.
