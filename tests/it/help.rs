@@ -2,7 +2,7 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "init",
     "simulate",
     "features",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 17] = [
     "segments",
     "serve",
     "predictions",
+    "health",
     "demo",
 ];
 

@@ -41,7 +41,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
 ];
 
 /// Libraries that only some rooms may see.
-const KEPT_TO: [(&str, &[&str]); 41] = [
+const KEPT_TO: [(&str, &[&str]); 44] = [
     ("polars", &["training"]),
     ("csv", &["training"]),
     ("flate2", &["training"]),
@@ -69,6 +69,9 @@ const KEPT_TO: [(&str, &[&str]); 41] = [
     ("axum", &["serving"]),
     ("tower", &["serving"]),
     ("prometheus-client", &["serving"]),
+    ("opentelemetry", &["serving"]),
+    ("opentelemetry-otlp", &["serving"]),
+    ("opentelemetry_sdk", &["serving"]),
     ("arc-swap", &["serving"]),
     ("rustix", &["serving"]),
     ("prost", &["api", "model", "serving"]),

@@ -23,3 +23,4 @@ mod support;
 mod table;
 mod tuning;
 mod warm_start;
+mod watched;

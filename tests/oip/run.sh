@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Unmodified clients of the Open Inference Protocol against a running server. Exit code 1 on any mismatch.
+# Unmodified clients of the Open Inference Protocol, and the Python example, against a running server. Exit
+# code 1 on any mismatch.
 #
 #     tests/oip/run.sh                                  # a tiny server of its own (needs cargo)
 #     tests/oip/run.sh target/release/segue REGISTRY MODEL
@@ -12,7 +13,7 @@ fi
 cd "$(dirname "$0")/../.."
 
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/segue/oip-venv"
-wanted=$(sha256sum tests/oip/requirements.txt | cut -d' ' -f1)
+wanted=$(cat tests/oip/requirements.txt examples/python/requirements.txt | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$venv/requirements.sha256" 2>/dev/null)" != "$wanted" ]; then
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --requirement tests/oip/requirements.txt
@@ -46,7 +47,7 @@ elif [ $# -eq 3 ]; then
     "$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &
     server=$!
 else
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 
@@ -63,3 +64,6 @@ http=$(sed -E 's/.* \(gRPC\), ([^ ]+) \(.*/\1/' <<< "$line")
 registry=${2:-$(sed -E 's/.*registry (.*)/\1/' <<< "$line")}
 
 "$venv/bin/python" tests/oip/clients.py --grpc "$grpc" --http "$http" --registry "$registry" --model "$model"
+
+PYTHON="$venv/bin/python" examples/python/generate.sh "$folder/stubs"
+"$venv/bin/python" examples/python/score.py --stubs "$folder/stubs" --server "$grpc" --model "$model"

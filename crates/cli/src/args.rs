@@ -3,6 +3,7 @@
 mod access;
 mod exchange;
 mod guard;
+mod observe;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use access::{Access, AccessWhat, Security};
 pub(crate) use exchange::{Export, Import};
 pub(crate) use guard::GuardArgs;
+pub(crate) use observe::{Health, LogFormat, Observe};
 
 const EXIT_CODES: &str = "\
 Data goes to stdout, everything else to stderr.
@@ -86,6 +88,10 @@ pub(crate) enum Command {
     Predictions(Predictions),
     /// Make keys for callers of the server, and check its access file
     Access(Access),
+    /// Ask a server whether it is ready
+    ///
+    /// Speaks grpc.health.v1, so it can ask any gRPC server. Exit code 0 if it is ready, 1 if not.
+    Health(Health),
     /// See all of it once: simulate, train, promote, serve, score
     Demo(Demo),
 }
@@ -475,6 +481,8 @@ pub(crate) struct Serve {
     pub(crate) guard: GuardArgs,
     #[command(flatten)]
     pub(crate) security: Security,
+    #[command(flatten)]
+    pub(crate) observe: Observe,
 }
 
 #[derive(Debug, ClapArgs)]

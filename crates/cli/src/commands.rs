@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod features;
+pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod models;
@@ -21,8 +22,9 @@ pub(crate) mod tune;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use segue_model::exchange::ExportError;
 use segue_registry::{Choice, GateOutcome, GateResult, Registry, RegistryError};
 use segue_training::import::ImportDraftError;
@@ -76,6 +78,12 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         }
     }
     1
+}
+
+/// A flag's value as a duration.
+pub(crate) fn seconds(flag: &str, value: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(value)
+        .with_context(|| format!("{flag} {value} is no number of seconds"))
 }
 
 /// Opens a registry, whose write steps are counted by [`write_step`].

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, Command};
+use args::{Args, Command, LogFormat};
 use console::Console;
 
 fn main() -> ExitCode {
@@ -23,11 +23,11 @@ fn main() -> ExitCode {
     // the server's own story belongs on a server's terminal; elsewhere only what went wrong
     let level = if matches!(args.command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("SEGUE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match &args.command {
+        Command::Serve(serve) if serve.observe.log_format == LogFormat::Json => lines.json().init(),
+        _ => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
     let console = Console::new(args.json, args.quiet);
     match run(args.command, &console) {
         Ok(code) => code,
@@ -57,6 +57,7 @@ fn run(command: Command, console: &Console) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => commands::serve::run(&args, console)?,
         Command::Predictions(args) => commands::predictions::run(&args, console)?,
         Command::Access(args) => commands::access::run(&args, console)?,
+        Command::Health(args) => return commands::health::run(&args, console),
         Command::Demo(args) => commands::demo::run(&args, console)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -45,6 +45,7 @@ pub use health::Health;
 pub use models::{ModelCall, PromoteCall, RollbackCall, SetAliasCall};
 pub use options::{ClientBuilder, TlsOptions};
 pub use packed::Layout;
+pub use prost_types::Timestamp;
 pub use retry::RetryPolicy;
 pub use row::{Row, Value};
 pub use score::ScoreCall;

@@ -30,6 +30,7 @@ use crate::access::Access;
 use crate::limits::{Lane, Limits, Permit};
 use crate::metrics::Metrics;
 use crate::net::{Answer, Connection, Counted, full};
+use crate::observe::{Observer, What};
 
 /// When the answer must be there. An extension of every request.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +58,7 @@ pub(crate) struct Guard {
     pub(crate) max_request_time: Duration,
     /// `None`: everybody may do everything.
     pub(crate) access: Option<Arc<Access>>,
+    pub(crate) observer: Observer,
 }
 
 /// A service behind a [`Guard`], for one connection.
@@ -93,6 +95,8 @@ where
         let route = guard.routes.find(request.uri().path());
         guard.routes.calls(route).started.inc();
         let (mut head, body) = request.into_parts();
+        let (what, started_at) = (What::Rpc(route.labels), started.into_std());
+        let mut watch = guard.observer.begin(what, &head.headers, started_at);
         let deadline = guard.deadline(route, &head.headers, started);
         let method = route.labels.grpc_method;
         let admitted = guard
@@ -103,6 +107,7 @@ where
             Err(error) => {
                 let response = refusal(error);
                 guard.answered(route, &response, started);
+                watch.end(response_code(&response));
                 return Answering::Refused(Some(Box::new(response)));
             }
         };
@@ -116,11 +121,13 @@ where
         let (inner, guard) = (self.inner.clone(), Arc::clone(guard));
         let connection = Arc::clone(connection);
         Answering::Work(Box::pin(async move {
-            let response = guard.answer(route, deadline, permit, inner, request, &connection).await;
+            let answer = guard.answer(route, deadline, permit, inner, request, &connection);
+            let response = watch.over(answer).await;
             guard.answered(route, &response, started);
             if let Some(caller) = changes {
                 guard.record_change(method, &caller, connection.peer, response_code(&response));
             }
+            watch.end(response_code(&response));
             Ok(response)
         }))
     }
@@ -321,7 +328,8 @@ mod tests {
         let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));
         let max_request_time = options.max_request_time;
         let routes = Routes::new(&metrics);
-        let guard = Guard { routes, limits, metrics, max_request_time, access: None };
+        let observer = Observer::new(None, None);
+        let guard = Guard { routes, limits, metrics, max_request_time, access: None, observer };
         let (now, later) = (Deadline(Instant::now()), Deadline(Instant::now() + FAR));
         let enter = || guard.limits.enter(Lane::Scoring);
         let permit = enter().unwrap();

@@ -18,6 +18,7 @@ mod limits;
 mod live;
 mod metrics;
 mod net;
+mod observe;
 mod options;
 mod pool;
 mod prediction_log;
@@ -34,6 +35,8 @@ mod traffic;
 pub use access::{NewKey, check_access_file, new_access_key};
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
 pub use feedback_service::{JoinError, JoinRequest, Joined, join_predictions};
-pub use options::{AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
+pub use options::{
+    AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles, TraceOptions,
+};
 pub use prediction_log::{PredictionLogOptions, SubjectLogging, WriteHook};
 pub use serve::run;

@@ -9,6 +9,9 @@ mod models;
 mod net;
 mod requests;
 mod scoring;
+#[cfg(test)]
+mod tests;
+mod traces;
 mod traffic;
 
 use prometheus_client::encoding::text::encode;
@@ -26,6 +29,7 @@ pub(crate) use self::net::{ConnectionLabels, DeniedLabels, PortLabels};
 use self::requests::RequestMetrics;
 pub(crate) use self::requests::{HttpLabels, MethodCalls, code_name};
 use self::scoring::ScoringMetrics;
+pub(crate) use self::traces::TraceMetrics;
 use self::traffic::TrafficMetrics;
 
 /// Every metric of the server.
@@ -38,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) traffic: TrafficMetrics,
     pub(crate) net: NetMetrics,
     pub(crate) log: LogMetrics,
+    pub(crate) traces: TraceMetrics,
 }
 
 impl Metrics {
@@ -51,6 +56,7 @@ impl Metrics {
             traffic: TrafficMetrics::registered(&mut registry),
             net: NetMetrics::registered(&mut registry),
             log: LogMetrics::registered(&mut registry),
+            traces: TraceMetrics::registered(&mut registry),
             registry,
         }
     }

@@ -61,6 +61,20 @@ pub struct ServeOptions {
     /// Length of the windows that drift is measured on, 1 s or more: the running one and the one
     /// before.
     pub drift_window: Duration,
+    /// Requests that take at least so long are told in the log; `None`: none is.
+    pub slow_request: Option<Duration>,
+    /// Where spans of requests go; `None`: none are made.
+    pub traces: Option<TraceOptions>,
+}
+
+/// Where spans go, and of which requests there are any.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceOptions {
+    /// URL of a collector that speaks OTLP over gRPC, such as `http://127.0.0.1:4317`. It need not be
+    /// there: spans that cannot be sent are dropped and counted.
+    pub endpoint: String,
+    /// Of the requests whose caller has not decided: the share that is traced, 0 to 1.
+    pub sample_ratio: f64,
 }
 
 /// Bounds on what a canary or a new champion may do. Off unless one of the three is set.
@@ -161,6 +175,8 @@ impl Default for ServeOptions {
             access: AccessOptions::default(),
             prediction_log: None,
             drift_window: Duration::from_secs(3600),
+            slow_request: Some(Duration::from_secs(1)),
+            traces: None,
         }
     }
 }
@@ -208,6 +224,12 @@ impl ServeOptions {
             });
         }
         self.prediction_log.as_ref().map_or(Ok(()), PredictionLogOptions::check)?;
+        if let Some(traces) = &self.traces
+            && !(0.0..=1.0).contains(&traces.sample_ratio)
+        {
+            let (option, found) = ("traces.sample_ratio", traces.sample_ratio.to_string());
+            return Err(ServeError::Option { option, found, expected: "0 to 1" });
+        }
         self.net.check()
     }
 }

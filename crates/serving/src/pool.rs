@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::guard::panic_text;
 use crate::metrics::Metrics;
+use crate::observe::Errand;
 use crate::{ServeError, ServingError};
 
 /// The threads that score.
@@ -39,16 +40,17 @@ impl ScoringPool {
     ) -> Result<T, ServingError> {
         let (answer, answered) = oneshot::channel();
         let metrics = Arc::clone(&self.metrics);
-        let span = tracing::Span::current();
+        let errand = Errand::here();
         self.threads.spawn(move || {
             if answer.is_closed() {
                 return;
             }
-            let _in_span = span.enter();
             // The receiver may be gone by now; then nobody waits for the answer.
-            let _ = answer.send(catch(&metrics, work));
+            let _ = answer.send(errand.run(|| catch(&metrics, work)));
         });
-        answered.await.unwrap_or(Err(ServingError::Internal))
+        let Ok((outcome, report)) = answered.await else { return Err(ServingError::Internal) };
+        report.deliver();
+        outcome
     }
 }
 

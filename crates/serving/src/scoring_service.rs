@@ -20,6 +20,7 @@ use crate::guard::Deadline;
 use crate::limits::Limits;
 use crate::live::{LiveModels, Selected, Snapshot, Variant};
 use crate::metrics::Metrics;
+use crate::observe;
 use crate::pool::{ScoringPool, catch};
 use crate::prediction_log::Recorder;
 use crate::score::{Job, Scored};
@@ -312,6 +313,7 @@ impl Shared {
             // A canary that none of the rows went to has answered nothing.
             if n_rows > 0 || selected.variant != Variant::Canary {
                 selected.served.stats.answered(n_rows, took, job.reading.now_us);
+                observe::note(selected, n_rows, started + took);
             }
         }
     }

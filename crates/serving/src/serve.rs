@@ -33,6 +33,7 @@ use crate::limits::Limits;
 use crate::live::{LiveModels, Loader};
 use crate::metrics::Metrics;
 use crate::net::{Budgets, Port, Tls, TlsPort};
+use crate::observe::{Observer, Traces};
 use crate::pool::ScoringPool;
 use crate::prediction_log::Recorder;
 use crate::registry_service::ModelRegistry;
@@ -104,12 +105,15 @@ pub async fn run(
         shadows,
     };
     let access = access(&options)?;
+    let traces = options.traces.as_ref();
+    let traces = traces.map(|traces| Traces::start(traces, metrics.traces.clone())).transpose()?;
     let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
         access: access.clone(),
+        observer: Observer::new(options.slow_request, traces),
     });
     let tls = options.net.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let budgets = Arc::new(Budgets::new(&options));
@@ -136,7 +140,7 @@ pub async fn run(
         Services { scoring, model_registry, admin, feedback: feedback.clone(), inference, health };
     let services = services.routed(&options)?;
     let max_streams = options.max_streams_per_connection;
-    let grpc = grpc_port.serve_grpc(services, guard, max_streams, is_closing);
+    let grpc = grpc_port.serve_grpc(services, Arc::clone(&guard), max_streams, is_closing);
     let drain = async {
         shutdown.await;
         tracing::info!("shutting down");
@@ -161,6 +165,7 @@ pub async fn run(
     }
     loader.stop();
     finish(recorder, feedback).await;
+    guard.observer.finish(LAST_SPANS).await;
     Ok(())
 }
 
@@ -244,6 +249,9 @@ impl Service<Request<Body>> for Routed {
         }
     }
 }
+
+/// How long the end waits for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 const SCORING_PATH: &str = "/segue.v1.ScoringService/";
 

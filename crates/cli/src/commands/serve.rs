@@ -8,12 +8,12 @@ use anyhow::{Context, bail};
 use segue_registry::{Choice, Registry, RegistryError};
 use segue_serving::{
     AccessOptions, GuardOptions, NetOptions, PredictionLogOptions, ReloadSignal, ServeOptions,
-    SubjectLogging, TlsFiles,
+    SubjectLogging, TlsFiles, TraceOptions,
 };
 use segue_training::watch::Watch;
 use tokio::net::TcpListener;
 
-use super::open_registry;
+use super::{open_registry, seconds};
 use crate::args::{GuardArgs, LogSubjects, PredictionLogArgs, Security, Serve};
 use crate::console::Console;
 
@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
     }
     let registry = open_registry(&args.registry.registry)?;
     let models = models_to_serve(args, &registry, console)?;
+    let observe = &args.observe;
     let options = ServeOptions {
         required_models: models.clone(),
         poll_interval: seconds("--poll", args.poll)?,
@@ -41,6 +42,12 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
             reload_interval: seconds("--reload-interval", args.security.reload_interval)?,
             ..AccessOptions::default()
         },
+        slow_request: Some(seconds("--slow-request", observe.slow_request)?)
+            .filter(|slow| !slow.is_zero()),
+        traces: observe
+            .otlp_endpoint
+            .clone()
+            .map(|endpoint| TraceOptions { endpoint, sample_ratio: observe.trace_ratio }),
         ..ServeOptions::default()
     };
     options.check()?;
@@ -181,11 +188,6 @@ fn guard_options(args: &GuardArgs) -> anyhow::Result<GuardOptions> {
         probation: seconds("--guard-probation", args.guard_probation)?,
         ..GuardOptions::default()
     })
-}
-
-fn seconds(flag: &str, value: f64) -> anyhow::Result<Duration> {
-    Duration::try_from_secs_f64(value)
-        .with_context(|| format!("{flag} {value} is no number of seconds"))
 }
 
 /// Resolves on SIGTERM or SIGINT; a second signal ends the process at once.

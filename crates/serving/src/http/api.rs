@@ -28,6 +28,7 @@ use crate::inference_service::{Inference, server_metadata};
 use crate::limits::Lane;
 use crate::metrics::HttpLabels;
 use crate::net::OverBudget;
+use crate::observe::What;
 use crate::{Reason, ServingError};
 
 /// What the guard and the metrics know of a page.
@@ -132,10 +133,13 @@ impl Pages {
             let work = async { work(pages, deadline).await };
             self.guard.contain(page.route, permit, deadline, work).await?
         };
-        let response = match outcome.await {
+        let observer = &self.guard.observer;
+        let mut watch = observer.begin(What::Page(page.route), &asker.headers, started.into_std());
+        let response = match watch.over(outcome).await {
             Ok(reply) => reply.into_response(),
             Err(error) => page.dialect.error(error),
         };
+        watch.end_page(response.status().as_u16());
         self.count(page, response.status(), started);
         response
     }

@@ -63,6 +63,7 @@ async fn a_panic_is_answered_counted_and_over() {
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
         access: None,
+        observer: Observer::new(None, None),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

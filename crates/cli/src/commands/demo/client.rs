@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use segue_api::v1::scoring_service_client::ScoringServiceClient;
-use segue_api::v1::{
-    self as pb, Direction, EventHistory, FeatureRow, ModelSelector, PropertyValue, ScoreOptions,
-    ScoreRequest, feature_row, property_value,
-};
+use segue_client::proto::{self as pb, Direction, EventHistory, PropertyValue, property_value};
+use segue_client::{Client, Timestamp};
 use segue_events::{EventKind, EventLog, Scalar};
 use segue_features::RequestFields;
 use segue_model::Scratch;
@@ -26,7 +24,7 @@ use crate::console::{Console, table};
 /// What is asked of the server, and what the training side says to it.
 pub(super) struct Question {
     user: String,
-    request: ScoreRequest,
+    history: EventHistory,
     offline: Vec<f64>,
 }
 
@@ -57,10 +55,10 @@ pub(super) fn questions(
         .map(|(user, at_us)| {
             let index =
                 log.index_of(&user).with_context(|| format!("user {user} has no events"))?;
-            let request = request(&log, index, at_us);
+            let history = history(&log, index, at_us);
             let offline =
                 scorers.iter().map(|scorer| offline(scorer, &log, index, at_us)).collect();
-            Ok(Question { user, request, offline })
+            Ok(Question { user, history, offline })
         })
         .collect()
 }
@@ -96,7 +94,7 @@ fn offline(scorer: &FileScorer, log: &EventLog, index: usize, at_us: i64) -> f64
     scorer.model.score(&row, &mut Scratch::default()).score()
 }
 
-fn request(log: &EventLog, index: usize, at_us: i64) -> ScoreRequest {
+fn history(log: &EventLog, index: usize, at_us: i64) -> EventHistory {
     let history = &log.histories[index];
     let events = (0..history.len())
         .filter(|&at| history.event_ts()[at] < at_us)
@@ -121,24 +119,7 @@ fn request(log: &EventLog, index: usize, at_us: i64) -> ScoreRequest {
                 .collect(),
         })
         .collect();
-    let as_of = Some(timestamp(at_us));
-    let history = EventHistory { events, as_of, request_fields: BTreeMap::new() };
-    ScoreRequest {
-        models: JOBS
-            .iter()
-            .map(|(name, _)| ModelSelector { model: (*name).to_owned(), choice: None })
-            .collect(),
-        row: Some(FeatureRow {
-            features: Some(feature_row::Features::Events(history)),
-            ..FeatureRow::default()
-        }),
-        options: Some(ScoreOptions {
-            explain: true,
-            top_attributions: 2,
-            ..ScoreOptions::default()
-        }),
-        request_id: String::new(),
-    }
+    EventHistory { events, as_of: Some(timestamp(at_us)), request_fields: BTreeMap::new() }
 }
 
 fn property(log: &EventLog, value: Scalar) -> PropertyValue {
@@ -150,22 +131,27 @@ fn property(log: &EventLog, value: Scalar) -> PropertyValue {
     PropertyValue { kind: Some(kind) }
 }
 
-fn timestamp(us: i64) -> prost_types::Timestamp {
+fn timestamp(us: i64) -> Timestamp {
     let nanos = (us.rem_euclid(1_000_000) * 1_000) as i32;
-    prost_types::Timestamp { seconds: us.div_euclid(1_000_000), nanos }
+    Timestamp { seconds: us.div_euclid(1_000_000), nanos }
 }
+
+/// For models to be loaded, and for an answer; both take far less.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks once the server says that it is ready, and compares every score with the offline one.
 pub(super) async fn ask(address: SocketAddr, questions: &[Question]) -> anyhow::Result<Asked> {
-    let url = format!("http://{address}");
-    wait_until_ready(&url).await?;
-    let mut client = ScoringServiceClient::connect(url).await?;
+    let client = Client::builder(format!("http://{address}")).deadline(PATIENCE).connect()?;
+    client.wait_until_serving("", tokio::time::Instant::now() + PATIENCE).await?;
     let (mut machine, mut rows) = (Vec::new(), Vec::new());
     for question in questions {
-        let response = client.score(question.request.clone()).await?.into_inner();
-        let result = response.result.context("the server gave no result")?;
-        for (prediction, offline) in result.predictions.iter().zip(&question.offline) {
-            let served_by = &response.served_by[prediction.served_by_index as usize];
+        let mut call = client.score(JOBS[0].0);
+        for (name, _) in &JOBS[1..] {
+            call = call.and_model(*name);
+        }
+        let scored = call.events(question.history.clone()).explain(2).send().await?;
+        for (prediction, offline) in scored.predictions().iter().zip(&question.offline) {
+            let served_by = scored.served_by_of(prediction);
             if prediction.score.to_bits() != offline.to_bits() {
                 bail!(
                     "{} of {}: the server says {}, training said {offline}",
@@ -202,20 +188,4 @@ pub(super) async fn ask(address: SocketAddr, questions: &[Question]) -> anyhow::
     let mut people = table(&["user", "model", "probability", "segment", "reasons"], &rows);
     people.push_str("every score equals the one computed in training, bit for bit\n");
     Ok(Asked { machine, people })
-}
-
-/// The health service answers when all required models are loaded.
-async fn wait_until_ready(url: &str) -> anyhow::Result<()> {
-    use tonic_health::pb::health_client::HealthClient;
-    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
-    let channel = tonic::transport::Endpoint::from_shared(url.to_owned())?.connect().await?;
-    let mut health = HealthClient::new(channel);
-    let request = HealthCheckRequest { service: String::new() };
-    let mut updates = health.watch(request).await?.into_inner();
-    while let Some(update) = updates.message().await? {
-        if update.status() == ServingStatus::Serving {
-            return Ok(());
-        }
-    }
-    bail!("the server stopped before it was ready")
 }
