@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 mod exchange;
+mod guard;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use exchange::{Export, Import};
+pub(crate) use guard::GuardArgs;
 
 const EXIT_CODES: &str = "\
 Data goes to stdout, everything else to stderr.
@@ -465,6 +467,8 @@ pub(crate) struct Serve {
     /// Seconds after which unfinished requests are cut off
     #[arg(long, default_value_t = 25.0, value_name = "SECONDS")]
     pub(crate) drain_timeout: f64,
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
     /// Listen beyond loopback although there is no TLS and no authentication yet
     #[arg(long)]
     pub(crate) insecure: bool,

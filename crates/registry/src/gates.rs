@@ -4,6 +4,7 @@ mod bootstrap;
 mod holdout;
 mod policy;
 mod schema;
+mod shadow;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use crate::manifest::VersionSummary;
 pub(crate) use policy::PolicyWire;
 pub use policy::{GateMetric, GatePolicy, NewFeatures};
 pub(crate) use schema::{changed_kinds, names_missing_in};
+pub use shadow::ShadowEvidence;
 
 /// Why comparing gates say nothing about the first version.
 const NO_CHAMPION: &str = "no champion";
@@ -97,6 +99,7 @@ pub(crate) fn judge(
     holdout: Option<&Holdout>,
     incumbent: Option<&Incumbent>,
     approver: &str,
+    evidence: &[ShadowEvidence],
 ) -> Vec<GateResult> {
     let compared = |name: &str, compare: &dyn Fn(&LoadedVersion) -> GateResult| match incumbent {
         None => GateResult::new(name, GateOutcome::Skipped, NO_CHAMPION),
@@ -117,6 +120,7 @@ pub(crate) fn judge(
         }),
         holdout::calibration_bound(candidate, holdout),
         holdout::slice_floor(candidate, holdout),
+        shadow::agreement(summary, incumbent, evidence),
         approval(summary, approver),
     ]
 }

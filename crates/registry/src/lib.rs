@@ -54,7 +54,7 @@ pub use diff::{Changed, Diff, VocabularyDiff};
 pub use draft::Draft;
 pub use error::RegistryError;
 pub use event::{Action, AliasMove, EVENT_FORMAT, EventRecord};
-pub use gates::{GateMetric, GateOutcome, GatePolicy, GateResult, NewFeatures};
+pub use gates::{GateMetric, GateOutcome, GatePolicy, GateResult, NewFeatures, ShadowEvidence};
 pub use load::{
     FEATURES_FILE, GOLDEN_FILE, HOLDOUT_FILE, JOB_FILE, LoadedVersion, MODEL_FILE, PROFILE_FILE,
     REPORT_FILE, SEGMENTS_FILE,

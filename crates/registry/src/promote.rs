@@ -4,7 +4,7 @@ use crate::chain::Change;
 use crate::changes::{Begin, Terms};
 use crate::error::RegistryError;
 use crate::event::{Action, EventRecord};
-use crate::gates::{self, GateResult, Incumbent};
+use crate::gates::{self, GateResult, Incumbent, ShadowEvidence};
 use crate::names::{CHAMPION, check_alias_name};
 use crate::registry::{Registry, position};
 
@@ -30,6 +30,9 @@ pub struct PromoteRequest {
     /// Promotes although gates failed, and says so in the event. Golden rows cannot be overridden:
     /// a version that does not repeat them is not the one that was published.
     pub override_gates: bool,
+    /// What the caller has seen of the version as a shadow, of any version that answered. What was
+    /// seen beside the one to be replaced is judged and kept.
+    pub shadow_evidence: Vec<ShadowEvidence>,
 }
 
 impl Default for PromoteRequest {
@@ -44,6 +47,7 @@ impl Default for PromoteRequest {
             reason: String::new(),
             validate_only: false,
             override_gates: false,
+            shadow_evidence: Vec::new(),
         }
     }
 }
@@ -64,7 +68,8 @@ pub struct Promoted {
 }
 
 impl Registry {
-    /// Moves an alias to a version that passes its gates.
+    /// Moves an alias to a version that passes its gates. A canary that becomes the champion is no
+    /// canary any more, in the same event.
     ///
     /// The version is judged against the one that the alias points to, or against the champion if
     /// the alias is not set; without either, comparing gates are skipped. Repeating a request id
@@ -103,7 +108,8 @@ impl Registry {
             Incumbent { version: incumbent, loaded: self.load_unproven(model, incumbent) }
         });
         let holdout = self.load_holdout(&candidate.manifest)?;
-        let gates = gates::judge(&candidate, holdout.as_ref(), incumbent.as_ref(), actor);
+        let (holdout, incumbent) = (holdout.as_ref(), incumbent.as_ref());
+        let gates = gates::judge(&candidate, holdout, incumbent, actor, &request.shadow_evidence);
         let stopped = |gate: &GateResult| {
             gate.failed() && !(request.override_gates && gates::can_be_overridden(gate))
         };
@@ -116,6 +122,7 @@ impl Registry {
         let event = self.commit(&terms, base, |mut state| {
             let from = state.aliases.get(alias).copied();
             state.set_alias(alias, *version);
+            state.end_canary(alias, &[*version]);
             let digest = candidate.manifest.digest.clone();
             Change {
                 action: Action::Promoted { alias: alias.clone(), from, to: *version, digest },

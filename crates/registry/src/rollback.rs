@@ -62,7 +62,8 @@ impl Registry {
     /// Moves an alias back. No gate is asked, but the version must still be whole and replay its
     /// golden rows.
     ///
-    /// Rolling back twice goes two promotions back, not to and fro.
+    /// Rolling back twice goes two promotions back, not to and fro. Neither version is the canary
+    /// afterwards: what a champion is rolled back from must not come back as a share of the traffic.
     ///
     /// # Errors
     /// [`RegistryError::NothingToRollBack`], [`RegistryError::NeverHeld`] for a version that the alias
@@ -97,6 +98,7 @@ impl Registry {
         }
         let event = self.commit(&terms, base, |mut state| {
             state.set_alias(alias, to);
+            state.end_canary(alias, &[from, to]);
             let (alias, digest) = (alias.clone(), digest.clone());
             Change::new(Action::RolledBack { alias, from, to, digest }, state)
         })?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RegistryError;
+use crate::names::CHAMPION;
 use crate::sealed::sha256_hex;
 
 /// The first format of events and of `state.json` that knows archived versions.
@@ -59,6 +60,19 @@ impl State {
             return Err(RegistryError::VersionArchived { model, version });
         }
         Ok(())
+    }
+
+    /// After the champion has moved: none of these versions is a canary. The shadows stay.
+    pub(crate) fn end_canary(&mut self, alias: &str, versions: &[u64]) {
+        let Some(traffic) = self.traffic.as_mut().filter(|_| alias == CHAMPION) else { return };
+        if !traffic.canary_version.is_some_and(|canary| versions.contains(&canary)) {
+            return;
+        }
+        traffic.canary_version = None;
+        traffic.canary_basis_points = 0;
+        if traffic.shadow_versions.is_empty() {
+            self.traffic = None;
+        }
     }
 
     /// What points at the version, for a person; empty if nothing does.

@@ -32,6 +32,6 @@ mod traffic;
 
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
 pub use feedback_service::{JoinError, JoinRequest, Joined, join_predictions};
-pub use options::{AccessOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
+pub use options::{AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles};
 pub use prediction_log::{PredictionLogOptions, SubjectLogging, WriteHook};
 pub use serve::run;

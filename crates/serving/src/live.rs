@@ -39,6 +39,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct LiveModel {
     /// State of the registry that this was made from. After a failed load the one before.
     pub(crate) generation: u64,
+    /// Of the same state.
+    pub(crate) etag: String,
     /// What the registry said when it was last read.
     pub(crate) state: Option<Arc<ModelState>>,
     /// What each alias gives; an alias whose version never loaded is not here.

@@ -16,8 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::labels::{
-    FeatureLabels, InfoLabels, MethodLabels, ModelLabels, ModelResultLabels, PredictionLabels,
-    ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
+    FeatureLabels, GuardLabels, InfoLabels, MethodLabels, ModelLabels, ModelResultLabels,
+    PredictionLabels, ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
 };
 pub(crate) use self::log::{DriftLabels, DriftOutputLabels, LogMetrics};
 use self::models::ModelMetrics;

@@ -46,6 +46,8 @@ pub struct ServeOptions {
     pub n_scoring_threads: usize,
     /// Rows that may wait for shadows to score them, at least 1; more are left out and counted.
     pub max_shadow_rows: usize,
+    /// What ends a canary or a new champion without a person.
+    pub guard: GuardOptions,
     /// From the wish to stop until new requests are refused, so that balancers can turn away.
     pub pre_drain: Duration,
     /// From then until requests that still run are given up.
@@ -59,6 +61,77 @@ pub struct ServeOptions {
     /// Length of the windows that drift is measured on, 1 s or more: the running one and the one
     /// before.
     pub drift_window: Duration,
+}
+
+/// Bounds on what a canary or a new champion may do. Off unless one of the three is set.
+///
+/// A canary that breaches one loses its share; a champion that does so within its probation is rolled
+/// back. Both are events of the registry by `segue-guard`, made only to the state that was judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuardOptions {
+    /// Share of rows that may fail beyond the reference's own share, 0 to 1. A row fails that is
+    /// refused, that panics, or that a canary cannot read. The reference is the champion for a canary,
+    /// the version before for a new champion.
+    pub max_error_rate: Option<f64>,
+    /// Time that 99 of 100 requests may take within the server at most; requests of many rows count as
+    /// those of one.
+    pub max_p99: Option<Duration>,
+    /// Population stability index of the scores against the reference's, less what chance alone gives;
+    /// above 0. From 0.1 on a shift is commonly called small, from 0.25 on large.
+    pub max_score_shift: Option<f64>,
+    /// How far back is looked. 1 ms or more.
+    pub window: Duration,
+    /// How often is looked. 1 ms or more.
+    pub interval: Duration,
+    /// Rows of either side without which nothing is judged, at least 1.
+    pub min_rows: u64,
+    /// How long after its promotion a champion is judged.
+    pub probation: Duration,
+}
+
+impl Default for GuardOptions {
+    fn default() -> Self {
+        Self {
+            max_error_rate: None,
+            max_p99: None,
+            max_score_shift: None,
+            window: Duration::from_secs(300),
+            interval: Duration::from_secs(5),
+            min_rows: 500,
+            probation: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl GuardOptions {
+    /// Whether anything is judged.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.max_error_rate.is_some() || self.max_p99.is_some() || self.max_score_shift.is_some()
+    }
+
+    fn check(&self) -> Result<(), ServeError> {
+        let bad =
+            |option, found: String, expected| Err(ServeError::Option { option, found, expected });
+        if let Some(rate) = self.max_error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            return bad("guard.max_error_rate", rate.to_string(), "0 to 1");
+        }
+        if let Some(shift) = self.max_score_shift.filter(|shift| shift.is_nan() || *shift <= 0.0) {
+            return bad("guard.max_score_shift", shift.to_string(), "above 0");
+        }
+        if self.max_p99 == Some(Duration::ZERO) {
+            return bad("guard.max_p99", "0".to_owned(), "above 0");
+        }
+        for (option, found) in [("guard.window", self.window), ("guard.interval", self.interval)] {
+            if found < Duration::from_millis(1) {
+                return bad(option, format!("{found:?}"), "at least 1 ms");
+            }
+        }
+        if self.min_rows == 0 {
+            return bad("guard.min_rows", "0".to_owned(), "at least 1");
+        }
+        Ok(())
+    }
 }
 
 impl Default for ServeOptions {
@@ -81,6 +154,7 @@ impl Default for ServeOptions {
             inline_rows: 16,
             n_scoring_threads: std::thread::available_parallelism().map_or(1, usize::from),
             max_shadow_rows: 1024,
+            guard: GuardOptions::default(),
             pre_drain: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
             net: NetOptions::default(),
@@ -113,6 +187,7 @@ impl ServeOptions {
         let per_connection = self.max_streams_per_connection as usize;
         at_least("max_streams_per_connection", per_connection, 1, "at least 1")?;
         at_least("n_scoring_threads", self.n_scoring_threads, 1, "at least 1")?;
+        self.guard.check()?;
         at_least("max_shadow_rows", self.max_shadow_rows, 1, "at least 1")?;
         for (option, found) in [
             ("poll_interval", self.poll_interval),

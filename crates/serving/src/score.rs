@@ -65,6 +65,7 @@ impl Job {
         let mut input = read(&versions);
         let gives_way = input.is_err() && matches!(versions, Cow::Owned(_));
         if gives_way {
+            let first = versions.clone();
             let cannot_read = |canary: &Selected| read(slice::from_ref(canary)).is_err();
             self.selection.fall_back(versions.to_mut(), cannot_read);
             input = read(&versions);
@@ -72,6 +73,11 @@ impl Job {
                 versions = Cow::Borrowed(self.selection.unsplit());
                 input = read(&versions);
             }
+            let gave_way = first.iter().zip(versions.iter()).filter(|(a, b)| a.slot != b.slot);
+            gave_way.for_each(|(canary, _)| canary.served.stats.behaviour.failed());
+        }
+        if input.is_err() {
+            versions.iter().for_each(|version| version.served.stats.behaviour.failed());
         }
         let input = input?;
         if gives_way || key.is_empty() {
@@ -89,6 +95,7 @@ impl Job {
         about: About<'_>,
         metrics: &Metrics,
     ) -> pb::ScoredRow {
+        let _counted = CountedPanic(versions);
         let answers = self.answers(versions, &input);
         let assign = |of| assign(versions, &input.rows, &answers, traits, of);
         let segments: Vec<Option<Assignment<'_>>> = (0..versions.len()).map(assign).collect();
@@ -165,6 +172,17 @@ impl Job {
     }
 }
 
+/// A panic is told by whoever catches it, but only here it is known whose it is.
+struct CountedPanic<'a>(&'a [Selected]);
+
+impl Drop for CountedPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.iter().for_each(|version| version.served.stats.behaviour.failed());
+        }
+    }
+}
+
 /// What a split of the traffic hashes of a row; empty for none.
 fn routing_key(row: &pb::FeatureRow) -> &str {
     if row.routing_key.is_empty() { &row.subject_id } else { &row.routing_key }
@@ -182,6 +200,7 @@ fn count(
     let labels = served.prediction_labels(selected.variant.name(), segment);
     metrics.scoring.predictions.get_or_create(&labels).inc();
     served.counters.score.observe(answer.score);
+    served.stats.behaviour.scored(answer.score, served.model.target());
     for (value, missing) in row.iter().zip(&served.counters.missing) {
         if value.is_nan() {
             missing.inc();

@@ -36,7 +36,7 @@ use crate::pool::ScoringPool;
 use crate::prediction_log::Recorder;
 use crate::registry_service::ModelRegistry;
 use crate::scoring_service::Scoring;
-use crate::traffic::Shadows;
+use crate::traffic::{Shadows, TrafficGuard};
 use crate::{AccessOptions, ServeError, ServeOptions, http, reload};
 
 /// Serves until `shutdown` resolves and what was under way is answered.
@@ -70,6 +70,12 @@ pub async fn run(
     let log = options.prediction_log.as_ref();
     let recorder = Recorder::start(log, options.drift_window, metrics.log.clone())?;
     let shadows = Arc::new(Shadows::start(options.max_shadow_rows, &metrics)?);
+    let traffic_guard = options.guard.is_on().then(|| {
+        let (live, metrics) = (Arc::clone(&live), Arc::clone(&metrics));
+        TrafficGuard::new(registry.clone(), live, loader.clone(), metrics, &options.guard)
+    });
+    let _traffic_guard =
+        traffic_guard.map(|guard| guard.start(options.guard.interval)).transpose()?;
     let (closing, is_closing) = watch::channel(false);
     let health = HealthChecks { readiness: live.watch_readiness(), closing: is_closing.clone() };
     let limits = Arc::new(Limits::new(&options, Arc::clone(&metrics)));

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use segue_registry::{Choice, Registry, RegistryError};
-use segue_serving::{PredictionLogOptions, ServeOptions, SubjectLogging};
+use segue_serving::{GuardOptions, PredictionLogOptions, ServeOptions, SubjectLogging};
 use segue_training::watch::Watch;
 use tokio::net::TcpListener;
 
 use super::open_registry;
-use crate::args::{LogSubjects, PredictionLogArgs, Serve};
+use crate::args::{GuardArgs, LogSubjects, PredictionLogArgs, Serve};
 use crate::console::Console;
 
 pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         pre_drain: seconds("--pre-drain", args.pre_drain)?,
         drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
         prediction_log: prediction_log(&args.log),
+        guard: guard_options(&args.guard)?,
         ..ServeOptions::default()
     };
     options.check()?;
@@ -102,6 +103,19 @@ fn models_to_serve(
         );
     }
     Ok(models)
+}
+
+fn guard_options(args: &GuardArgs) -> anyhow::Result<GuardOptions> {
+    let max_p99 = args.guard_p99_ms.map(|ms| seconds("--guard-p99-ms", ms / 1000.0)).transpose()?;
+    Ok(GuardOptions {
+        max_error_rate: args.guard_error_rate,
+        max_p99,
+        max_score_shift: args.guard_score_shift,
+        window: seconds("--guard-window", args.guard_window)?,
+        min_rows: args.guard_min_rows,
+        probation: seconds("--guard-probation", args.guard_probation)?,
+        ..GuardOptions::default()
+    })
 }
 
 fn seconds(flag: &str, value: f64) -> anyhow::Result<Duration> {

@@ -79,6 +79,11 @@ pub struct GatePolicy {
     pub new_features: NewFeatures,
     /// Whether who promotes the version must be somebody else than who published it. Default no.
     pub distinct_approver: bool,
+    /// Rows that the version must have scored as a shadow of the one it replaces. Default 0: none.
+    /// Only a server counts them, so such a version is promoted through one.
+    pub min_shadow_rows: u64,
+    /// Share of those rows, 0 to 1, that may fall into another segment. Default none: not judged.
+    pub max_shadow_flip_rate: Option<f64>,
 }
 
 impl Default for GatePolicy {
@@ -95,6 +100,8 @@ impl Default for GatePolicy {
             slice_min_class_rows: 20,
             new_features: NewFeatures::default(),
             distinct_approver: false,
+            min_shadow_rows: 0,
+            max_shadow_flip_rate: None,
         }
     }
 }
@@ -112,6 +119,7 @@ impl GatePolicy {
             ("max_calibration_error", self.max_calibration_error, 0.0, 1.0),
             ("slice_min_auc", self.slice_min_auc, 0.0, 1.0),
             ("slice_max_drop", self.slice_max_drop, 0.0, 1.0),
+            ("max_shadow_flip_rate", self.max_shadow_flip_rate.unwrap_or(0.0), 0.0, 1.0),
         ];
         for (field, value, low, high) in bounds {
             if !(low..=high).contains(&value) {
@@ -139,6 +147,14 @@ pub(crate) struct PolicyWire {
     /// Left out while it is off, so that the same run has the digest it always had.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     distinct_approver: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    min_shadow_rows: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_shadow_flip_rate: Option<f64>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Default for PolicyWire {
@@ -161,6 +177,8 @@ impl From<&GatePolicy> for PolicyWire {
             slice_min_class_rows: policy.slice_min_class_rows,
             new_features: policy.new_features,
             distinct_approver: policy.distinct_approver,
+            min_shadow_rows: policy.min_shadow_rows,
+            max_shadow_flip_rate: policy.max_shadow_flip_rate,
         }
     }
 }
@@ -179,6 +197,8 @@ impl From<PolicyWire> for GatePolicy {
             slice_min_class_rows: wire.slice_min_class_rows,
             new_features: wire.new_features,
             distinct_approver: wire.distinct_approver,
+            min_shadow_rows: wire.min_shadow_rows,
+            max_shadow_flip_rate: wire.max_shadow_flip_rate,
         }
     }
 }

@@ -177,7 +177,7 @@ fn a_version_that_scores_differently_cannot_be_waved_through() {
     let holdout = registry.load_holdout(&loaded.manifest).unwrap();
     let output = &mut loaded.golden[3].outputs[0];
     *output = f64::from_bits(output.to_bits() ^ 1);
-    let gates = gates::judge(&loaded, holdout.as_ref(), None, "");
+    let gates = gates::judge(&loaded, holdout.as_ref(), None, "", &[]);
     let failed: Vec<_> = gates.iter().filter(|gate| gate.failed()).collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].gate, "golden_replay");
@@ -218,4 +218,75 @@ fn an_approver_may_have_to_be_somebody_else() {
     let event = registry.log("churn").unwrap().pop().unwrap();
     assert!(event.gates_overridden && event.actor == "ada");
     assert!(registry.manifest("churn", 2).unwrap().summary.gates.distinct_approver);
+}
+
+#[test]
+fn what_a_shadow_has_shown_is_judged_by_the_bounds_of_the_version() {
+    use crate::ShadowEvidence;
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let bounded = |min_shadow_rows, max_shadow_flip_rate| Sample {
+        tag: 50,
+        gates: GatePolicy { min_shadow_rows, max_shadow_flip_rate, ..Sample::default().gates },
+        ..Sample::default()
+    };
+    registry.publish(&good(1)).unwrap();
+    registry
+        .promote(&PromoteRequest {
+            model: "churn".into(),
+            version: 1,
+            override_gates: true,
+            ..PromoteRequest::default()
+        })
+        .unwrap();
+    let seen = |champion_version, n_rows, n_segment_flips| ShadowEvidence {
+        champion_version,
+        n_rows,
+        n_segment_flips,
+        mean_shift: 0.25,
+        ..ShadowEvidence::default()
+    };
+    let mut tag = 100;
+    let mut judged = |sample: Sample, shadow_evidence: &[ShadowEvidence]| {
+        tag += 1;
+        let version = registry.publish(&Sample { tag, ..sample }.draft()).unwrap().version;
+        let request = PromoteRequest {
+            model: "churn".into(),
+            version,
+            validate_only: true,
+            shadow_evidence: shadow_evidence.to_vec(),
+            ..PromoteRequest::default()
+        };
+        let gates = match registry.promote(&request) {
+            Ok(promoted) => promoted.gates,
+            Err(RegistryError::GateFailed(gates)) => gates,
+            Err(error) => panic!("{error}"),
+        };
+        gates.into_iter().find(|gate| gate.gate == "shadow_agreement").unwrap()
+    };
+    use GateOutcome::{Failed, Passed, Skipped};
+    for (min_rows, max_flips, evidence, expected) in [
+        (0, None, vec![], Skipped),
+        (0, None, vec![seen(1, 10, 9)], Skipped),
+        (100, None, vec![], Failed),
+        (100, None, vec![seen(1, 99, 0)], Failed),
+        (100, None, vec![seen(1, 100, 100)], Passed),
+        (0, Some(0.1), vec![], Failed),
+        (0, Some(0.1), vec![seen(1, 0, 0)], Failed),
+        (100, Some(0.1), vec![seen(1, 200, 20)], Passed),
+        (100, Some(0.1), vec![seen(1, 200, 21)], Failed),
+        // Beside a version that is not replaced it has shown nothing.
+        (100, Some(0.1), vec![seen(7, 200, 0)], Failed),
+        (100, Some(0.1), vec![seen(7, 200, 200), seen(1, 200, 0)], Passed),
+    ] {
+        let gate = judged(bounded(min_rows, max_flips), &evidence);
+        assert_eq!(gate.outcome, expected, "{min_rows} {max_flips:?} {evidence:?}: {gate:?}");
+        if let Some(seen) = evidence.iter().find(|one| one.champion_version == 1 && one.n_rows > 0)
+        {
+            assert_eq!(gate.measured["n_rows"], seen.n_rows as f64);
+            assert_eq!(gate.measured["mean_shift"], 0.25);
+        }
+    }
+    let bad = bounded(0, Some(1.5)).draft();
+    assert!(registry.publish(&bad).unwrap_err().to_string().contains("max_shadow_flip_rate"));
 }

@@ -193,7 +193,7 @@ fn a_stale_etag_is_refused_and_validation_writes_nothing() {
     let dry = PromoteRequest { validate_only: true, ..promote(1) };
     let validated = registry.promote(&dry).unwrap();
     assert_eq!((validated.event_id, validated.generation), (None, 2));
-    assert_eq!(validated.gates.len(), 6);
+    assert_eq!(validated.gates.len(), 7);
     registry.promote(&promote(1)).unwrap();
     let late = PromoteRequest { etag: Some(stale.clone()), ..promote(2) };
     let error = registry.promote(&late).unwrap_err();
@@ -342,4 +342,45 @@ fn a_diff_names_what_changed_and_only_that() {
     assert_eq!(diff.lineage.keys().collect::<Vec<_>>(), ["tag"]);
     assert_eq!(diff.files.len(), 3);
     assert_eq!(diff.facts.keys().collect::<Vec<_>>(), ["schema_digest"]);
+}
+
+/// Or a rollback would bring back as a canary what it has just rolled back.
+#[test]
+fn a_canary_ends_when_it_becomes_the_champion() {
+    let (_folder, registry) = with_versions(3);
+    registry.promote(&promote(1)).unwrap();
+    let split = |traffic: Traffic| {
+        let traffic = Some(traffic);
+        let request =
+            TrafficRequest { model: "churn".into(), traffic, ..TrafficRequest::default() };
+        registry.set_traffic(&request).unwrap();
+    };
+    let canary = |version| Traffic {
+        canary_version: Some(version),
+        canary_basis_points: 500,
+        salt: "s".into(),
+        ..Traffic::default()
+    };
+    let traffic = || registry.model("churn").unwrap().traffic;
+    split(canary(2));
+    let other = PromoteRequest { alias: "next".into(), ..promote(2) };
+    registry.promote(&other).unwrap();
+    registry.promote(&promote(3)).unwrap();
+    assert_eq!(traffic(), Some(canary(2)), "another champion does not end it");
+    registry.promote(&promote(2)).unwrap();
+    assert_eq!(traffic(), None);
+    // Shadows go on.
+    split(Traffic { shadow_versions: vec![1], shadow_basis_points: 10, ..canary(2) });
+    registry.rollback(&rollback()).unwrap();
+    let left = Traffic {
+        shadow_versions: vec![1],
+        shadow_basis_points: 10,
+        salt: "s".into(),
+        ..Traffic::default()
+    };
+    assert_eq!(traffic(), Some(left));
+    split(canary(1));
+    registry.rollback(&rollback()).unwrap();
+    assert_eq!((registry.model("churn").unwrap().aliases["champion"], traffic()), (1, None));
+    assert_eq!(registry.verify(None).unwrap().problems, []);
 }

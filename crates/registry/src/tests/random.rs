@@ -103,6 +103,7 @@ impl Naive {
         if self.path.last() != Some(&version) {
             self.path.push(version);
             self.ever.push(version);
+            self.canary = self.canary.filter(|canary| *canary != version);
         }
         self.aliases.insert(CHAMPION.into(), version);
         true
@@ -120,6 +121,7 @@ impl Naive {
             return false;
         }
         if target != current {
+            self.canary = self.canary.filter(|canary| ![current, target].contains(canary));
             match self.path.iter().rposition(|&version| version == target) {
                 Some(index) => self.path.truncate(index + 1),
                 None => self.path.push(target),

@@ -190,7 +190,8 @@ impl Inference {
             request_id: shared.request_ids.or_new(std::mem::take(&mut request.id)),
         };
         let (n_rows, outputs) = shared.observed(&job, started, || {
-            self.outputs(&job, &selected, &parameters, request, findings, deadline)
+            let outputs = self.outputs(&job, &selected, &parameters, request, findings, deadline);
+            outputs.inspect_err(|_| selected.served.stats.behaviour.failed())
         })?;
         let versions = slice::from_ref(&selected);
         job.selection.count_unplaced(parameters.routing_key(), versions, n_rows);

@@ -38,6 +38,12 @@ impl LoaderHandle {
         is_done.await.map_err(|_| ServingError::Draining)
     }
 
+    /// Has the registry read soon.
+    pub(crate) fn nudge(&self) {
+        // Nobody waits; an error says that the thread has ended.
+        let _ = self.commands.send(Command::Refresh(oneshot::channel().0));
+    }
+
     /// Ends the thread after what it is doing.
     pub(crate) fn stop(&self) {
         // An error says that it has ended already.
@@ -338,8 +344,11 @@ fn load_aliases(versions: &mut Versions<'_>, state: &ModelState, next: &mut Live
             None => drop(next.unloaded_aliases.insert(alias.clone())),
         }
     }
-    let failed = next.load_error.is_some();
-    next.generation = if failed { now.map_or(0, |now| now.generation) } else { state.generation };
+    (next.generation, next.etag) = if next.load_error.is_none() {
+        (state.generation, state.etag.clone())
+    } else {
+        now.map(|now| (now.generation, now.etag.clone())).unwrap_or_default()
+    };
     let before = now.and_then(|now| now.aliases.get(CHAMPION));
     let after = next.aliases.get(CHAMPION);
     next.previous = match (before, after) {

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::traffic::Behaviour;
+
 /// Counts of requests, over every protocol. Each is exact; together they are of no one instant.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
@@ -10,6 +12,8 @@ pub(crate) struct Stats {
     answered: Pair,
     refused: Pair,
     last_ms: AtomicU64,
+    /// What the guard of the traffic judges.
+    pub(crate) behaviour: Behaviour,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +34,9 @@ impl Stats {
     pub(crate) fn answered(&self, n_rows: usize, took: Duration, now_us: i64) {
         self.rows.fetch_add(n_rows as u64, Ordering::Relaxed);
         self.answered.add(took);
+        if n_rows > 0 {
+            self.behaviour.answered(took);
+        }
         let now_ms = u64::try_from(now_us / 1000).unwrap_or(0);
         self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
     }

@@ -63,3 +63,9 @@ pub(crate) struct ShadowErrorLabels {
     pub(crate) version: u64,
     pub(crate) reason: &'static str,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct GuardLabels {
+    pub(crate) model: String,
+    pub(crate) action: &'static str,
+}

@@ -6,10 +6,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{ModelLabels, ReasonLabels, ShadowErrorLabels, VersionLabels};
+use super::{GuardLabels, ModelLabels, ReasonLabels, ShadowErrorLabels, VersionLabels};
 use crate::traffic::DIFFERENCE_BOUNDS;
 
-/// What is counted of canaries and shadows.
+/// What is counted of canaries, of shadows, and of the guard over them.
 #[derive(Debug)]
 pub(crate) struct TrafficMetrics {
     pub(crate) canary_share: Family<ModelLabels, Gauge>,
@@ -20,6 +20,8 @@ pub(crate) struct TrafficMetrics {
     pub(crate) shadow_flips: Family<VersionLabels, Counter>,
     pub(crate) shadow_errors: Family<ShadowErrorLabels, Counter>,
     pub(crate) shadow_dropped: Family<ReasonLabels, Counter>,
+    pub(crate) guard_actions: Family<GuardLabels, Counter>,
+    pub(crate) guard_looks: Counter,
 }
 
 fn difference_histogram() -> Histogram {
@@ -37,6 +39,8 @@ impl TrafficMetrics {
             shadow_flips: Family::default(),
             shadow_errors: Family::default(),
             shadow_dropped: Family::default(),
+            guard_actions: Family::default(),
+            guard_looks: Counter::default(),
         };
         metrics.register_shadows(all);
         all.register(
@@ -82,6 +86,16 @@ impl TrafficMetrics {
             "segue_shadow_dropped",
             "Rows that no shadow scored because too many waited",
             self.shadow_dropped.clone(),
+        );
+        all.register(
+            "segue_guard_actions",
+            "Breaches of the guard's bounds, by what was done about them",
+            self.guard_actions.clone(),
+        );
+        all.register(
+            "segue_guard_looks",
+            "Looks of the guard at all models; it stands still if it is off",
+            self.guard_looks.clone(),
         );
     }
 }

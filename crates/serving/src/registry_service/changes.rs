@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use segue_api::v1 as pb;
 use segue_registry::{
     AliasRequest, Applied, ArchiveRequest, PromoteRequest, Registry, RegistryError,
-    RollbackRequest, Traffic, TrafficRequest,
+    RollbackRequest, ShadowEvidence, Traffic, TrafficRequest,
 };
 
 use super::ModelRegistry;
@@ -14,6 +14,7 @@ use crate::ServingError;
 use crate::live::{LoadError, prove};
 use crate::metrics::ResultLabels;
 use crate::to_proto::{gate_result, model, wire_version};
+use crate::traffic::PairReport;
 
 impl ModelRegistry {
     pub(super) async fn promote(
@@ -43,6 +44,7 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
             override_gates: request.override_gates,
+            shadow_evidence: self.shadow_evidence(&name, version),
         };
         let promote = move |registry: &Registry| {
             check_servable(registry, &promotion.model, promotion.version)?;
@@ -277,6 +279,23 @@ impl ModelRegistry {
         };
         let (model, event_id) = self.applied(request.validate_only, set).await?;
         Ok(pb::UpdateTrafficPolicyResponse { model: Some(model), event_id })
+    }
+
+    /// What this server has seen of the version as a shadow.
+    fn shadow_evidence(&self, model: &str, version: u64) -> Vec<ShadowEvidence> {
+        let reports = self.shadows.reports(model).into_iter();
+        let evidence = |report: PairReport| ShadowEvidence {
+            champion_version: report.champion,
+            n_rows: report.tally.n_rows,
+            n_equal: report.tally.n_equal,
+            n_segment_flips: report.tally.n_flips,
+            mean_abs_difference: report.tally.mean_abs(),
+            max_abs_difference: report.tally.max_abs,
+            mean_shift: report.tally.mean_shift(),
+            n_unreadable: report.tally.n_unreadable,
+            n_failed: report.tally.n_errors,
+        };
+        reports.filter(|report| report.shadow == version).map(evidence).collect()
     }
 
     /// Carries out `work`, counts it, and has what it changed in service when this returns.

@@ -188,4 +188,12 @@ async fn a_canary_that_is_promoted_is_the_champion_of_all() {
         let served_by = &answer.served_by[0];
         assert_eq!((served_by.version, served_by.variant()), (2, pb::Variant::Champion));
     }
+    // Nor does it come back as one when it is rolled back.
+    let rollback = pb::RollbackModelRequest { model: "churn".to_owned(), ..Default::default() };
+    let model = server.models().rollback_model(rollback).await.unwrap().into_inner().model.unwrap();
+    assert_eq!(model.traffic, None);
+    for user in ["user-1", "user-2"] {
+        let asked = request(&["churn"], of_subject(user, good_row()));
+        assert_eq!(server.score(asked).await.unwrap().served_by[0].version, 1);
+    }
 }

@@ -6,6 +6,7 @@ mod canary;
 mod canary_rows;
 mod errors;
 mod feedback;
+mod guard;
 mod harness;
 mod inference;
 mod inference_described;

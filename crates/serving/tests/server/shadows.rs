@@ -202,6 +202,28 @@ async fn a_shadow_that_cannot_be_loaded_is_left_out() {
     assert!(reports(&server, "churn").await.iter().all(|report| report.shadow_version == 2));
 }
 
+/// What a shadow has shown is in the event that makes it the champion.
+#[tokio::test]
+async fn a_promotion_keeps_what_the_shadow_has_shown() {
+    let server = TestServer::start().await;
+    split(&server, shadows(&[2])).await;
+    batch(&server, vec![good_row(); 50]).await;
+    let seen = report(&server, "churn", 2, 50).await;
+    let promotion = pb::PromoteModelVersionRequest {
+        model: "churn".to_owned(),
+        version: 2,
+        override_gates: true,
+        ..Default::default()
+    };
+    server.models().promote_model_version(promotion).await.unwrap();
+    let event = server.registry.log("churn").unwrap().pop().unwrap();
+    let gate = event.gates.iter().find(|gate| gate.gate == "shadow_agreement").unwrap();
+    assert_eq!(gate.measured["champion_version"], 1.0);
+    assert_eq!(gate.measured["n_rows"], 50.0);
+    assert_eq!(gate.measured["max_abs_difference"], seen.max_absolute_difference);
+    assert!(gate.message.contains("50 rows beside version 1"), "{}", gate.message);
+}
+
 /// Every row is answered, and what the shadows do not get is counted.
 #[tokio::test]
 async fn rows_that_nobody_has_time_for_are_counted() {

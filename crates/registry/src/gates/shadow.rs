@@ -1,0 +1,90 @@
+//! What the version said as a shadow, of rows that the present one answered.
+
+use super::{GateOutcome, GateResult, Incumbent, NO_CHAMPION};
+use crate::manifest::VersionSummary;
+
+pub(super) const NAME: &str = "shadow_agreement";
+
+/// What a server has counted of rows that one version answered and another scored unseen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShadowEvidence {
+    /// The version that answered.
+    pub champion_version: u64,
+    /// Rows that both scored; the figures are of these.
+    pub n_rows: u64,
+    /// Rows with the same score to the bit.
+    pub n_equal: u64,
+    /// Rows that fall into another segment.
+    pub n_segment_flips: u64,
+    /// Mean of the absolute difference of the scores.
+    pub mean_abs_difference: f64,
+    /// The largest absolute difference.
+    pub max_abs_difference: f64,
+    /// Mean of the shadow's score less the champion's.
+    pub mean_shift: f64,
+    /// Rows that the shadow could not read.
+    pub n_unreadable: u64,
+    /// Rows that it could not score.
+    pub n_failed: u64,
+}
+
+impl ShadowEvidence {
+    /// Share of the rows that fall into another segment; 0 without rows.
+    fn flip_rate(&self) -> f64 {
+        self.n_segment_flips as f64 / self.n_rows.max(1) as f64
+    }
+}
+
+/// Judges what was seen beside the version to be replaced, if the candidate's policy sets bounds;
+/// otherwise keeps the figures.
+pub(super) fn agreement(
+    candidate: &VersionSummary,
+    incumbent: Option<&Incumbent>,
+    evidence: &[ShadowEvidence],
+) -> GateResult {
+    let policy = &candidate.gates;
+    let Some(incumbent) = incumbent else {
+        return GateResult::new(NAME, GateOutcome::Skipped, NO_CHAMPION);
+    };
+    let is_judged = policy.min_shadow_rows > 0 || policy.max_shadow_flip_rate.is_some();
+    let champion = incumbent.version;
+    let found = evidence.iter().find(|one| one.champion_version == champion && one.n_rows > 0);
+    let Some(seen) = found else {
+        let message = format!("it has scored no rows as a shadow of version {champion}");
+        let outcome = if is_judged { GateOutcome::Failed } else { GateOutcome::Skipped };
+        return GateResult::new(NAME, outcome, message)
+            .with("n_rows", 0.0)
+            .with("min_rows", policy.min_shadow_rows.max(1) as f64);
+    };
+    let (n_rows, flip_rate) = (seen.n_rows, seen.flip_rate());
+    let enough = n_rows >= policy.min_shadow_rows;
+    let agrees = policy.max_shadow_flip_rate.is_none_or(|most| flip_rate <= most);
+    let figures = format!(
+        "{n_rows} rows beside version {champion}, {} of them in another segment",
+        seen.n_segment_flips
+    );
+    let (outcome, message) = if !is_judged {
+        (GateOutcome::Skipped, format!("{figures}; the version's gates set no bounds"))
+    } else if !enough {
+        let wanted = policy.min_shadow_rows;
+        (GateOutcome::Failed, format!("{figures}; {wanted} rows are asked for"))
+    } else if !agrees {
+        (GateOutcome::Failed, format!("{figures}, which is too many"))
+    } else {
+        (GateOutcome::Passed, figures)
+    };
+    let bounded = policy.max_shadow_flip_rate.unwrap_or(f64::NAN);
+    GateResult::new(NAME, outcome, message)
+        .with("champion_version", champion as f64)
+        .with("n_rows", n_rows as f64)
+        .with("min_rows", policy.min_shadow_rows as f64)
+        .with("n_equal", seen.n_equal as f64)
+        .with("n_segment_flips", seen.n_segment_flips as f64)
+        .with("flip_rate", flip_rate)
+        .with("max_flip_rate", bounded)
+        .with("mean_abs_difference", seen.mean_abs_difference)
+        .with("max_abs_difference", seen.max_abs_difference)
+        .with("mean_shift", seen.mean_shift)
+        .with("n_unreadable", seen.n_unreadable as f64)
+        .with("n_failed", seen.n_failed as f64)
+}
