@@ -148,6 +148,77 @@ impl GuardOptions {
     }
 }
 
+/// Bounds on what a canary or a new champion may do. Off unless one of the three is set.
+///
+/// A canary that breaches one loses its share; a champion that does so within its probation is rolled
+/// back. Both are events of the registry by `segue-guard`, made only to the state that was judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuardOptions {
+    /// Share of rows that may fail beyond the reference's own share, 0 to 1. A row fails that is
+    /// refused, that panics, or that a canary cannot read. The reference is the champion for a canary,
+    /// the version before for a new champion.
+    pub max_error_rate: Option<f64>,
+    /// Time that 99 of 100 requests may take within the server at most; requests of many rows count as
+    /// those of one.
+    pub max_p99: Option<Duration>,
+    /// Population stability index of the scores against the reference's, less what chance alone gives;
+    /// above 0. From 0.1 on a shift is commonly called small, from 0.25 on large.
+    pub max_score_shift: Option<f64>,
+    /// How far back is looked. 1 ms or more.
+    pub window: Duration,
+    /// How often is looked. 1 ms or more.
+    pub interval: Duration,
+    /// Rows of either side without which nothing is judged, at least 1.
+    pub min_rows: u64,
+    /// How long after its promotion a champion is judged.
+    pub probation: Duration,
+}
+
+impl Default for GuardOptions {
+    fn default() -> Self {
+        Self {
+            max_error_rate: None,
+            max_p99: None,
+            max_score_shift: None,
+            window: Duration::from_secs(300),
+            interval: Duration::from_secs(5),
+            min_rows: 500,
+            probation: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl GuardOptions {
+    /// Whether anything is judged.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.max_error_rate.is_some() || self.max_p99.is_some() || self.max_score_shift.is_some()
+    }
+
+    fn check(&self) -> Result<(), ServeError> {
+        let bad =
+            |option, found: String, expected| Err(ServeError::Option { option, found, expected });
+        if let Some(rate) = self.max_error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            return bad("guard.max_error_rate", rate.to_string(), "0 to 1");
+        }
+        if let Some(shift) = self.max_score_shift.filter(|shift| shift.is_nan() || *shift <= 0.0) {
+            return bad("guard.max_score_shift", shift.to_string(), "above 0");
+        }
+        if self.max_p99 == Some(Duration::ZERO) {
+            return bad("guard.max_p99", "0".to_owned(), "above 0");
+        }
+        for (option, found) in [("guard.window", self.window), ("guard.interval", self.interval)] {
+            if found < Duration::from_millis(1) {
+                return bad(option, format!("{found:?}"), "at least 1 ms");
+            }
+        }
+        if self.min_rows == 0 {
+            return bad("guard.min_rows", "0".to_owned(), "at least 1");
+        }
+        Ok(())
+    }
+}
+
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
