@@ -8,6 +8,7 @@ mod decode;
 mod echo;
 mod models;
 mod reload;
+mod strain;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +40,33 @@ enum Command {
         /// Such as `batch-named.bin`.
         body: PathBuf,
     },
+    /// Swap versions a thousand times under a steady load, and compare latencies.
+    Swaps {
+        /// Its gRPC address.
+        #[arg(long)]
+        target: String,
+        /// `score-named.bin`.
+        #[arg(long)]
+        body: PathBuf,
+        /// Whose versions are swapped.
+        #[arg(long)]
+        model: String,
+        /// How often.
+        #[arg(long)]
+        times: u64,
+    },
+    /// Call a server ten times as often as it has room for.
+    Overload {
+        /// Its gRPC address.
+        #[arg(long)]
+        target: String,
+        /// `batch-packed.bin`.
+        #[arg(long)]
+        body: PathBuf,
+        /// Its --max-in-flight.
+        #[arg(long)]
+        room: usize,
+    },
     /// Have a server load versions over and over, and watch its memory.
     Reload {
         /// Its gRPC address, such as `http://127.0.0.1:50051`.
@@ -62,6 +90,14 @@ fn main() -> anyhow::Result<()> {
         Command::Echo { listen, response_bytes } => echo::serve(listen, response_bytes),
         Command::Decode { body } => {
             println!("{}", decode::measure(&body)?);
+            Ok(())
+        }
+        Command::Swaps { target, body, model, times } => {
+            println!("{}", strain::swaps(target, &body, &model, times)?);
+            Ok(())
+        }
+        Command::Overload { target, body, room } => {
+            println!("{}", strain::overload(target, &body, room)?);
             Ok(())
         }
         Command::Reload { target, pid, times } => {

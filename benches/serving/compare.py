@@ -32,6 +32,7 @@ def parsed():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--reloads", type=int, default=10_000)
+    parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
     return parser.parse_args()
 
@@ -148,6 +149,30 @@ def reload_lines(figures):
     ]
 
 
+def strain(options, folder, work):
+    """Swaps under a steady load; ten times the load that there is room for."""
+    lines = ["| a steady 1,000 calls/s | calls | failed | p50, us: in peace | while swapping | p99, us: in peace | while swapping | ratio (aim 2) |", "|---|---|---|---|---|---|---|---|"]
+    for model, trees in (("churn", 100), ("large", 500)):
+        with servers.segue(options.segue, folder, work) as segue:
+            command = [options.load, "swaps", "--target", f"http://127.0.0.1:{segue.port}", "--model", model]
+            command += ["--body", folder / "score-named.bin", "--times", str(options.swaps)]
+            seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        steady, swapping = seen["steady"], seen["swapping"]
+        lines.append(
+            f"| {seen['swaps']:,} promotions and rollbacks, {trees} trees | {steady['n'] + swapping['n']:,} | {seen['failed']} "
+            f"| {steady['p50_us']} | {swapping['p50_us']} | {steady['p99_us']} | {swapping['p99_us']} | **{swapping['p99_us'] / steady['p99_us']:.2f}** |"
+        )
+    room = 4
+    with servers.segue(options.segue, folder, work, "--max-in-flight", str(room)) as segue:
+        command = [options.load, "overload", "--target", f"http://127.0.0.1:{segue.port}"]
+        command += ["--body", folder / "batch-packed.bin", "--room", str(room)]
+        seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    lines += ["", f"| {10 * room} callers with batches of 1,000 rows, room for {room} | answers | p50, us | p99, us |", "|---|---|---|---|"]
+    for name in ("admitted", "refused", "promotions"):
+        lines.append(f"| {name} | {seen[name]['n']:,} | {seen[name]['p50_us']:,} | {seen[name]['p99_us']:,} |")
+    return lines
+
+
 def peers(options, folder, work):
     """The same rows by the same trees, through what is used today."""
     environments = options.environments
@@ -203,6 +228,7 @@ def main():
         echo = beside_echo(options, folder, work)
         batch = batches(options, folder, work)
         memory = reload_lines(reloads(options, folder, work))
+        strained = strain(options, folder, work)
         today = peers(options, folder, work)
     body = [
         f"`benches/serving/run.sh --rounds {options.rounds} --requests {options.requests}`. h2load on loopback, 32 requests in flight on "
@@ -216,6 +242,10 @@ def main():
         "### Batches",
         "",
         *batch,
+        "",
+        "### Swaps and overload",
+        "",
+        *strained,
         "",
         "### Memory",
         "",

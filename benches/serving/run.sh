@@ -2,7 +2,7 @@
 # Puts load on `segue serve`, beside a bare tonic echo, FastAPI and MLServer, and writes the section
 # "Serving" of benches/RESULTS.md:
 #
-#     benches/serving/run.sh [--segue BINARY] [--rounds N] [--requests N] [--reloads N] [--results FILE]
+#     benches/serving/run.sh [--segue BINARY] [--rounds N] [--requests N] [--reloads N] [--swaps N] [--results FILE]
 #
 # Builds the server and segue-load, and installs the others into environments outside of the tree.
 # Needs Linux, cargo, gcc, h2load (Debian: nghttp2-client) and a Python from 3.10 with venv.
@@ -15,7 +15,7 @@ options=()
 while [ $# -gt 0 ]; do
     case $1 in
     --segue) segue=$2 && shift ;;
-    --rounds | --requests | --reloads | --results) options+=("$1" "$2") && shift ;;
+    --rounds | --requests | --reloads | --swaps | --results) options+=("$1" "$2") && shift ;;
     *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift

@@ -91,10 +91,10 @@ def _stat(pid):
         return 0.0, 0.0
 
 
-def segue(binary, folder, work):
+def segue(binary, folder, work, *more):
     grpc, http = free_port(), free_port()
     command = [binary, "serve", "--registry", f"{folder}/models"]
-    command += ["--grpc", f"127.0.0.1:{grpc}", "--http", f"127.0.0.1:{http}"]
+    command += ["--grpc", f"127.0.0.1:{grpc}", "--http", f"127.0.0.1:{http}", *more]
     server = Server(command, grpc, work / "segue.log", http=http)
     return server.wait(f"http://127.0.0.1:{http}/readyz")
 

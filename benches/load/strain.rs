@@ -1,0 +1,187 @@
+//! A server on a bad day: versions that swap under load, and ten times as many callers as it has room
+//! for. What callers saw, as figures.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use prost::Message;
+use segue_api::v1 as pb;
+use segue_api::v1::model_registry_service_client::ModelRegistryServiceClient;
+use segue_api::v1::scoring_service_client::ScoringServiceClient;
+use serde_json::{Value, json};
+use tonic::Code;
+use tonic::transport::Channel;
+
+const N_CALLERS: usize = 4;
+/// Of each caller.
+const CALLS_A_SECOND: u64 = 250;
+const STEADY: Duration = Duration::from_secs(10);
+const STRAIN: Duration = Duration::from_secs(10);
+
+/// Latencies of an open loop, from the moment when a call was due: first in peace, then while
+/// `times` promotions and rollbacks of `model` go on.
+pub(crate) fn swaps(target: String, body: &Path, model: &str, times: u64) -> anyhow::Result<Value> {
+    let mut request: pb::ScoreRequest = read(body)?;
+    request.models[0].model = model.to_owned();
+    runtime()?.block_on(async {
+        let (mut steady, mut swapping) = (Vec::new(), Vec::new());
+        let mut failed = 0;
+        for (is_swapping, seen) in [(false, &mut steady), (true, &mut swapping)] {
+            let done = Arc::new(AtomicBool::new(false));
+            let mut callers = Vec::new();
+            for _ in 0..N_CALLERS {
+                let client = ScoringServiceClient::connect(target.clone()).await?;
+                callers.push(tokio::spawn(call(client, request.clone(), Arc::clone(&done))));
+            }
+            if is_swapping {
+                swap(&target, model, times).await?;
+            } else {
+                tokio::time::sleep(STEADY).await;
+            }
+            done.store(true, Ordering::Relaxed);
+            for caller in callers {
+                let (latencies, n_failed) = caller.await??;
+                seen.extend(latencies);
+                failed += n_failed;
+            }
+        }
+        let (n_steady, n_swapping) = (steady.len(), swapping.len());
+        Ok(json!({
+            "swaps": times,
+            "failed": failed,
+            "steady": { "n": n_steady, "p50_us": quantile(&mut steady, 0.5), "p99_us": quantile(&mut steady, 0.99) },
+            "swapping": { "n": n_swapping, "p50_us": quantile(&mut swapping, 0.5), "p99_us": quantile(&mut swapping, 0.99) },
+        }))
+    })
+}
+
+async fn call(
+    mut client: ScoringServiceClient<Channel>,
+    request: pb::ScoreRequest,
+    done: Arc<AtomicBool>,
+) -> anyhow::Result<(Vec<Duration>, u64)> {
+    let mut due = tokio::time::interval(Duration::from_micros(1_000_000 / CALLS_A_SECOND));
+    let (mut latencies, mut failed) = (Vec::new(), 0);
+    let mut scores: BTreeMap<i64, u64> = BTreeMap::new();
+    while !done.load(Ordering::Relaxed) {
+        let at = due.tick().await;
+        match client.score(request.clone()).await {
+            Ok(answer) => {
+                latencies.push(at.elapsed());
+                let answer = answer.into_inner();
+                let version = answer.served_by.first().context("nobody answered")?.version;
+                let row = answer.result.context("no row")?;
+                let bits = row.predictions.first().context("no prediction")?.score.to_bits();
+                if *scores.entry(version).or_insert(bits) != bits {
+                    bail!("version {version} gave two scores to one row");
+                }
+            }
+            Err(_) => failed += 1,
+        }
+    }
+    Ok((latencies, failed))
+}
+
+async fn swap(target: &str, model: &str, times: u64) -> anyhow::Result<()> {
+    let mut models = ModelRegistryServiceClient::connect(target.to_owned()).await?;
+    for time in 0..times {
+        let model = model.to_owned();
+        if time % 2 == 0 {
+            let promotion = pb::PromoteModelVersionRequest {
+                model,
+                version: 2,
+                override_gates: true,
+                ..pb::PromoteModelVersionRequest::default()
+            };
+            models.promote_model_version(promotion).await?;
+        } else {
+            let back = pb::RollbackModelRequest { model, ..pb::RollbackModelRequest::default() };
+            models.rollback_model(back).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ten times as many callers as the server has room for, and promotions meanwhile.
+pub(crate) fn overload(target: String, body: &Path, room: usize) -> anyhow::Result<Value> {
+    let request: pb::ScoreBatchRequest = read(body)?;
+    runtime()?.block_on(async {
+        let done = Arc::new(AtomicBool::new(false));
+        let mut callers = Vec::new();
+        for _ in 0..10 * room {
+            let client = ScoringServiceClient::connect(target.clone()).await?;
+            let client = client.max_decoding_message_size(64 << 20);
+            callers.push(tokio::spawn(press(client, request.clone(), Arc::clone(&done))));
+        }
+        let mut models = ModelRegistryServiceClient::connect(target.clone()).await?;
+        let (started, mut promotions) = (Instant::now(), Vec::new());
+        while started.elapsed() < STRAIN {
+            let promotion = pb::PromoteModelVersionRequest {
+                model: "churn".to_owned(),
+                version: 1 + i64::from(promotions.len() % 2 == 0),
+                override_gates: true,
+                ..pb::PromoteModelVersionRequest::default()
+            };
+            let asked = Instant::now();
+            models.promote_model_version(promotion).await?;
+            promotions.push(asked.elapsed());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        done.store(true, Ordering::Relaxed);
+        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
+        for caller in callers {
+            let (more_admitted, more_refused) = caller.await??;
+            admitted.extend(more_admitted);
+            refused.extend(more_refused);
+        }
+        let (n_admitted, n_refused, n_promotions) =
+            (admitted.len(), refused.len(), promotions.len());
+        Ok(json!({
+            "room": room,
+            "admitted": { "n": n_admitted, "p50_us": quantile(&mut admitted, 0.5), "p99_us": quantile(&mut admitted, 0.99) },
+            "refused": { "n": n_refused, "p50_us": quantile(&mut refused, 0.5), "p99_us": quantile(&mut refused, 0.99) },
+            "promotions": { "n": n_promotions, "p50_us": quantile(&mut promotions, 0.5), "p99_us": quantile(&mut promotions, 0.99) },
+        }))
+    })
+}
+
+/// What a caller was told to wait, it waits.
+async fn press(
+    mut client: ScoringServiceClient<Channel>,
+    request: pb::ScoreBatchRequest,
+    done: Arc<AtomicBool>,
+) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
+    let (mut admitted, mut refused) = (Vec::new(), Vec::new());
+    while !done.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        match client.score_batch(request.clone()).await {
+            Ok(_) => admitted.push(asked.elapsed()),
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                refused.push(asked.elapsed());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(status) => bail!("{status:?}"),
+        }
+    }
+    Ok((admitted, refused))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn read<T: Message + Default>(path: &Path) -> anyhow::Result<T> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(T::decode(bytes.get(5..).context("the file has no message")?)?)
+}
+
+/// In microseconds.
+fn quantile(seen: &mut [Duration], share: f64) -> u128 {
+    seen.sort_unstable();
+    let at = (seen.len().saturating_sub(1) as f64 * share).round() as usize;
+    seen.get(at).map_or(0, Duration::as_micros)
+}
