@@ -2,7 +2,7 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "simulate",
     "features",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 18] = [
     "segments",
     "serve",
     "predictions",
+    "access",
     "health",
     "demo",
 ];
