@@ -2,7 +2,7 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "simulate",
     "features",
@@ -15,6 +15,9 @@ const COMMANDS: [&str; 19] = [
     "models",
     "promote",
     "rollback",
+    "alias",
+    "traffic",
+    "archive",
     "score",
     "segments",
     "serve",
