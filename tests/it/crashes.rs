@@ -116,6 +116,33 @@ fn an_alias_that_dies_is_there_or_is_not() {
 }
 
 #[test]
+fn a_version_is_archived_by_a_command_that_dies_or_is_not() {
+    let archive = |registry: &Path| {
+        let mut archive = segue();
+        archive.args(["archive", "table", "2", "--registry"]).arg(registry);
+        archive
+    };
+    die_at_every_step(&copied, &archive, &|registry| {
+        state(registry)["archived"] == serde_json::json!([2])
+    });
+}
+
+#[test]
+fn traffic_is_split_by_a_command_that_dies_or_is_not() {
+    let split = |registry: &Path| {
+        let mut split = segue();
+        split.args(["traffic", "table", "--canary", "2", "--share", "500", "--registry"]);
+        split.arg(registry);
+        split
+    };
+    die_at_every_step(&copied, &split, &|registry| {
+        let traffic = state(registry)["traffic"].clone();
+        assert!(traffic.is_null() || traffic["canary_basis_points"] == 500, "{traffic}");
+        traffic["canary_version"] == 2
+    });
+}
+
+#[test]
 fn a_publication_that_dies_is_a_whole_version_or_none() {
     let prepare = |registry: &Path| {
         table().train(1, registry).done();

@@ -2,7 +2,7 @@
 
 use crate::support::{Run, segue};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "simulate",
     "features",
@@ -15,10 +15,14 @@ const COMMANDS: [&str; 18] = [
     "models",
     "promote",
     "rollback",
+    "alias",
+    "traffic",
+    "archive",
     "score",
     "segments",
     "serve",
     "predictions",
+    "access",
     "health",
     "demo",
 ];

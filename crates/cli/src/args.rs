@@ -73,6 +73,17 @@ pub(crate) enum Command {
     Promote(Promote),
     /// Point an alias back at the version before
     Rollback(Rollback),
+    /// Point an alias at a version without gates, or delete it (not `champion`: use promote)
+    Alias(Alias),
+    /// Show how the traffic of a model is split, or split it anew
+    ///
+    /// What is not named stays as it is. Shares are in basis points: 100 is one percent.
+    Traffic(Traffic),
+    /// Take a version out of use, or let it be used again
+    ///
+    /// An archived version keeps its number and its files, but cannot be promoted, rolled back to, given
+    /// an alias or traffic.
+    Archive(Archive),
     /// Score event files or feature tables
     ///
     /// Both stream: their size does not matter. A user's events may lie anywhere in the files, so a log
@@ -291,6 +302,7 @@ pub(crate) enum ModelsCommand {
         /// Alias
         alias: String,
         /// Version
+        #[arg(id = "number", value_name = "VERSION")]
         version: u64,
         /// Why, for the audit trail
         #[arg(long, default_value = "")]
@@ -308,6 +320,7 @@ pub(crate) struct Promote {
     /// Model
     pub(crate) model: String,
     /// Version
+    #[arg(id = "number", value_name = "VERSION")]
     pub(crate) version: u64,
     /// Alias to move
     #[arg(long, default_value = "champion")]
@@ -347,6 +360,86 @@ pub(crate) struct Rollback {
     /// Who
     #[arg(long, env = "USER", default_value = "unknown")]
     pub(crate) actor: String,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+/// Who changes something, why, and on what condition.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Terms {
+    /// Why, for the audit trail
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Refuse if the model has changed since this etag was read
+    #[arg(long)]
+    pub(crate) etag: Option<String>,
+    /// Run every check, change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Who
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub(crate) actor: String,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("to").required(true).args(["number", "delete"]))]
+pub(crate) struct Alias {
+    /// Model
+    pub(crate) model: String,
+    /// Alias
+    pub(crate) alias: String,
+    /// Version to point at
+    #[arg(id = "number", value_name = "VERSION")]
+    pub(crate) version: Option<u64>,
+    /// Delete the alias
+    #[arg(long)]
+    pub(crate) delete: bool,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Traffic {
+    /// Model
+    pub(crate) model: String,
+    /// Version that answers a share of the requests that name neither version nor alias
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) canary: Option<u64>,
+    /// That share, 0 to 10000; who was in a smaller one stays in a larger one
+    #[arg(long, value_name = "BASIS_POINTS")]
+    pub(crate) share: Option<u32>,
+    /// Mixed into the hash that picks users: another salt picks others
+    #[arg(long)]
+    pub(crate) salt: Option<String>,
+    /// Versions that score copies, their answers unseen; instead of those that do so now
+    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    pub(crate) shadow: Vec<u64>,
+    /// Share of the rows that is copied, 0 to 10000
+    #[arg(long, value_name = "BASIS_POINTS")]
+    pub(crate) shadow_share: Option<u32>,
+    /// All requests go to the champion, and no copies anywhere
+    #[arg(long, conflicts_with_all = ["canary", "share", "salt", "shadow", "shadow_share"])]
+    pub(crate) off: bool,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Archive {
+    /// Model
+    pub(crate) model: String,
+    /// Version
+    #[arg(id = "number", value_name = "VERSION")]
+    pub(crate) version: u64,
+    /// Let the archived version be used again
+    #[arg(long)]
+    pub(crate) restore: bool,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
 }
@@ -469,6 +562,9 @@ pub(crate) struct Serve {
     /// Scoring requests under way at once; more are refused with RESOURCE_EXHAUSTED
     #[arg(long, default_value_t = 512, value_name = "N")]
     pub(crate) max_in_flight: usize,
+    /// Largest version that is taken over the wire; it is held in memory while it comes. 0B: none
+    #[arg(long, default_value = "256MiB", value_name = "SIZE", value_parser = size)]
+    pub(crate) max_upload: u64,
     #[command(flatten)]
     pub(crate) log: PredictionLogArgs,
     /// Seconds that requests are still taken after a stop signal

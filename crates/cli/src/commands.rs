@@ -1,6 +1,8 @@
 //! One module a command, and what they share.
 
 pub(crate) mod access;
+pub(crate) mod alias;
+pub(crate) mod archive;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;
@@ -17,6 +19,7 @@ pub(crate) mod score;
 pub(crate) mod segments;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+pub(crate) mod traffic;
 pub(crate) mod train;
 pub(crate) mod tune;
 

@@ -7,12 +7,13 @@ use segue_api::v1 as pb;
 use segue_api::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
-use crate::ServeOptions;
 use crate::limits::Limits;
 use crate::live::LiveModels;
+use crate::prediction_log::{ALL_BASIS_POINTS, Recorder};
 use crate::registry_service::{Check, Page};
 use crate::scoring_service::now_us;
 use crate::to_proto::{duration, loaded_versions, timestamp};
+use crate::{Reason, ServeOptions, ServingError};
 
 /// Answers questions about the server.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ struct Inner {
     limits: Arc<Limits>,
     options: ServeOptions,
     registry: String,
+    recorder: Arc<Recorder>,
     start_us: i64,
     started: Instant,
 }
@@ -35,9 +37,10 @@ impl Admin {
         limits: Arc<Limits>,
         options: ServeOptions,
         registry: String,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let (start_us, started) = (now_us(), Instant::now());
-        Self(Arc::new(Inner { live, limits, options, registry, start_us, started }))
+        Self(Arc::new(Inner { live, limits, options, registry, recorder, start_us, started }))
     }
 }
 
@@ -78,8 +81,43 @@ impl Inner {
     }
 }
 
+impl Inner {
+    fn set_log_sampling(
+        &self,
+        request: &pb::SetLogSamplingRequest,
+    ) -> Result<pb::SetLogSamplingResponse, ServingError> {
+        let pb::SetLogSamplingRequest { basis_points, model } = request;
+        if !model.is_empty() {
+            Check::default().model(model).end()?;
+        }
+        if *basis_points > ALL_BASIS_POINTS {
+            let description = format!("expected at most {ALL_BASIS_POINTS}, found {basis_points}");
+            let reason = Reason::FieldInvalid;
+            return Err(ServingError::invalid("basis_points", reason, description));
+        }
+        let log = self.recorder.log().ok_or(ServingError::FeedbackOff)?;
+        if !model.is_empty() && !self.live.snapshot().models.contains_key(model) {
+            return Err(ServingError::ModelNotFound { model: model.clone() });
+        }
+        log.sampling.set(Some(model.as_str()).filter(|model| !model.is_empty()), *basis_points);
+        let rates = log.sampling.rates();
+        tracing::info!(model, basis_points, "share of the predictions that is logged was set");
+        Ok(pb::SetLogSamplingResponse {
+            basis_points: rates.default,
+            basis_points_by_model: rates.by_model,
+        })
+    }
+}
+
 #[tonic::async_trait]
 impl AdminService for Admin {
+    async fn set_log_sampling(
+        &self,
+        request: Request<pb::SetLogSamplingRequest>,
+    ) -> Result<Response<pb::SetLogSamplingResponse>, Status> {
+        Ok(Response::new(self.0.set_log_sampling(&request.into_inner())?))
+    }
+
     async fn get_server_status(
         &self,
         _request: Request<pb::GetServerStatusRequest>,

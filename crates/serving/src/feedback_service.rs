@@ -14,6 +14,7 @@ use segue_api::v1 as pb;
 use segue_api::v1::feedback_service_server::FeedbackService;
 use segue_model::Drift;
 use segue_registry::check_model_name;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use self::join::{JoinError, JoinRequest, Joined, join_predictions};
@@ -35,6 +36,9 @@ const STREAM_CHUNK: usize = 512;
 /// Refusals that the answer to a stream lists.
 const MAX_STREAM_ERRORS: usize = 100;
 
+/// Questions about performance at once: each reads the log.
+const MAX_MEASURING: usize = 2;
+
 /// What a performance is measured on if the request does not say: 30 days, in microseconds.
 const DEFAULT_WINDOW_US: i64 = 30 * 24 * 3_600_000_000;
 
@@ -44,6 +48,8 @@ pub(crate) struct Feedback {
     pub(crate) scoring: Scoring,
     /// Absent without a prediction log.
     store: Option<Arc<OutcomeStore>>,
+    /// Taken while the log is read, also by those whose caller has left.
+    measuring: Arc<Semaphore>,
 }
 
 impl Feedback {
@@ -52,7 +58,8 @@ impl Feedback {
         let metrics: &LogMetrics = &scoring.0.metrics.log;
         let log = scoring.0.recorder.log();
         let store = log.map(|log| OutcomeStore::start(log, metrics.clone())).transpose()?;
-        Ok(Self { store: store.map(Arc::new), scoring })
+        let measuring = Arc::new(Semaphore::new(MAX_MEASURING));
+        Ok(Self { store: store.map(Arc::new), scoring, measuring })
     }
 
     /// Writes what was given. Not for a thread that must not wait.
@@ -99,8 +106,15 @@ impl Feedback {
     /// Reads the log on a thread that may wait.
     async fn measure(&self, question: Question) -> Result<Vec<pb::Performance>, ServingError> {
         self.parts()?;
+        let permit = Arc::clone(&self.measuring).try_acquire_owned();
+        let permit = permit.map_err(|_| ServingError::Overloaded {
+            what: "questions about performance",
+            limit: MAX_MEASURING,
+            retry_after: self.scoring.0.options.retry_after,
+        })?;
         let this = self.clone();
         let work = move || {
+            let _permit = permit;
             let (store, log) = this.parts()?;
             this.scoring.0.recorder.flush(false);
             let outcomes = store.known().between(question.start_us, question.end_us);

@@ -232,8 +232,7 @@ impl Guard {
 
     /// Bytes of a request that can be in memory at once. What is read as it comes goes on.
     fn counted_bytes(&self, route: Route) -> usize {
-        let is_whole = route.lane == Lane::Scoring && !route.is_stream;
-        if is_whole { self.limits.max_message_bytes() } else { STREAMED_BYTES }
+        if route.is_stream { STREAMED_BYTES } else { self.limits.max_message_bytes() }
     }
 
     fn deadline(&self, route: Route, headers: &HeaderMap, started: Instant) -> Deadline {

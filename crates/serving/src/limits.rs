@@ -117,8 +117,9 @@ impl Limits {
     }
 
     /// Of each limit its name, how much of it is in use, and how much there is.
-    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 4] {
-        [&self.scoring, &self.registry, &self.streams, &self.uploads].map(|gate| {
+    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 5] {
+        let feedback = &self.feedback;
+        [&self.scoring, &self.registry, feedback, &self.streams, &self.uploads].map(|gate| {
             let in_use = gate.limit.saturating_sub(gate.permits.available_permits());
             (gate.reason, in_use, gate.limit)
         })

@@ -34,6 +34,7 @@ pub(crate) use self::folder::{FileName, Folder, hour_text};
 use self::id::PredictionIds;
 pub(crate) use self::id::{HOUR_US, PredictionId, ServerId};
 pub(crate) use self::index::LoggedIds;
+pub(crate) use self::options::ALL_BASIS_POINTS;
 pub use self::options::{PredictionLogOptions, SubjectLogging, WriteHook};
 pub(crate) use self::record::LoggedVersion;
 use self::record::{MAX_UNSEEN_BYTES, Row, UnseenText};

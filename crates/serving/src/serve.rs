@@ -91,7 +91,13 @@ pub async fn run(
         Arc::clone(&recorder),
     );
     let location = registry.location().to_owned();
-    let admin = Admin::new(Arc::clone(&live), Arc::clone(&limits), options.clone(), location);
+    let admin = Admin::new(
+        Arc::clone(&live),
+        Arc::clone(&limits),
+        options.clone(),
+        location,
+        Arc::clone(&recorder),
+    );
     let feedback = Feedback::start(scoring.clone())?;
     let model_registry = ModelRegistry {
         registry,

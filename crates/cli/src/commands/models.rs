@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use segue_registry::{
-    Action, AliasMove, AliasRequest, Changed, Diff, Manifest, ModelState, Registry, VerifyReport,
+    Action, AliasMove, AliasRequest, Applied, Changed, Diff, Manifest, ModelState, Registry,
+    Traffic, VerifyReport,
 };
 use serde_json::{Value, json};
 
@@ -106,7 +107,18 @@ fn show(registry: &Registry, text: &str, console: &Console) -> anyhow::Result<()
         .iter()
         .map(|manifest| {
             let aliases = state.aliases.iter().filter(|(_, version)| **version == manifest.version);
-            let aliases: Vec<&str> = aliases.map(|(alias, _)| alias.as_str()).collect();
+            let mut aliases: Vec<&str> = aliases.map(|(alias, _)| alias.as_str()).collect();
+            if let Some(traffic) = &state.traffic {
+                if traffic.canary_version == Some(manifest.version) {
+                    aliases.push("(canary)");
+                }
+                if traffic.shadow_versions.contains(&manifest.version) {
+                    aliases.push("(shadow)");
+                }
+            }
+            if state.archived.contains(&manifest.version) {
+                aliases.push("(archived)");
+            }
             let metrics = manifest.summary.metrics.iter();
             let metrics = metrics.take(4).map(|(name, value)| format!("{name} {value:.4}"));
             vec![
@@ -120,7 +132,8 @@ fn show(registry: &Registry, text: &str, console: &Console) -> anyhow::Result<()
         .collect();
     console.result(&machine, || {
         let head = format!("{} generation {} etag {}\n", state.model, state.generation, state.etag);
-        head + &table(&["version", "aliases", "created", "by", "metrics"], &rows)
+        let traffic = format!("traffic: {}\n", traffic_text(state.traffic.as_ref()));
+        head + &traffic + &table(&["version", "aliases", "created", "by", "metrics"], &rows)
     });
     Ok(())
 }
@@ -141,6 +154,8 @@ fn log(registry: &Registry, model: &str, console: &Console) -> anyhow::Result<()
                 "reason": event.reason,
                 "action": action(event),
                 "aliases": event.aliases,
+                "traffic": event.traffic,
+                "archived": event.archived,
                 "gates": event.gates,
                 "gates_overridden": event.gates_overridden,
                 "sha256": event.sha256,
@@ -164,6 +179,10 @@ fn log(registry: &Registry, model: &str, console: &Console) -> anyhow::Result<()
                     format!("{kind} {} {} -> {}", text("alias"), text("from"), text("to"))
                 }
                 "aliases_moved" => aliases_moved(&event.action),
+                kind @ ("archived" | "restored") => format!("{kind} version {}", text("version")),
+                "traffic_changed" => {
+                    format!("traffic changed to {}", traffic_text(event.traffic.as_ref()))
+                }
                 kind => kind.replace('_', " "),
             };
             let forced = if event.gates_overridden { " (gates overridden)" } else { "" };
@@ -190,10 +209,37 @@ fn aliases_moved(action: &Action) -> String {
     format!("aliases moved {}", moves.iter().map(step).collect::<Vec<_>>().join(", "))
 }
 
+/// A change as machines read it.
+pub(crate) fn applied_json(applied: &Applied, dry_run: bool) -> Value {
+    let mut json = state_json(&applied.state);
+    json["event_id"] = json!(applied.event_id);
+    json["dry_run"] = json!(dry_run);
+    json
+}
+
+/// How traffic is split, in a few words.
+pub(crate) fn traffic_text(traffic: Option<&Traffic>) -> String {
+    let Some(traffic) = traffic else { return "all to the champion".to_owned() };
+    let mut words = Vec::new();
+    if let Some(version) = traffic.canary_version {
+        words.push(format!("canary {version} {} bp", traffic.canary_basis_points));
+    }
+    if !traffic.shadow_versions.is_empty() {
+        let shadows: Vec<String> = traffic.shadow_versions.iter().map(u64::to_string).collect();
+        words.push(format!("shadows {} {} bp", shadows.join(","), traffic.shadow_basis_points));
+    }
+    if !traffic.salt.is_empty() {
+        words.push(format!("salt {:?}", traffic.salt));
+    }
+    words.join(", ")
+}
+
 fn state_json(state: &ModelState) -> Value {
     json!({
         "model": state.model,
         "aliases": state.aliases,
+        "traffic": state.traffic,
+        "archived": state.archived,
         "generation": state.generation,
         "etag": state.etag,
     })

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         poll_interval: seconds("--poll", args.poll)?,
         max_batch_rows: args.max_batch_rows,
         max_in_flight: args.max_in_flight,
+        max_upload_bytes: args.max_upload,
         pre_drain: seconds("--pre-drain", args.pre_drain)?,
         drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
         prediction_log: prediction_log(&args.log),

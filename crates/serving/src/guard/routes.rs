@@ -46,7 +46,7 @@ const ADMIN: Need = Need::Role(Role::Admin);
 
 /// Service, method, permit, whether it is a stream, and who may call it. The table of
 /// `docs/security.md`.
-const METHODS: [(&str, &str, Lane, bool, Need); 43] = [
+const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     (SCORING, "Score", Lane::Scoring, false, SCORER),
     (SCORING, "ScoreBatch", Lane::Scoring, false, SCORER),
     // Takes its permits itself: one for the stream, one a message.
@@ -72,6 +72,7 @@ const METHODS: [(&str, &str, Lane, bool, Need); 43] = [
     (REGISTRY, "GetShadowReport", Lane::Registry, false, VIEWER),
     (ADMIN_SERVICE, "GetServerStatus", Lane::Registry, false, VIEWER),
     (ADMIN_SERVICE, "ListLoadedVersions", Lane::Registry, false, VIEWER),
+    (ADMIN_SERVICE, "SetLogSampling", Lane::Registry, false, ADMIN),
     (FEEDBACK_SERVICE, "RecordOutcome", Lane::Feedback, false, FEEDBACK),
     (FEEDBACK_SERVICE, "BatchRecordOutcomes", Lane::Feedback, false, FEEDBACK),
     (FEEDBACK_SERVICE, "StreamOutcomes", Lane::Feedback, true, FEEDBACK),
@@ -146,6 +147,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_methods, 39);
+        assert_eq!(n_methods, 40);
     }
 }

@@ -107,16 +107,22 @@ impl LoggedIds {
         if id.server() == self.server && known.hours.contains_key(&hour) {
             return false;
         }
+        let n_read = known.hours.get(&hour).map_or(0, |bits| bits.n_files);
+        // Who writes the log must not wait for what is read of it.
+        drop(known);
         let Ok(mut files) = self.folder.files_of(&(hour.0..=hour.0)) else { return false };
         files.retain(|file| file.name.server == id.server());
-        if known.hours.get(&hour).is_some_and(|bits| bits.n_files == files.len()) {
+        if files.len() == n_read {
             return false;
         }
         for file in &files {
-            for id in ids_of(&file.path) {
+            let ids = ids_of(&file.path);
+            let mut known = self.lock();
+            for id in ids {
                 known.set(id);
             }
         }
+        let mut known = self.lock();
         known.hours.entry(hour).or_default().n_files = files.len();
         let found = known.asked(hour, id.number());
         known.shrink();

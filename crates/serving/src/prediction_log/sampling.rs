@@ -38,7 +38,11 @@ impl Sampling {
         Self(ArcSwap::from_pointee(Rates { default, by_model: BTreeMap::new() }))
     }
 
-    #[cfg(test)]
+    /// The shares of this moment.
+    pub(crate) fn rates(&self) -> Rates {
+        Rates::clone(&self.0.load())
+    }
+
     /// Sets the share of a model, or of all without their own and of those that have it.
     pub(crate) fn set(&self, model: Option<&str>, basis_points: u32) {
         self.0.rcu(|rates| match model {

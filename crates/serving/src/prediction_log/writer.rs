@@ -119,34 +119,56 @@ impl Writer {
 
     /// Takes some rows; whether there were no more.
     fn turn(&mut self) -> Result<bool, Disconnected> {
-        let drift = Arc::clone(&self.drift);
-        let mut counting = drift.counting();
-        for _ in 0..ROWS_PER_TURN {
+        let mut is_empty = Ok(false);
+        let mut messages = Vec::new();
+        while messages.len() < ROWS_PER_TURN {
             match self.inbox.try_recv() {
-                Ok(Message::Row(entry)) => {
-                    self.queue.n_bytes.fetch_sub(entry.n_bytes, Ordering::Relaxed);
-                    count(&entry, &mut counting);
-                    match &mut self.log {
-                        Some(log) if entry.is_logged => log.push(entry, &self.metrics),
-                        _ => {}
-                    }
+                Ok(message) => messages.push(message),
+                Err(TryRecvError::Empty) => {
+                    is_empty = Ok(true);
+                    break;
                 }
-                Ok(Message::Flush { close, done }) => {
-                    if let Some(log) = &mut self.log {
-                        log.flush(&self.metrics);
-                        if close {
-                            log.close_all();
-                            log.sealer.settle();
-                        }
-                    }
-                    // The caller may have left.
-                    let _ = done.send(());
+                Err(TryRecvError::Disconnected) => {
+                    is_empty = Err(Disconnected);
+                    break;
                 }
-                Err(TryRecvError::Empty) => return Ok(true),
-                Err(TryRecvError::Disconnected) => return Err(Disconnected),
             }
         }
-        Ok(false)
+        // Whoever asks for drift waits for this, and must not wait for a disk.
+        let mut counting = self.drift.counting();
+        for message in &messages {
+            if let Message::Row(entry) = message {
+                count(entry, &mut counting);
+            }
+        }
+        drop(counting);
+        for message in messages {
+            self.write(message);
+        }
+        is_empty
+    }
+
+    fn write(&mut self, message: Message) {
+        match message {
+            Message::Row(entry) => {
+                self.queue.n_bytes.fetch_sub(entry.n_bytes, Ordering::Relaxed);
+                match &mut self.log {
+                    Some(log) if entry.is_logged => log.push(entry, &self.metrics),
+                    _ => {}
+                }
+            }
+            Message::Flush { close, done } => {
+                if let Some(log) = &mut self.log {
+                    log.flush(&self.metrics);
+                    if close {
+                        log.close_all();
+                        log.sealer.settle();
+                    }
+                }
+                // The caller may have left.
+                let _ = done.send(());
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod canary;
 mod canary_rows;
+mod corrupt;
 mod errors;
 mod feedback;
 mod guard;

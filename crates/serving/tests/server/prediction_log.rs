@@ -147,6 +147,32 @@ async fn predictions_of_every_protocol_have_a_name_and_are_in_the_log() {
 }
 
 #[tokio::test]
+async fn the_share_that_is_logged_can_be_set_while_serving() {
+    use segue_api::v1::admin_service_client::AdminServiceClient;
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start_with(with_log(dir.path())).await;
+    let mut admin = AdminServiceClient::new(server.channel.clone());
+    let mut set = async |basis_points, model: &str| {
+        let request = pb::SetLogSamplingRequest { basis_points, model: model.to_owned() };
+        admin.set_log_sampling(request).await.map(tonic::Response::into_inner)
+    };
+    let told = set(0, "").await.unwrap();
+    assert_eq!((told.basis_points, told.basis_points_by_model.len()), (0, 0));
+    let told = set(10_000, "visits").await.unwrap();
+    assert_eq!((told.basis_points, told.basis_points_by_model["visits"]), (0, 10_000));
+    assert_eq!(set(10_001, "").await.unwrap_err().code(), tonic::Code::InvalidArgument);
+    assert_eq!(set(1, "nobody").await.unwrap_err().code(), tonic::Code::NotFound);
+    let mut asked = request(&["churn", "visits"], good_row());
+    asked.options = Some(pb::ScoreOptions { allow_missing: true, ..Default::default() });
+    let answer = server.score(asked).await.unwrap().result.unwrap();
+    let _folder = stopped(server).await;
+    let rows = logged(dir.path());
+    assert_eq!(rows.len(), 1);
+    let logged = text(&rows[0], "prediction_id");
+    assert_eq!(logged.as_ref(), Some(&answer.predictions[1].prediction_id));
+}
+
+#[tokio::test]
 async fn subjects_are_in_the_log_only_if_the_operator_says_so() {
     for (subjects, is_there) in [(SubjectLogging::Plain, true), (SubjectLogging::Hashed, true)] {
         let dir = tempfile::tempdir().unwrap();
