@@ -1,6 +1,7 @@
 //! `segue predictions`.
 
 use segue_serving::{JoinRequest, join_predictions};
+use segue_training::watch::Watch;
 use serde_json::json;
 
 use crate::args::{JoinPredictions, Predictions, PredictionsCommand};
