@@ -117,11 +117,8 @@ impl Loader {
 
     /// Brings the snapshot up to the registry, as far as it can be read and loaded.
     fn pass(&mut self, retry_now: bool) {
-        let names = match self.registry.models() {
-            Ok(names) => {
-                self.last_answer = Instant::now();
-                names
-            }
+        let mut names = match self.registry.models() {
+            Ok(names) => names,
             Err(error) => {
                 tracing::warn!(%error, "the registry cannot be read; what is loaded stays in service");
                 let stale = self.last_answer.elapsed().as_secs_f64();
@@ -129,10 +126,18 @@ impl Loader {
                 return;
             }
         };
-        self.metrics.models.registry_stale.set(0.0);
-        self.live.announce(&names);
         let old = self.live.snapshot();
-        let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
+        // Nobody takes a model out of a registry: a volume that is no longer mounted looks like this.
+        let vanished: Vec<String> =
+            old.models.keys().filter(|name| !names.contains(name)).cloned().collect();
+        if vanished.is_empty() {
+            self.last_answer = Instant::now();
+        }
+        let stale = if vanished.is_empty() { Duration::ZERO } else { self.last_answer.elapsed() };
+        self.metrics.models.registry_stale.set(stale.as_secs_f64());
+        names.extend(vanished);
+        self.live.announce(&names);
+        let mut changed = !old.started;
         let mut models = BTreeMap::new();
         for name in names {
             let now = old.models.get(&name);
@@ -188,6 +193,17 @@ impl Loader {
         retry_now: bool,
     ) -> Result<Option<LiveModel>, RegistryError> {
         let generation = self.registry.generation(name)?;
+        if let Some(now) = now.filter(|now| generation < now.generation) {
+            let before = now.generation;
+            let reason = format!(
+                "generation {generation} after {before}: events are gone; what is loaded stays in \
+                 service, and a restart follows a registry that was put back"
+            );
+            return Err(RegistryError::Corrupt {
+                place: format!("the history of {name:?}"),
+                reason,
+            });
+        }
         if let Some(now) = now {
             let retry = self.retries.get(name);
             let waits = retry.is_some_and(|retry| {

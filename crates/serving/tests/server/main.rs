@@ -18,7 +18,6 @@ mod limits;
 mod net;
 mod pki;
 mod prediction_log;
-mod privacy;
 mod registry;
 mod request_log;
 mod rest;

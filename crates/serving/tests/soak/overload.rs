@@ -76,7 +76,7 @@ async fn ten_times_the_load_is_refused_and_promotions_go_on() {
     let page = server.get("/metrics").await.1;
     let shed: f64 = page
         .lines()
-        .filter(|line| line.starts_with("segue_shed_total"))
+        .filter(|line| line.starts_with("segue_requests_shed_total"))
         .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
         .sum();
     assert_eq!(shed, refused.len() as f64, "every refusal is counted");

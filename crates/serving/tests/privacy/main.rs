@@ -1,4 +1,14 @@
-//! What logs and metrics must never have: who a user is, and what is known of them.
+//! What logs and metrics must never have: who a user is, and what is known of them. A process of its
+//! own, because it reads all that the process logs.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../server/harness.rs"]
+#[expect(dead_code, reason = "the tests of the server use the rest")]
+mod harness;
+#[path = "../server/tensors.rs"]
+#[expect(dead_code, reason = "the tests of the server use the rest")]
+mod tensors;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
