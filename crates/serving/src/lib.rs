@@ -22,6 +22,7 @@ mod observe;
 mod options;
 mod pool;
 mod prediction_log;
+mod priority;
 mod registry_service;
 mod reload;
 mod score;

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::guard::panic_text;
 use crate::metrics::Metrics;
 use crate::observe::Errand;
+use crate::priority::{BATCHES, give_way};
 use crate::{ServeError, ServingError};
 
 /// The threads that score.
@@ -24,6 +25,7 @@ impl ScoringPool {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(n_threads)
             .thread_name(|index| format!("segue-score-{index}"))
+            .start_handler(|_| give_way(BATCHES))
             .build()
             .map_err(|source| ServeError::Resource {
                 action: "start the scoring threads",

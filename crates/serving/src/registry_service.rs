@@ -21,6 +21,7 @@ use crate::guard::panic_text;
 use crate::limits::Limits;
 use crate::live::{LiveModels, LoaderHandle};
 use crate::metrics::Metrics;
+use crate::priority::{MODELS, give_way};
 use crate::scoring_service::deadline_of;
 use crate::to_proto::{model, model_event, model_version, shadow_report, unreadable_model};
 use crate::traffic::Shadows;
@@ -48,7 +49,11 @@ impl ModelRegistry {
         work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
     ) -> Result<T, ServingError> {
         let registry = self.registry.clone();
-        match tokio::task::spawn_blocking(move || work(&registry)).await {
+        let asked = tokio::task::spawn_blocking(move || {
+            give_way(MODELS);
+            work(&registry)
+        });
+        match asked.await {
             Ok(outcome) => outcome.map_err(Into::into),
             Err(died) => {
                 if let Ok(panic) = died.try_into_panic() {

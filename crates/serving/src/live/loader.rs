@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{LiveModel, LiveModels, ServedVersion, Snapshot};
 use crate::metrics::{Metrics, ModelLabels, ModelResultLabels};
+use crate::priority::{MODELS, give_way};
 use crate::traffic::Split;
 use crate::{ServeError, ServingError};
 
@@ -101,6 +102,7 @@ impl Loader {
     }
 
     fn run(mut self, inbox: &Receiver<Command>) {
+        give_way(MODELS);
         loop {
             self.pass(false);
             match inbox.recv_timeout(self.poll_interval) {
@@ -127,17 +129,18 @@ impl Loader {
             }
         };
         let old = self.live.snapshot();
-        // Nobody takes a model out of a registry: a volume that is no longer mounted looks like this.
-        let vanished: Vec<String> =
-            old.models.keys().filter(|name| !names.contains(name)).cloned().collect();
-        if vanished.is_empty() {
+        // One model may be taken out by hand; a registry that has lost all of them at once is a volume
+        // that is no longer mounted.
+        let is_gone = !old.models.is_empty() && old.models.keys().all(|name| !names.contains(name));
+        if is_gone {
+            names.extend(old.models.keys().cloned());
+        } else {
             self.last_answer = Instant::now();
         }
-        let stale = if vanished.is_empty() { Duration::ZERO } else { self.last_answer.elapsed() };
+        let stale = if is_gone { self.last_answer.elapsed() } else { Duration::ZERO };
         self.metrics.models.registry_stale.set(stale.as_secs_f64());
-        names.extend(vanished);
         self.live.announce(&names);
-        let mut changed = !old.started;
+        let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
         let mut models = BTreeMap::new();
         for name in names {
             let now = old.models.get(&name);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::ServeError;
+use crate::priority::{SHADOWS, give_way};
 
 /// Hands items over. The thread ends when the last of these is gone.
 #[derive(Debug)]
@@ -74,20 +75,12 @@ fn run<T>(
     mut work: impl FnMut(T),
     panicked: impl Fn(&str),
 ) {
-    give_way();
+    give_way(SHADOWS);
     while let Ok((item, size)) = inbox.recv() {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(item))) {
             panicked(crate::guard::panic_text(&*panic));
         }
         n_bytes.fetch_sub(size, Ordering::Relaxed);
-    }
-}
-
-/// On Linux a thread has a priority of its own; elsewhere the bound of the queue must do.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!(%error, "the priority of a thread cannot be lowered");
     }
 }
 
