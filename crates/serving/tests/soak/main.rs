@@ -9,6 +9,7 @@
 //! What was seen, latencies among it, is printed; nothing is asserted about time.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "what was seen is for whoever runs it long")]
 
 mod drain;
 #[path = "../server/harness.rs"]
