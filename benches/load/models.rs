@@ -45,7 +45,7 @@ pub(crate) fn prepare(folder: &Path, n_rows: usize) -> anyhow::Result<Prepared> 
         let models = [1, 2].map(|seed| fit(&schema, &columns, &labels, n_rounds, seed));
         let models: Vec<Model> = models.into_iter().collect::<Result<_, _>>()?;
         for version in 0..n_versions {
-            publish(&registry, name, &models[version as usize % models.len()], &sample)?;
+            publish(&registry, name, version, &models[version as usize % models.len()], &sample)?;
         }
         promote(&registry, name)?;
         let exported = export(&models[0], Format::LightGbm, false)?;
@@ -131,6 +131,7 @@ fn fit(
 fn publish(
     registry: &Registry,
     name: &str,
+    copy: i64,
     model: &Model,
     sample: &[Vec<f64>],
 ) -> anyhow::Result<()> {
@@ -149,7 +150,8 @@ fn publish(
             feature_set_hash: None,
             metrics: BTreeMap::new(),
             slice_metrics: BTreeMap::new(),
-            lineage: BTreeMap::new(),
+            // The same bytes twice would be the same version.
+            lineage: BTreeMap::from([("copy".to_owned(), copy.to_string())]),
             created_by: "segue-load".to_owned(),
             gates: GatePolicy::default(),
         },
