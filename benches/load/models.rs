@@ -83,11 +83,10 @@ fn table(n_rows: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
     }
     let label = |row: usize| {
         let of = |column: usize| Some(columns[column][row]).filter(|value| !value.is_nan());
-        let margin = of(0).map_or(0.4, |visits| 0.5 - 0.4 * visits)
+        of(0).map_or(0.4, |visits| 0.5 - 0.4 * visits)
             + of(1).map_or(0.0, |seconds| (seconds / 60.0 - 1.0) * 0.5)
             + of(2).unwrap_or(0.0) * of(3).map_or(0.0, |seconds| 0.01 * seconds)
-            + if columns[N_NUMBERS][row] == 1.0 { 0.7 } else { -0.3 };
-        margin
+            + if columns[N_NUMBERS][row] == 1.0 { 0.7 } else { -0.3 }
     };
     let margins: Vec<f64> = (0..n_rows).map(label).collect();
     let labels = margins
