@@ -57,9 +57,14 @@ pub(crate) enum AccessWhat {
     NewKey {
         /// Whom it is for; stands in logs and audit trails
         name: String,
-        /// viewer, scorer, feedback, publisher[:MODELS], promoter[:MODELS[@ALIASES]] or admin, where
-        /// MODELS and ALIASES are globs; may be repeated
-        #[arg(long = "role", required = true, value_name = "ROLE")]
+        // Brackets in a comment would be links of the documentation.
+        #[arg(
+            long = "role",
+            required = true,
+            value_name = "ROLE",
+            help = "viewer, scorer, feedback, publisher[:MODELS], promoter[:MODELS[@ALIASES]] or \
+                    admin, where MODELS and ALIASES are globs; may be repeated"
+        )]
         roles: Vec<String>,
         /// When it stops to count, such as 2027-01-31T00:00:00Z
         #[arg(long, value_name = "TIME")]
