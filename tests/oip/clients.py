@@ -201,7 +201,7 @@ def check_description(checks, label, client, args, schema, as_dict):
     checks.equal(f"{label}: server", as_dict(client.get_server_metadata())["name"], "segue")
     told = as_dict(client.get_model_metadata(args.model))
     checks.equal(f"{label}: inputs in schema order", [one["name"] for one in told["inputs"]], [one.name for one in schema.features])
-    checks.equal(f"{label}: outputs", [one["name"] for one in told["outputs"]], ["output__0", "segment", "treeshap_output"])
+    checks.equal(f"{label}: outputs", [one["name"] for one in told["outputs"]], ["output__0", "segment", "treeshap_output", "prediction_id"])
     config = as_dict(client.get_model_config(args.model))
     config = config.get("config", config)
     checks.equal(f"{label}: configuration", config["parameters"]["schema_digest"]["string_value"], schema.digest)
