@@ -176,7 +176,15 @@ impl LiveModels {
         });
     }
 
+    /// From now on requests find this snapshot. Who waits for readiness is told by
+    /// [`tell_readiness`](Self::tell_readiness), after everything else that they may look at.
     fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.store(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    fn tell_readiness(&self, snapshot: &Snapshot) {
         let champion = |live: &LiveModel| live.aliases.contains_key(segue_registry::CHAMPION);
         let mut models: BTreeMap<String, bool> =
             self.required.iter().map(|name| (name.clone(), false)).collect();
@@ -187,8 +195,6 @@ impl LiveModels {
             } else {
                 self.required.iter().all(|name| models.get(name) == Some(&true))
             };
-        let snapshot = Arc::new(snapshot);
-        self.snapshot.store(Arc::clone(&snapshot));
         self.readiness.send_if_modified(|now| {
             let ready = ready && !now.draining;
             let next = Readiness { ready, models, ..now.clone() };
@@ -196,6 +202,5 @@ impl LiveModels {
             *now = next;
             changed
         });
-        snapshot
     }
 }

@@ -160,6 +160,8 @@ impl Loader {
             self.live.status.settle(&snapshot.models, |name, live| {
                 old.models.get(name).is_none_or(|before| !Arc::ptr_eq(before, live))
             });
+            // Last: who has heard of it finds it in the snapshot, and its state beside it.
+            self.live.tell_readiness(&snapshot);
         }
         drop(old);
         self.free();
