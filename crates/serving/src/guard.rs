@@ -106,11 +106,15 @@ where
             Ok(admitted) => admitted,
             Err(error) => {
                 let response = refusal(error);
+                connection.take_turn();
                 guard.answered(route, &response, started);
                 watch.end(response_code(&response));
                 return Answering::Refused(Some(Box::new(response)));
             }
         };
+        if route.is_short {
+            connection.take_turn();
+        }
         head.extensions.insert(deadline);
         let changes = route.need.changes().then_some(caller);
         if let Some(caller) = &changes {

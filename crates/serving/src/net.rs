@@ -12,6 +12,7 @@ mod http;
 mod io;
 mod request;
 mod tls;
+mod turn;
 
 pub(crate) use self::accept::Port;
 pub(crate) use self::answer::{Answer, full};

@@ -82,8 +82,13 @@ impl ScoringService for Scoring {
         request: Request<pb::ScoreRequest>,
     ) -> Result<Response<pb::ScoreResponse>, Status> {
         let deadline = deadline_of(&request);
+        let request = request.into_inner();
+        if is_long(&request) {
+            // The other requests of its connection need not wait for it.
+            tokio::task::yield_now().await;
+        }
         let snapshot = self.0.live.snapshot();
-        Ok(Response::new(self.0.score(&snapshot, request.into_inner(), deadline)?))
+        Ok(Response::new(self.0.score(&snapshot, request, deadline)?))
     }
 
     async fn score_batch(
@@ -341,6 +346,13 @@ impl Shared {
             request_id: self.request_ids.or_new(request_id),
         })
     }
+}
+
+/// Whether a row takes longer than a task of its own costs.
+fn is_long(request: &pb::ScoreRequest) -> bool {
+    let is_explained = request.options.as_ref().is_some_and(|options| options.explain);
+    let features = request.row.as_ref().and_then(|row| row.features.as_ref());
+    is_explained || matches!(features, Some(pb::feature_row::Features::Events(_)))
 }
 
 /// Bad fields that a chunk of a failed batch collects.

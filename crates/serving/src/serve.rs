@@ -128,6 +128,7 @@ pub async fn run(
         listener,
         tls: tls.clone().map(|tls| (tls, tls_port)),
         max_connections,
+        max_in_turn: options.max_in_flight,
         options: options.net.clone(),
         budgets: Arc::clone(&budgets),
         metrics: Arc::clone(&metrics),

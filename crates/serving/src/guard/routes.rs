@@ -14,6 +14,8 @@ pub(super) struct Route {
     pub(super) lane: Lane,
     /// Whether it may run for longer than a request.
     pub(super) is_stream: bool,
+    /// Whether it is mostly over in less time than a task takes to start.
+    pub(super) is_short: bool,
     /// Who may call it.
     pub(super) need: Need,
     /// Place of its counters.
@@ -97,6 +99,9 @@ const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Free, true, Need::Known),
 ];
 
+/// One row, not many. If it is to be explained it steps aside.
+const SHORT: (&str, &str) = (SCORING, "Score");
+
 impl Routes {
     /// The routes of this server.
     pub(crate) fn new(metrics: &Metrics) -> Self {
@@ -104,7 +109,8 @@ impl Routes {
         let mut route = |(grpc_service, grpc_method, lane, is_stream, need)| {
             let labels = MethodLabels { grpc_service, grpc_method };
             calls.push(metrics.requests.calls(labels));
-            Route { labels, lane, is_stream, need, calls: calls.len() - 1 }
+            let is_short = (grpc_service, grpc_method) == SHORT;
+            Route { labels, lane, is_stream, is_short, need, calls: calls.len() - 1 }
         };
         let unknown = route(("unknown", "unknown", Lane::Free, false, Need::Known));
         let path =

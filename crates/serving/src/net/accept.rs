@@ -1,8 +1,10 @@
 //! The loop that takes connections, the same for both ports.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +27,8 @@ pub(crate) struct Port {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<(Arc<Tls>, TlsPort)>,
     pub(crate) max_connections: usize,
+    /// Requests that all connections together may answer in their turns.
+    pub(crate) max_in_turn: usize,
     pub(crate) options: NetOptions,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) metrics: Arc<Metrics>,
@@ -33,7 +37,7 @@ pub(crate) struct Port {
 /// A connection of hyper's, whatever its protocol.
 pub(super) trait Served: Future<Output = hyper::Result<()>> + Send {
     /// Answers what was asked, and takes no more.
-    fn close(self: std::pin::Pin<&mut Self>);
+    fn close(self: Pin<&mut Self>);
     /// Whether the protocol itself bounds the time until the caller says something.
     const BOUNDS_SILENCE: bool;
 }
@@ -50,9 +54,12 @@ impl Port {
         mut closing: watch::Receiver<bool>,
         begin: impl Fn(Io, Arc<Connection>) -> S + Clone + Send + Sync + 'static,
     ) {
-        let Self { name, listener, tls, max_connections, options, budgets, metrics } = self;
-        let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        let keeper = Keeper { name, tls, options, budgets, metrics };
+        let Self { name, listener, tls, options, budgets, metrics, .. } = self;
+        let max_connections = self.max_connections.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(max_connections));
+        let turns =
+            Turns { max_in_turn: self.max_in_turn, max_connections, places: Arc::clone(&places) };
+        let keeper = Keeper { name, tls, turns, options, budgets, metrics };
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -84,11 +91,32 @@ impl Port {
     }
 }
 
+/// How many requests a connection may answer in a turn.
+#[derive(Debug, Clone)]
+struct Turns {
+    max_in_turn: usize,
+    max_connections: usize,
+    places: Arc<Semaphore>,
+}
+
+/// Most requests of one turn: other tasks wait for its end.
+const MAX_TURN: usize = 16;
+
+impl Turns {
+    /// Fewer the more connections there are, so that what waits for other connections' turns stays
+    /// bounded like what has a permit.
+    fn length(&self) -> usize {
+        let n_open = self.max_connections - self.places.available_permits();
+        (self.max_in_turn / n_open.max(1)).min(MAX_TURN)
+    }
+}
+
 /// What every connection of a port shares.
 #[derive(Debug, Clone)]
 struct Keeper {
     name: &'static str,
     tls: Option<(Arc<Tls>, TlsPort)>,
+    turns: Turns,
     options: NetOptions,
     budgets: Arc<Budgets>,
     metrics: Arc<Metrics>,
@@ -111,8 +139,9 @@ impl Keeper {
         let Some((socket, certificate)) = self.secured(socket, peer).await else { return };
         let connection = Connection::new(peer, certificate, Arc::clone(&self.budgets));
         let connection = Arc::new(connection);
-        let served = begin(Io::new(socket, Arc::clone(&connection)), Arc::clone(&connection));
-        self.drive(served, &connection, closing).await;
+        let io = Io::new(socket, Arc::clone(&connection));
+        let served = begin(io.clone(), Arc::clone(&connection));
+        self.drive(served, &io, &connection, closing).await;
     }
 
     /// The socket after its handshake, if there is to be one.
@@ -151,6 +180,7 @@ impl Keeper {
     async fn drive<S: Served>(
         &self,
         served: S,
+        io: &Io,
         connection: &Connection,
         mut closing: watch::Receiver<bool>,
     ) {
@@ -160,10 +190,12 @@ impl Keeper {
         let mut spoke = S::BOUNDS_SILENCE;
         let first = if spoke { answer_timeout } else { header_timeout };
         let mut clock = std::pin::pin!(tokio::time::sleep(first));
+        // What was held back at the last look of the clock.
+        let mut held = None;
         loop {
             tokio::select! {
                 biased;
-                outcome = served.as_mut() => {
+                outcome = self.turns(served.as_mut(), io, connection) => {
                     if let Err(error) = outcome {
                         let peer = connection.peer;
                         let names = connection.certificate.as_ref().map(|shown| &shown.names);
@@ -181,13 +213,34 @@ impl Keeper {
                             return self.cut("silent", connection);
                         }
                         spoke = true;
-                    } else if !connection.next_round() {
+                    } else if !connection.next_round() || is_stuck(io, &mut held) {
                         return self.cut("answer_unread", connection);
                     }
                     clock.as_mut().reset(tokio::time::Instant::now() + answer_timeout);
                 }
             }
         }
+    }
+
+    /// Turn by turn: what has come is read and answered, then everything is sent.
+    async fn turns<S: Served>(
+        &self,
+        mut served: Pin<&mut S>,
+        io: &Io,
+        connection: &Connection,
+    ) -> hyper::Result<()> {
+        std::future::poll_fn(|context| {
+            loop {
+                connection.begin_turn(self.turns.length());
+                let outcome = served.as_mut().poll(context);
+                match io.poll_send(context) {
+                    // It is to hear of it at once.
+                    Poll::Ready(Err(_failure)) if outcome.is_pending() => {}
+                    _ => return outcome,
+                }
+            }
+        })
+        .await
     }
 
     fn refused(&self, reason: &'static str) {
@@ -201,6 +254,12 @@ impl Keeper {
         let peer = connection.peer;
         tracing::warn!(target: AUDIT, port = self.name, %peer, reason, "connection cut");
     }
+}
+
+/// Whether bytes have been held back since the last look and none has gone.
+fn is_stuck(io: &Io, last: &mut Option<u64>) -> bool {
+    let before = std::mem::replace(last, io.held_at());
+    before.is_some() && *last == before
 }
 
 /// Counts a connection while it is there.

@@ -80,6 +80,10 @@ pub(crate) struct Connection {
     /// Answers by the round of the clock in which they came, modulo [`ROUNDS`].
     unread: [AtomicUsize; ROUNDS],
     round: AtomicU64,
+    /// Requests that may yet be answered in this turn of the connection.
+    turn: AtomicUsize,
+    /// Whether the request that was just found is one of them.
+    in_turn: AtomicBool,
     budgets: Arc<Budgets>,
 }
 
@@ -106,6 +110,8 @@ impl Connection {
             unread_bytes: AtomicUsize::new(0),
             unread: Default::default(),
             round: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
+            in_turn: AtomicBool::new(false),
             budgets,
         }
     }
@@ -147,6 +153,26 @@ impl Connection {
         let round = self.round_slot();
         self.unread[round].fetch_add(1, Ordering::Relaxed);
         Ok(Bytes::from_owner(Kept { bytes, round, connection: Arc::clone(self) }))
+    }
+
+    /// Begins a turn, in which so many requests may be answered at once.
+    pub(super) fn begin_turn(&self, n_requests: usize) {
+        self.turn.store(n_requests, Ordering::Relaxed);
+    }
+
+    /// Has the request that was just found answered in this turn, if there is room for one more.
+    pub(crate) fn take_turn(&self) {
+        // Called from the connection's own task alone, so nothing comes between.
+        let left = self.turn.load(Ordering::Relaxed);
+        if left > 0 {
+            self.turn.store(left - 1, Ordering::Relaxed);
+            self.in_turn.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the request that was just found is to be answered in this turn. Asked once a request.
+    pub(super) fn is_in_turn(&self) -> bool {
+        self.in_turn.swap(false, Ordering::Relaxed)
     }
 
     /// Begins a new round of the clock. `false` if an answer from before the last one is still

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::Service;
 
 use super::accept::{Port, Served};
+use super::connection::Connection;
 use super::io::Io;
+use super::turn::InTurn;
 use crate::guard::{Guard, Guarded};
 
 /// Streams that a caller opened and took back before they were looked at; hyper's own default of 20
@@ -31,7 +33,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// What one stream may hold between its answer and the socket.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-type Http2<S> = http2::Connection<TokioIo<Io>, Guarded<S>, TokioExecutor>;
+type Http2<S> = http2::Connection<TokioIo<Io>, Guarded<S>, InTurn>;
 
 impl<S> Served for Http2<S>
 where
@@ -59,20 +61,21 @@ impl Port {
         S: Clone + Send + Sync + Unpin + 'static,
         S::Future: Send,
     {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .max_concurrent_streams(max_streams)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .max_header_list_size(self.options.max_header_bytes)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(SEND_BUFFER_BYTES)
-            // Nobody reads it, and every answer would carry it.
-            .auto_date_header(false);
-        let begin = move |io, connection| {
+        let max_header_bytes = self.options.max_header_bytes;
+        let begin = move |io, connection: Arc<Connection>| {
+            let mut http2 = http2::Builder::new(InTurn(Arc::clone(&connection)));
+            http2
+                .timer(TokioTimer::new())
+                .keep_alive_interval(KEEPALIVE_INTERVAL)
+                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .max_concurrent_streams(max_streams)
+                .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+                .max_header_list_size(max_header_bytes)
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_send_buf_size(SEND_BUFFER_BYTES)
+                // Nobody reads it, and every answer would carry it.
+                .auto_date_header(false);
             let guarded = Guarded::new(service.clone(), Arc::clone(&guard), connection);
             http2.serve_connection(TokioIo::new(io), guarded)
         };

@@ -72,6 +72,7 @@ async fn a_panic_is_answered_counted_and_over() {
         listener,
         tls: None,
         max_connections: 1,
+        max_in_turn: 1,
         options: options.net.clone(),
         budgets: Arc::new(Budgets::new(&options)),
         metrics: Arc::clone(&metrics),

@@ -1,0 +1,94 @@
+//! Requests that are answered in the turn of their connection.
+//!
+//! A task for every request costs a wake-up of that task, another of the connection that sends the
+//! answer, and a write for each. A single row has all that it needs when it is found and is scored in
+//! less time than that, so it is worked on there and then; whatever has to wait, or chooses to because
+//! it is long, becomes a task.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use hyper::rt::Executor;
+
+use super::connection::Connection;
+
+/// Runs the requests of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct InTurn(pub(super) Arc<Connection>);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InTurn {
+    fn execute(&self, request: F) {
+        let mut request = Box::pin(request);
+        if self.0.is_in_turn() {
+            // What it waits for it asks for again as a task, and is told by the task's own waker.
+            let mut context = Context::from_waker(Waker::noop());
+            let poll = || request.as_mut().poll(&mut context).is_ready();
+            // The guard answers panics of handlers. One beside them ends its own stream, not the
+            // others of its connection.
+            if catch_unwind(AssertUnwindSafe(poll)).unwrap_or(true) {
+                return;
+            }
+        }
+        tokio::spawn(request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::connection::Budgets;
+    use super::*;
+    use crate::ServeOptions;
+
+    fn executor(n_turn: usize) -> InTurn {
+        let budgets = Arc::new(Budgets::new(&ServeOptions::default()));
+        let connection = Connection::new(([127, 0, 0, 1], 1).into(), None, budgets);
+        connection.begin_turn(n_turn);
+        InTurn(Arc::new(connection))
+    }
+
+    #[tokio::test]
+    async fn so_many_are_answered_at_once_and_the_others_as_tasks() {
+        let executor = executor(2);
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let run = |name: &'static str, offers: bool| {
+            if offers {
+                executor.0.take_turn();
+            }
+            let done = Arc::clone(&done);
+            executor.execute(async move { done.lock().unwrap().push(name) });
+        };
+        run("not offered", false);
+        for name in ["first", "second", "third"] {
+            run(name, true);
+        }
+        assert_eq!(*done.lock().unwrap(), ["first", "second"]);
+        while done.lock().unwrap().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+        executor.0.begin_turn(1);
+        run("of the next turn", true);
+        assert_eq!(done.lock().unwrap().last(), Some(&"of the next turn"));
+    }
+
+    #[tokio::test]
+    async fn who_steps_aside_is_finished_as_a_task() {
+        let executor = executor(1);
+        executor.0.take_turn();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        executor.execute(async move {
+            tokio::task::yield_now().await;
+            tell.send(()).unwrap();
+        });
+        told.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_its_own_requests_alone() {
+        let executor = executor(1);
+        executor.0.take_turn();
+        executor.execute(async { panic!("on purpose") });
+    }
+}
