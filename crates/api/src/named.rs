@@ -72,6 +72,12 @@ impl NamedFeatures {
         self.values.is_empty()
     }
 
+    /// Bytes of memory that the values take.
+    #[must_use]
+    pub fn n_bytes_held(&self) -> usize {
+        self.text.capacity() + self.values.capacity() * size_of::<Entry>()
+    }
+
     /// Names and values in the order of the message.
     pub fn iter(&self) -> impl Iterator<Item = (&str, NamedValue<'_>)> {
         let text = |range: &Range<usize>| &self.text[range.clone()];
@@ -134,6 +140,53 @@ fn push_text(text: &mut String, more: &str) -> Range<usize> {
 }
 
 impl NamedFeatures {
+    /// Room for more values, in proportion to those that are there already: of a message that is all
+    /// short rows, each would take a thousand times its bytes otherwise.
+    fn make_room(&mut self) {
+        if self.values.len() == SHORT_ROW {
+            let (n_values, n_bytes) = LONG_ROW;
+            self.values.reserve(n_values);
+            self.text.reserve(n_bytes);
+        }
+    }
+
+    /// Reads an entry as encoders write it: a short name, then a value of one kind. `None` for every
+    /// other, which [`read_entry`](Self::read_entry) then reads or refuses.
+    ///
+    /// The bytes begin with the entry's length; how many there are of it is told beside it.
+    fn quick_entry(&mut self, bytes: &[u8]) -> Option<(usize, Entry)> {
+        let (length, rest) = bytes.split_first().filter(|(length, _)| **length < 0x80)?;
+        let entry = rest.get(..usize::from(*length))?;
+        let (name, rest) = short_field(0x0A, entry)?;
+        let (value, rest) = short_field(0x12, rest)?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let name = str::from_utf8(name).ok()?;
+        let mut category = "";
+        let mut stored = match value {
+            [0x09, number @ ..] => Stored::Number(f64::from_le_bytes(number.try_into().ok()?)),
+            [0x10, integer @ ..] => {
+                let mut integer = integer;
+                let read = decode_varint(&mut integer).ok().filter(|_| integer.is_empty())?;
+                Stored::Integer(read as i64)
+            }
+            [0x18, flag @ (0 | 1)] => Stored::Flag(*flag == 1),
+            [0x22, ..] => {
+                let (text, rest) = short_field(0x22, value)?;
+                category = str::from_utf8(text).ok().filter(|_| rest.is_empty())?;
+                Stored::Category(0..0)
+            }
+            [0x2A, 0] => Stored::Missing,
+            _ => return None,
+        };
+        let name = push_text(&mut self.text, name);
+        if let Stored::Category(range) = &mut stored {
+            *range = push_text(&mut self.text, category);
+        }
+        Some((1 + entry.len(), Entry { name, value: stored }))
+    }
+
     fn read_entry(&mut self, mut bytes: &[u8], ctx: DecodeContext) -> Result<Entry, DecodeError> {
         let buf = &mut bytes;
         let mut entry = Entry::default();
@@ -184,10 +237,11 @@ impl Message for NamedFeatures {
             return skip_field(wire_type, tag, buf, ctx);
         }
         check_wire_type(WireType::LengthDelimited, wire_type)?;
-        if self.values.is_empty() {
-            // A row's worth; what there is to read bounds it.
-            self.text.reserve(buf.remaining().min(1024));
-            self.values.reserve((buf.remaining() / BYTES_A_VALUE).min(64));
+        self.make_room();
+        if let Some((n_bytes, entry)) = self.quick_entry(buf.chunk()) {
+            buf.advance(n_bytes);
+            self.values.push(entry);
+            return Ok(());
         }
         let entry = in_one_piece(buf, ctx, |bytes, ctx| self.read_entry(bytes, ctx));
         let entry = entry.map_err(|mut error| {
@@ -212,8 +266,21 @@ impl Message for NamedFeatures {
     }
 }
 
-/// About what a short name and a number take.
-const BYTES_A_VALUE: usize = 24;
+/// Values after which a row is taken for one of many.
+const SHORT_ROW: usize = 8;
+
+/// Room for what is mostly behind that many: values, and bytes of text.
+const LONG_ROW: (usize, usize) = (56, 1024);
+
+/// The bytes of a field with this key and a length of one byte, and what is behind it.
+fn short_field(key: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match bytes {
+        [found, length @ ..0x80, rest @ ..] if *found == key => {
+            rest.split_at_checked(usize::from(*length))
+        }
+        _ => None,
+    }
+}
 
 /// Hands the bytes of a delimited field to `read`. Nearly always they lie in one piece of memory
 /// already, where reading is much cheaper than from several.

@@ -104,3 +104,20 @@ fn of_a_name_that_comes_twice_the_later_counts() {
     let read = Generated::decode(twice.encode_to_vec().as_slice()).unwrap();
     assert_eq!(read.values["visits"].kind, Some(Kind::Integer(2)));
 }
+
+/// A batch of many tiny rows must not take a thousand times its bytes: it is read before anybody can
+/// count its rows.
+#[test]
+fn a_short_row_takes_little_whatever_is_behind_it() {
+    #[derive(Clone, PartialEq, Message)]
+    struct Rows {
+        #[prost(message, repeated, tag = "1")]
+        rows: Vec<NamedFeatures>,
+    }
+    let tiny = NamedFeatures::from_iter([("", FeatureValue { kind: None })]);
+    let bytes = Rows { rows: vec![tiny; 10_000] }.encode_to_vec();
+    let read = Rows::decode(bytes.as_slice()).unwrap();
+    assert_eq!(read.rows.len(), 10_000);
+    let most = read.rows.iter().map(NamedFeatures::n_bytes_held).max().unwrap();
+    assert!(most <= 256, "{most} bytes for a row of {}", bytes.len() / read.rows.len());
+}

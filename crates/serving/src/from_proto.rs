@@ -12,6 +12,7 @@ use segue_api::v1 as pb;
 pub(crate) use self::packed::check as check_packed;
 pub(crate) use self::time::micros_of;
 use crate::live::Selected;
+use crate::scoring_service::MAX_TEXT_BYTES;
 use crate::{Reason, ServingError, Violation};
 
 /// Longest name of a stranger's that is repeated in a message.
@@ -51,6 +52,11 @@ impl Findings {
         if self.violations.len() < MAX_FINDINGS && !self.violations.iter().any(same) {
             self.violations.push(Violation { field, reason, description });
         }
+    }
+
+    /// Whether anything was bad.
+    pub(crate) fn is_bad(&self) -> bool {
+        !self.violations.is_empty()
     }
 
     /// An error if anything was bad.
@@ -93,12 +99,23 @@ pub(crate) fn read_row(
         }
     };
     if let Some(row) = row {
+        for (field, text) in [("subject_id", &row.subject_id), ("routing_key", &row.routing_key)] {
+            check_length(text, || format!("{path}.{field}"), &mut findings);
+        }
         check_properties(&row.traits, &format!("{path}.traits"), &mut findings);
     }
     if findings.violations.is_empty() {
         Ok(RowInput { rows, warnings: findings.warnings })
     } else {
         Err(ServingError::Invalid(findings.violations))
+    }
+}
+
+/// Ids are kept, so they are bounded.
+pub(crate) fn check_length(text: &str, field: impl Fn() -> String, findings: &mut Findings) {
+    if text.len() > MAX_TEXT_BYTES {
+        let description = format!("{} bytes, at most {MAX_TEXT_BYTES} are allowed", text.len());
+        findings.bad(field(), Reason::FieldInvalid, description);
     }
 }
 

@@ -26,10 +26,10 @@ pub(crate) use self::audit::{AUDIT, challenge};
 use self::routes::Route;
 pub(crate) use self::routes::Routes;
 use crate::ServingError;
-use crate::access::Access;
-use crate::limits::{Lane, Limits, Permit};
+use crate::access::{Access, Caller, Need};
+use crate::limits::{Lane, Lease, Limits, Permit};
 use crate::metrics::Metrics;
-use crate::net::{Answer, Connection, Counted, full};
+use crate::net::{Answer, BodyBound, Connection, Counted, full};
 use crate::observe::{Observer, What};
 
 /// When the answer must be there. An extension of every request.
@@ -107,7 +107,7 @@ where
             Err(error) => {
                 let response = refusal(error);
                 connection.take_turn();
-                guard.answered(route, &response, started);
+                guard.ended(route, response_code(&response), started);
                 watch.end(response_code(&response));
                 return Answering::Refused(Some(Box::new(response)));
             }
@@ -120,21 +120,66 @@ where
         if let Some(caller) = &changes {
             head.extensions.insert(caller.clone());
         }
-        let body = Counted::new(body, guard.counted_bytes(route), connection, guard.retry_after());
+        let held = match permit {
+            Some(permit) if route.is_leased() => {
+                Held::Lease(Lease::new(Some(permit), Arc::clone(connection.budgets())))
+            }
+            permit => Held::Permit(permit),
+        };
+        let lease = if let Held::Lease(lease) = &held { Some(Arc::clone(lease)) } else { None };
+        let body =
+            Counted::new(body, guard.body_bound(route), lease, connection, guard.retry_after());
         let request = Request::from_parts(head, body.for_grpc());
         let (inner, guard) = (self.inner.clone(), Arc::clone(guard));
         let connection = Arc::clone(connection);
+        let mut end = End { guard, route, started, changes, connection, is_told: false };
         Answering::Work(Box::pin(async move {
-            let answer = guard.answer(route, deadline, permit, inner, request, &connection);
+            let answer = end.guard.answer(route, deadline, held, inner, request, &end.connection);
             let response = watch.over(answer).await;
-            guard.answered(route, &response, started);
-            if let Some(caller) = changes {
-                guard.record_change(method, &caller, connection.peer, response_code(&response));
-            }
+            end.tell(response_code(&response));
             watch.end(response_code(&response));
             Ok(response)
         }))
     }
+}
+
+/// What has to be told when a request is over, however that comes about: a caller who goes away has
+/// the request dropped where it stands, and a change that it had begun is made.
+struct End {
+    guard: Arc<Guard>,
+    route: Route,
+    started: Instant,
+    /// Who asks for a change.
+    changes: Option<Caller>,
+    connection: Arc<Connection>,
+    is_told: bool,
+}
+
+impl End {
+    fn tell(&mut self, code: tonic::Code) {
+        self.is_told = true;
+        self.guard.ended(self.route, code, self.started);
+        if let Some(caller) = &self.changes {
+            let method = self.route.labels.grpc_method;
+            self.guard.record_change(method, caller, self.connection.peer, code);
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell(tonic::Code::Cancelled);
+        }
+    }
+}
+
+/// What a request holds while it is worked on.
+enum Held {
+    /// Of work that ends with its future.
+    Permit(Option<Permit>),
+    /// Of work that may be done elsewhere.
+    Lease(Arc<Lease>),
 }
 
 /// An answer that is there, or is being worked on.
@@ -186,14 +231,9 @@ impl Guard {
             work.await
         };
         let timed = tokio::time::timeout_at(deadline.0, admitted);
-        match (CatchPanic { future: Box::pin(timed) }).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_elapsed)) => Err(ServingError::DeadlineExceeded),
-            Err(panic) => {
-                self.metrics.requests.panics.inc();
-                tracing::error!(method, panic = panic_text(&*panic), "handler panicked");
-                Err(ServingError::Internal)
-            }
+        match caught(&self.metrics, method, timed).await? {
+            Ok(answer) => Ok(answer),
+            Err(_elapsed) => Err(ServingError::DeadlineExceeded),
         }
     }
 
@@ -201,7 +241,7 @@ impl Guard {
         &self,
         route: Route,
         deadline: Deadline,
-        permit: Option<Permit>,
+        held: Held,
         mut inner: S,
         request: Request<Body>,
         connection: &Arc<Connection>,
@@ -211,32 +251,47 @@ impl Guard {
         S::Future: Send,
     {
         let retry_after = self.retry_after();
+        let (permit, lease, watch) = match held {
+            Held::Permit(permit) if route.lane == Lane::Watch => (None, None, permit),
+            Held::Permit(permit) => (permit, None, None),
+            Held::Lease(lease) => (None, Some(lease), None),
+        };
         // Called inside, so that a service that panics before its future does not get away.
         let work = async move {
             let Ok(response) = inner.call(request).await;
             let (head, body) = response.into_parts();
             let answer = if route.is_stream {
-                Ok(Answer::stream(body, Arc::clone(connection), retry_after))
+                Ok(Answer::stream(body, Arc::clone(connection), retry_after, watch))
             } else {
                 full(body, connection).await
             };
             answer.map(|answer| Response::from_parts(head, answer))
         };
-        match self.contain(route.labels.grpc_method, permit, deadline, work).await {
+        let method = route.labels.grpc_method;
+        let outcome = match lease {
+            None => self.contain(method, permit, deadline, work).await,
+            Some(lease) => self.contain(method, None, deadline, lease.over(work)).await,
+        };
+        match outcome {
             Ok(Ok(response)) => response,
             Ok(Err(unread)) => refusal(self.limits.unread(unread)),
             Err(error) => refusal(error),
         }
     }
 
-    fn answered(&self, route: Route, response: &Response<Answer>, started: Instant) {
-        let (calls, code) = (self.routes.calls(route), response_code(response));
-        self.metrics.requests.answered(calls, code, started.elapsed());
+    fn ended(&self, route: Route, code: tonic::Code, started: Instant) {
+        self.metrics.requests.answered(self.routes.calls(route), code, started.elapsed());
     }
 
-    /// Bytes of a request that can be in memory at once. What is read as it comes goes on.
-    fn counted_bytes(&self, route: Route) -> usize {
-        if route.is_stream { STREAMED_BYTES } else { self.limits.max_message_bytes() }
+    /// How many bytes of a request may come, and how they are counted.
+    fn body_bound(&self, route: Route) -> BodyBound {
+        if route.need == Need::Nothing {
+            BodyBound::Tiny
+        } else if route.is_stream {
+            BodyBound::Messages
+        } else {
+            BodyBound::Whole(self.limits.max_message_bytes())
+        }
     }
 
     fn deadline(&self, route: Route, headers: &HeaderMap, started: Instant) -> Deadline {
@@ -251,9 +306,6 @@ impl Guard {
 
 /// Longer than any stream lives.
 const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// What a request that is read as it comes is counted for.
-const STREAMED_BYTES: usize = 64 << 10;
 
 fn refusal(error: ServingError) -> Response<Answer> {
     let challenge = challenge(&error);
@@ -291,6 +343,19 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Does `work`; a panic is counted, logged and an internal error.
+pub(crate) async fn caught<T>(
+    metrics: &Metrics,
+    method: &'static str,
+    work: impl Future<Output = T> + Send,
+) -> Result<T, ServingError> {
+    (CatchPanic { future: Box::pin(work) }).await.map_err(|panic| {
+        metrics.requests.panics.inc();
+        tracing::error!(method, panic = panic_text(&*panic), "handler panicked");
+        ServingError::Internal
+    })
 }
 
 /// A future whose panic is an error. It is not polled again after one.

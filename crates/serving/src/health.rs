@@ -16,6 +16,7 @@ use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::ServingError;
+use crate::from_proto::shown;
 use crate::inference_service::Inference;
 use crate::live::Readiness;
 use crate::registry_service::ModelRegistry;
@@ -57,7 +58,7 @@ impl Health for HealthChecks {
         let name = request.into_inner().service;
         match status_of(&name, &self.readiness.borrow()) {
             Some(status) => Ok(Response::new(answer(status))),
-            None => Err(ServingError::HealthUnknown { name }.into()),
+            None => Err(ServingError::HealthUnknown { name: shown(&name).to_owned() }.into()),
         }
     }
 

@@ -19,5 +19,5 @@ pub(crate) use self::answer::{Answer, full};
 pub(crate) use self::certificate::PeerCertificate;
 pub(crate) use self::connection::{Budgets, Connection, Unread};
 pub(crate) use self::http::PageLimits;
-pub(crate) use self::request::{Counted, OverBudget};
+pub(crate) use self::request::{BodyBound, Counted, OverBudget};
 pub(crate) use self::tls::{Tls, TlsPort};

@@ -7,6 +7,7 @@ use rayon::ThreadPool;
 use tokio::sync::oneshot;
 
 use crate::guard::panic_text;
+use crate::limits::Lease;
 use crate::metrics::Metrics;
 use crate::observe::Errand;
 use crate::priority::{BATCHES, give_way};
@@ -35,15 +36,17 @@ impl ScoringPool {
     }
 
     /// Runs `work` on the pool; parallel iterators inside it use the pool's threads. A caller that
-    /// leaves before its turn is skipped, a panic is an internal error.
+    /// leaves before its turn is skipped, a panic is an internal error. The request's lease lasts
+    /// until the work is done or skipped.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ServingError> {
         let (answer, answered) = oneshot::channel();
         let metrics = Arc::clone(&self.metrics);
-        let errand = Errand::here();
+        let (errand, lease) = (Errand::here(), Lease::here());
         self.threads.spawn(move || {
+            let _lease = lease;
             if answer.is_closed() {
                 return;
             }
@@ -77,5 +80,35 @@ mod tests {
         assert!(matches!(died, Err(ServingError::Internal)));
         assert_eq!(metrics.requests.panics.get(), 1);
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+    }
+
+    /// A caller who leaves takes its permit along only when the pool has done with its work.
+    #[tokio::test]
+    async fn what_is_given_up_holds_its_permit_until_it_is_done() {
+        let options = crate::ServeOptions { max_in_flight: 1, ..crate::ServeOptions::default() };
+        let metrics = Arc::new(Metrics::new());
+        let budgets = Arc::new(crate::net::Budgets::new(&options));
+        let limits = crate::limits::Limits::new(&options, Arc::clone(&metrics));
+        let enter = || limits.enter(crate::limits::Lane::Scoring);
+        let pool = ScoringPool::new(1, metrics).unwrap();
+        let (begin, begun) = oneshot::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let lease = Lease::new(enter().unwrap(), budgets);
+        let asked = lease.over(async move {
+            let wait = move || {
+                begin.send(()).unwrap();
+                released.recv()
+            };
+            pool.run(wait).await.unwrap()
+        });
+        let asked = tokio::spawn(asked);
+        begun.await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert!(enter().is_err(), "the work goes on");
+        release.send(()).unwrap();
+        while enter().is_err() {
+            tokio::task::yield_now().await;
+        }
     }
 }

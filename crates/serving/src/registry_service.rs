@@ -18,7 +18,7 @@ pub(crate) use self::checks::{Check, Page};
 use self::checks::{PageOf, alias_or_champion};
 use crate::access::Caller;
 use crate::guard::panic_text;
-use crate::limits::Limits;
+use crate::limits::{Lease, Limits};
 use crate::live::{LiveModels, LoaderHandle};
 use crate::metrics::Metrics;
 use crate::priority::{MODELS, give_way};
@@ -49,7 +49,9 @@ impl ModelRegistry {
         work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
     ) -> Result<T, ServingError> {
         let registry = self.registry.clone();
+        let lease = Lease::here();
         let asked = tokio::task::spawn_blocking(move || {
+            let _lease = lease;
             give_way(MODELS);
             work(&registry)
         });

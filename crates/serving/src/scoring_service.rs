@@ -331,6 +331,11 @@ impl Shared {
         options: Option<pb::ScoreOptions>,
         request_id: String,
     ) -> Result<Job, ServingError> {
+        if models.len() > MAX_MODELS {
+            let n_models = models.len();
+            let description = format!("{n_models} models, at most {MAX_MODELS} are allowed");
+            return Err(ServingError::invalid("models", Reason::FieldInvalid, description));
+        }
         let options = options.unwrap_or_default();
         let reading = Reading {
             allow_missing: options.allow_missing,
@@ -343,7 +348,7 @@ impl Shared {
             options,
             reading,
             recorder: Arc::clone(&self.recorder),
-            request_id: self.request_ids.or_new(request_id),
+            request_id: self.request_ids.or_new(request_id, "request_id")?,
         })
     }
 }
@@ -354,6 +359,12 @@ fn is_long(request: &pb::ScoreRequest) -> bool {
     let features = request.row.as_ref().and_then(|row| row.features.as_ref());
     is_explained || matches!(features, Some(pb::feature_row::Features::Events(_)))
 }
+
+/// Models that a request may select.
+const MAX_MODELS: usize = 64;
+
+/// Bytes of an id: it is kept and answered once a row and once a request.
+pub(crate) const MAX_TEXT_BYTES: usize = 1024;
 
 /// Bad fields that a chunk of a failed batch collects.
 const MAX_BAD_FIELDS: usize = 64;
@@ -420,11 +431,16 @@ impl RequestIds {
         Self { start_us: now_us(), next: AtomicU64::new(1) }
     }
 
-    pub(crate) fn or_new(&self, given: String) -> String {
+    /// The id that the request gives in `field`, if it gives one.
+    pub(crate) fn or_new(&self, given: String, field: &str) -> Result<String, ServingError> {
         if given.is_empty() {
-            format!("{:x}-{:x}", self.start_us, self.next.fetch_add(1, Ordering::Relaxed))
+            Ok(format!("{:x}-{:x}", self.start_us, self.next.fetch_add(1, Ordering::Relaxed)))
+        } else if given.len() > MAX_TEXT_BYTES {
+            let description =
+                format!("{} bytes, at most {MAX_TEXT_BYTES} are allowed", given.len());
+            Err(ServingError::invalid(field, Reason::FieldInvalid, description))
         } else {
-            given
+            Ok(given)
         }
     }
 }

@@ -222,7 +222,7 @@ impl Services {
             .add_service(AdminServiceServer::new(self.admin).max_decoding_message_size(bytes))
             .add_service(feedback)
             .add_service(inference)
-            .add_service(HealthServer::new(self.health))
+            .add_service(HealthServer::new(self.health).max_decoding_message_size(bytes))
             .add_service(reflection().build_v1().map_err(reflection_error)?)
             .add_service(reflection().build_v1alpha().map_err(reflection_error)?)
             .prepare();

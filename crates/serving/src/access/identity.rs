@@ -2,6 +2,7 @@
 
 use super::role::{Grant, Need, Role};
 use crate::ServingError;
+use crate::from_proto::shown;
 
 /// A known caller.
 #[derive(Debug)]
@@ -45,8 +46,10 @@ impl Identity {
             return Ok(());
         }
         let of_what = match alias {
-            Some(alias) => format!(" for alias {alias:?} of model {model:?}"),
-            None => format!(" for model {model:?}"),
+            Some(alias) => {
+                format!(" for alias {:?} of model {:?}", shown(alias), shown(model))
+            }
+            None => format!(" for model {:?}", shown(model)),
         };
         Err(self.denied(role, of_what))
     }

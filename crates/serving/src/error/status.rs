@@ -14,7 +14,11 @@ pub const ERROR_DOMAIN: &str = "segue";
 
 impl From<ServingError> for Status {
     fn from(error: ServingError) -> Self {
-        let message = error.to_string();
+        let mut message = error.to_string();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push_str(" ...");
+        }
         let (code, details) = code_and_details(error, &message);
         Self::with_error_details(code, message, details)
     }
@@ -184,6 +188,9 @@ fn info(reason: &str) -> ErrorDetails {
 /// Bytes of field violations that an answer carries: errors travel as headers, and clients refuse
 /// large ones.
 const MAX_VIOLATION_BYTES: usize = 4096;
+
+/// Bytes of a message, which some details repeat.
+const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// `ErrorInfo.reason` is the first field's; every field carries its own. What does not fit into an
 /// answer is counted in a last entry.

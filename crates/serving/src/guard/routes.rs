@@ -94,13 +94,20 @@ const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     (INFERENCE, "RepositoryModelLoad", Lane::Registry, false, ADMIN),
     (INFERENCE, "RepositoryModelUnload", Lane::Registry, false, ADMIN),
     (HEALTH, "Check", Lane::Free, false, Need::Nothing),
-    (HEALTH, "Watch", Lane::Free, true, Need::Nothing),
-    (REFLECTION, "ServerReflectionInfo", Lane::Free, true, Need::Known),
-    (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Free, true, Need::Known),
+    (HEALTH, "Watch", Lane::Watch, true, Need::Nothing),
+    (REFLECTION, "ServerReflectionInfo", Lane::Watch, true, Need::Known),
+    (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Watch, true, Need::Known),
 ];
 
 /// One row, not many. If it is to be explained it steps aside.
 const SHORT: (&str, &str) = (SCORING, "Score");
+
+impl Route {
+    /// Whether its work may go on elsewhere after its caller has left.
+    pub(super) fn is_leased(self) -> bool {
+        !self.is_short && matches!(self.lane, Lane::Scoring | Lane::Registry)
+    }
+}
 
 impl Routes {
     /// The routes of this server.

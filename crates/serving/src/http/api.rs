@@ -25,7 +25,7 @@ use super::{Pages, infer, proto_json};
 use crate::access::{Need, Role, VIEWER};
 use crate::guard::Deadline;
 use crate::inference_service::{Inference, server_metadata};
-use crate::limits::Lane;
+use crate::limits::{Lane, Lease};
 use crate::metrics::HttpLabels;
 use crate::net::OverBudget;
 use crate::observe::What;
@@ -130,8 +130,9 @@ impl Pages {
             }
             asker.authorize(&self.guard, page.route, page.need)?;
             let permit = self.guard.admit(page.lane, asker.connection()?)?;
-            let work = async { work(pages, deadline).await };
-            self.guard.contain(page.route, permit, deadline, work).await?
+            let lease = Lease::new(permit, Arc::clone(asker.connection()?.budgets()));
+            let work = lease.over(async { work(pages, deadline).await });
+            self.guard.contain(page.route, None, deadline, work).await?
         };
         let observer = &self.guard.observer;
         let mut watch = observer.begin(What::Page(page.route), &asker.headers, started.into_std());

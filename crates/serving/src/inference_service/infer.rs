@@ -187,7 +187,7 @@ impl Inference {
             options: v1::ScoreOptions::default(),
             reading,
             recorder: Arc::clone(&shared.recorder),
-            request_id: shared.request_ids.or_new(std::mem::take(&mut request.id)),
+            request_id: shared.request_ids.or_new(std::mem::take(&mut request.id), "id")?,
         };
         let (n_rows, outputs) = shared.observed(&job, started, || {
             let outputs = self.outputs(&job, &selected, &parameters, request, findings, deadline);
@@ -219,6 +219,9 @@ impl Inference {
         let max_rows = shared.options.max_batch_rows;
         let reader = Reader { model: &served.name, schema, parameters, max_rows };
         let rows = reader.read(request.inputs, &mut findings);
+        if wanted.contains(&Output::TreeShap) {
+            check_contributions(selected, rows.n_rows, &mut findings);
+        }
         findings.check()?;
         let (width, traits) = (schema.len(), Traits::new());
         let about = About { subject_id: &parameters.subject_id, ..About::default() };
@@ -274,6 +277,24 @@ impl Inference {
         shape.push(wire_size(width + 1));
         let values = OutputValues::numbers(chunks.concat(), rows.is_single);
         Ok(OutputTensor { name: Output::TreeShap.name(), shape, values })
+    }
+}
+
+/// Most bytes of contributions in an answer: several copies of them are made on the way out.
+const MAX_CONTRIBUTION_BYTES: usize = 64 << 20;
+
+fn check_contributions(selected: &Selected, n_rows: usize, findings: &mut Findings) {
+    let model = &selected.served.model;
+    let row_bytes = model.n_outputs() * (model.schema().len() + 1) * size_of::<f64>();
+    let max_rows = MAX_CONTRIBUTION_BYTES / row_bytes;
+    if n_rows > max_rows {
+        let description = format!(
+            "the contributions of {n_rows} rows take {} MiB; ask for those of at most {max_rows} \
+             rows at once",
+            (n_rows * row_bytes) >> 20
+        );
+        let field = format!("outputs[{:?}]", Output::TreeShap.name());
+        findings.bad(field, Reason::BatchTooLarge, description);
     }
 }
 

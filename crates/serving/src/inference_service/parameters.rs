@@ -7,7 +7,7 @@ use std::time::Duration;
 use segue_api::inference as pb;
 use segue_api::inference::infer_parameter::ParameterChoice;
 
-use crate::from_proto::{Findings, shown};
+use crate::from_proto::{Findings, check_length, shown};
 use crate::{Reason, ServingError};
 
 type Given = BTreeMap<String, pb::InferParameter>;
@@ -77,6 +77,11 @@ impl Parameters {
             };
             let field = format!("parameters[{:?}]", shown(name));
             findings.bad(field, Reason::ParameterInvalid, expected);
+        }
+        for (name, id) in
+            [(ROUTING_KEY, &parameters.routing_key), (SUBJECT_ID, &parameters.subject_id)]
+        {
+            check_length(id, || format!("parameters[{name:?}]"), findings);
         }
         parameters
     }

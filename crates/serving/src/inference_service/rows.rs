@@ -30,11 +30,20 @@ pub(super) struct Reader<'a> {
     pub(super) max_rows: usize,
 }
 
+/// Inputs beyond those of the model that are looked at, to say what is wrong with each.
+const MAX_NEEDLESS: usize = 64;
+
 impl Reader<'_> {
     pub(super) fn read(&self, inputs: Vec<InputTensor>, findings: &mut Findings) -> Rows {
         if inputs.is_empty() {
             let description = "no inputs: give one tensor a feature, or all features in input__0";
             findings.bad("inputs".to_owned(), Reason::FeaturesAbsent, description.to_owned());
+            return Rows::default();
+        }
+        let most = self.schema.len() + MAX_NEEDLESS;
+        if inputs.len() > most {
+            let description = format!("{} inputs, at most {most} are read", inputs.len());
+            findings.bad("inputs".to_owned(), Reason::TensorUnknown, description);
             return Rows::default();
         }
         for input in &inputs {
@@ -147,6 +156,9 @@ impl Reader<'_> {
                 );
                 findings.bad(path_of(&feature.name), Reason::FeatureMissing, description);
             }
+        }
+        if findings.is_bad() {
+            return Rows::default();
         }
         let n_rows = n_rows.unwrap_or(0);
         let mut values = vec![f64::NAN; n_rows * n_features];

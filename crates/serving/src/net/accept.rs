@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::{self, PeerCertificate};
@@ -65,7 +65,10 @@ impl Port {
             let accepted = tokio::select! {
                 biased;
                 _ = closing.wait_for(|closing| *closing) => break,
-                Some(_over) = connections.join_next() => continue,
+                Some(over) = connections.join_next() => {
+                    keeper.count_panic(over);
+                    continue;
+                }
                 accepted = listener.accept() => accepted,
             };
             let (socket, peer) = match accepted {
@@ -87,7 +90,9 @@ impl Port {
         }
         // New callers get a reset instead of a queue that nobody looks at.
         drop(listener);
-        while connections.join_next().await.is_some() {}
+        while let Some(over) = connections.join_next().await {
+            keeper.count_panic(over);
+        }
     }
 }
 
@@ -241,6 +246,13 @@ impl Keeper {
             }
         })
         .await
+    }
+
+    /// Handlers catch their own; this one was beside them and has taken its connection along.
+    fn count_panic(&self, over: Result<(), JoinError>) {
+        if over.is_err_and(|error| error.is_panic()) {
+            self.metrics.requests.panics.inc();
+        }
     }
 
     fn refused(&self, reason: &'static str) {

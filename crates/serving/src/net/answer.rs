@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::connection::{Connection, Unread};
 use crate::ServingError;
+use crate::limits::Permit;
 
 /// What goes out.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Streamed {
     body: tonic::body::Body,
     connection: Arc<Connection>,
     retry_after: Duration,
+    /// Lasts as long as the stream.
+    _permit: Option<Permit>,
     is_over: bool,
 }
 
@@ -46,8 +49,9 @@ impl Answer {
         body: tonic::body::Body,
         connection: Arc<Connection>,
         retry_after: Duration,
+        permit: Option<Permit>,
     ) -> Self {
-        Self::Stream(Streamed { body, connection, retry_after, is_over: false })
+        Self::Stream(Streamed { body, connection, retry_after, _permit: permit, is_over: false })
     }
 
     /// Nothing but headers.

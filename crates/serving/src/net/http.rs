@@ -17,7 +17,7 @@ use super::accept::{Port, Served};
 use super::answer::{Answer, full};
 use super::connection::{Connection, Unread};
 use super::io::Io;
-use super::request::Counted;
+use super::request::{BodyBound, Counted};
 
 /// Headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -51,7 +51,8 @@ impl hyper::service::Service<Request<Incoming>> for Paged {
         let (mut routes, connection) = (routes.clone(), Arc::clone(connection));
         let limits = limits.clone();
         let PageLimits { max_message_bytes, retry_after, .. } = limits;
-        let count = |body| Counted::new(body, max_message_bytes, &connection, retry_after);
+        let bound = BodyBound::Whole(max_message_bytes);
+        let count = |body| Counted::new(body, bound, None, &connection, retry_after);
         let mut request = request.map(|body| axum::body::Body::new(count(body)));
         request.extensions_mut().insert(Arc::clone(&connection));
         Box::pin(async move {

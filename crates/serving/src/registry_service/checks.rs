@@ -2,13 +2,11 @@
 
 use segue_registry::{CHAMPION, check_alias_name, check_model_name};
 
+use crate::scoring_service::MAX_TEXT_BYTES;
 use crate::{Reason, ServingError, Violation};
 
 /// Largest page, and the size if none is asked for.
 const MAX_PAGE: usize = 1000;
-
-/// Longest text of a request that goes into the audit trail.
-const MAX_TEXT_BYTES: usize = 1024;
 
 pub(super) fn alias_or_champion(alias: String) -> String {
     if alias.is_empty() { CHAMPION.to_owned() } else { alias }

@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 use super::{Shared, catch};
 use crate::ServingError;
 use crate::error::rpc_status;
-use crate::guard::Deadline;
+use crate::guard::{Deadline, caught};
 use crate::limits::Lane;
 
 /// Answers that wait for a slow reader; then its requests are no longer read.
@@ -28,7 +28,9 @@ pub(super) fn answer(
     let (answers, receiver) = mpsc::channel(ANSWERS_AHEAD);
     tokio::spawn(async move {
         let _permit = permit;
-        if let Err(end) = pump(&shared, requests, deadline, &answers).await {
+        let pumped = pump(&shared, requests, deadline, &answers);
+        let pumped = caught(&shared.metrics, "ScoreStream", pumped).await;
+        if let Err(end) = pumped.map_err(Status::from).flatten() {
             // A reader that has gone does not see how it ended.
             let _ = answers.send(Err(end)).await;
         }

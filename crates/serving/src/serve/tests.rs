@@ -32,7 +32,7 @@ impl ScoringService for PanicsOnce {
         &self,
         _request: Request<pb::ScoreBatchRequest>,
     ) -> Result<Response<pb::ScoreBatchResponse>, Status> {
-        Err(Status::unimplemented("not asked"))
+        std::future::pending().await
     }
 
     type ScoreStreamStream = ReceiverStream<Result<pb::ScoreStreamResponse, Status>>;
@@ -52,10 +52,10 @@ impl ScoringService for PanicsOnce {
     }
 }
 
-#[tokio::test]
-async fn a_panic_is_answered_counted_and_over() {
-    // One permit: the panic must give it back.
-    let options = ServeOptions { max_in_flight: 1, ..ServeOptions::default() };
+/// [`PanicsOnce`] over a socket: its client, its metrics, and the task to end it by.
+async fn started(
+    options: ServeOptions,
+) -> (ScoringServiceClient<tonic::transport::Channel>, Arc<Metrics>, tokio::task::JoinHandle<()>) {
     let metrics = Arc::new(Metrics::new());
     let guard = Arc::new(Guard {
         routes: Routes::new(&metrics),
@@ -77,10 +77,22 @@ async fn a_panic_is_answered_counted_and_over() {
         budgets: Arc::new(Budgets::new(&options)),
         metrics: Arc::clone(&metrics),
     };
-    let (_closing, is_closing) = watch::channel(false);
+    let (closing, is_closing) = watch::channel(false);
     let service = ScoringServiceServer::new(PanicsOnce::default());
-    let server = tokio::spawn(port.serve_grpc(service, guard, 8, is_closing));
-    let mut client = ScoringServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let served = port.serve_grpc(service, guard, 8, is_closing);
+    let server = tokio::spawn(async move {
+        served.await;
+        drop(closing);
+    });
+    let client = ScoringServiceClient::connect(format!("http://{address}")).await.unwrap();
+    (client, metrics, server)
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_counted_and_over() {
+    // One permit: the panic must give it back.
+    let options = ServeOptions { max_in_flight: 1, ..ServeOptions::default() };
+    let (mut client, metrics, server) = started(options).await;
     let status = client.score(pb::ScoreRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Internal);
     assert_eq!(status.get_error_details().error_info().unwrap().reason, "INTERNAL");
@@ -93,5 +105,27 @@ async fn a_panic_is_answered_counted_and_over() {
         let line = format!("grpc_server_handled_total{{{method},grpc_code=\"{code}\"}} 1\n");
         assert!(page.contains(&line), "{page}");
     }
+    server.abort();
+}
+
+/// A caller who goes away has its request dropped where it stands. It was not counted, and a change
+/// left no line in the audit trail.
+#[tokio::test]
+async fn a_request_that_is_taken_back_is_counted_too() {
+    let (mut client, metrics, server) = started(ServeOptions::default()).await;
+    let method = "grpc_service=\"segue.v1.ScoringService\",grpc_method=\"ScoreBatch\"";
+    let has = |line: String| metrics.page().unwrap().contains(&line);
+    let asked =
+        tokio::spawn(async move { client.score_batch(pb::ScoreBatchRequest::default()).await });
+    while !has(format!("grpc_server_started_total{{{method}}} 1\n")) {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    let counted = async {
+        while !has(format!("grpc_server_handled_total{{{method},grpc_code=\"CANCELLED\"}} 1\n")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), counted).await.expect("it is counted");
     server.abort();
 }

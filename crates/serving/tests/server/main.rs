@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod access;
+mod bounds;
 mod canary;
 mod canary_rows;
 mod corrupt;

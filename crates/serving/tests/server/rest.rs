@@ -66,7 +66,7 @@ async fn a_score_is_that_of_grpc() {
     assert_eq!(json["result"]["segment"], "");
     // A body so long that it is read elsewhere says the same.
     let mut long = score_body();
-    long["requestId"] = json!("x".repeat(20_000));
+    long["row"]["traits"] = json!({"story": {"text": "x".repeat(20_000)}});
     let mut told = post(&server, "/v1/score", &long).await.json();
     // Another prediction, so another name.
     let name = &mut told["result"]["predictions"][0]["predictionId"];
