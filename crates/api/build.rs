@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         // Raw tensors are parts of the message they came in, not copies.
         .bytes(".inference")
+        .codec_path("crate::codec::BoundedCodec")
         .extern_path(".google.rpc", "::tonic_types::pb")
         .extern_path(".segue.v1.NamedFeatures", "crate::NamedFeatures")
         .compile_fds(descriptors)?;

@@ -1,6 +1,7 @@
 //! Messages, clients and servers of `segue.v1` and of the Open Inference Protocol: generated from
-//! `proto/`, but for the one message that is read for every score.
+//! `proto/`, but for the one message that is read for every score, and the codec that reads them all.
 
+mod codec;
 mod named;
 
 /// Package `segue.v1`.
@@ -41,6 +42,7 @@ pub mod inference {
     tonic::include_proto!("inference");
 }
 
+pub use self::codec::{BoundedCodec, BoundedDecoder};
 pub use self::named::{NamedFeatures, NamedValue};
 pub use tonic_types::pb::Status as RpcStatus;
 

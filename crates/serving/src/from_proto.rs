@@ -6,6 +6,7 @@ mod packed;
 mod time;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use segue_api::v1 as pb;
 
@@ -17,6 +18,24 @@ use crate::{Reason, ServingError, Violation};
 
 /// Longest name of a stranger's that is repeated in a message.
 const SHOWN_BYTES: usize = 100;
+
+/// Where a row stands in its request, such as `row` or `rows[3]`. Written only if something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowPath {
+    /// The only one.
+    Row,
+    /// One of many.
+    Rows(usize),
+}
+
+impl fmt::Display for RowPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row => f.write_str("row"),
+            Self::Rows(index) => write!(f, "rows[{index}]"),
+        }
+    }
+}
 
 /// How a row is read.
 #[derive(Debug, Clone, Copy)]
@@ -77,13 +96,11 @@ impl Findings {
 }
 
 /// Reads the features of a row for each selected model.
-///
-/// `path` is the row's own, such as `row` or `rows[3]`.
 pub(crate) fn read_row(
     row: Option<&pb::FeatureRow>,
     selected: &[Selected],
     reading: &Reading,
-    path: &str,
+    path: RowPath,
 ) -> Result<RowInput, ServingError> {
     use pb::feature_row::Features;
     let mut findings = Findings::default();
@@ -95,14 +112,20 @@ pub(crate) fn read_row(
         }
         None => {
             let description = "no features: give `named`, `packed` or `events`";
-            return Err(ServingError::invalid(path, Reason::FeaturesAbsent, description));
+            return Err(ServingError::invalid(
+                path.to_string(),
+                Reason::FeaturesAbsent,
+                description,
+            ));
         }
     };
     if let Some(row) = row {
         for (field, text) in [("subject_id", &row.subject_id), ("routing_key", &row.routing_key)] {
             check_length(text, || format!("{path}.{field}"), &mut findings);
         }
-        check_properties(&row.traits, &format!("{path}.traits"), &mut findings);
+        if !row.traits.is_empty() {
+            check_properties(&row.traits, &format!("{path}.traits"), &mut findings);
+        }
     }
     if findings.violations.is_empty() {
         Ok(RowInput { rows, warnings: findings.warnings })

@@ -9,7 +9,7 @@ use segue_dataset::UNSEEN_CATEGORY;
 use segue_model::Traits;
 
 use crate::ServingError;
-use crate::from_proto::{Reading, RowInput, read_row};
+use crate::from_proto::{Reading, RowInput, RowPath, read_row};
 use crate::live::{Selected, Selection};
 use crate::metrics::Metrics;
 use crate::prediction_log::{About, Recorder};
@@ -39,11 +39,11 @@ pub(crate) struct Scored<'a> {
 }
 
 impl Job {
-    /// Answers one row, found under `path` in the request.
+    /// Answers one row.
     pub(crate) fn score(
         &self,
         row: Option<&pb::FeatureRow>,
-        path: &str,
+        path: RowPath,
         metrics: &Metrics,
     ) -> Result<Scored<'_>, ServingError> {
         let (versions, input) = self.read(row, path)?;
@@ -57,7 +57,7 @@ impl Job {
     fn read(
         &self,
         row: Option<&pb::FeatureRow>,
-        path: &str,
+        path: RowPath,
     ) -> Result<(Cow<'_, [Selected]>, RowInput), ServingError> {
         let read = |versions: &[Selected]| read_row(row, versions, &self.reading, path);
         let key = row.map_or("", routing_key);

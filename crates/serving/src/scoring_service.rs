@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::rpc_status;
-use crate::from_proto::Reading;
+use crate::from_proto::{Reading, RowPath};
 use crate::guard::Deadline;
 use crate::limits::Limits;
 use crate::live::{LiveModels, Selected, Snapshot, Variant};
@@ -160,8 +160,9 @@ impl Shared {
         let started = Instant::now();
         deadline.check()?;
         let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
-        let scored =
-            self.observed(&job, started, || job.score(request.row.as_ref(), "row", &self.metrics));
+        let scored = self.observed(&job, started, || {
+            job.score(request.row.as_ref(), RowPath::Row, &self.metrics)
+        });
         let Scored { mut row, versions } = scored?;
         self.answered(&job, started, versions.iter().map(|version| (version, 1)));
         if job.selection.is_mirrored()
@@ -190,7 +191,7 @@ impl Shared {
         let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
         let (rows, partial) = (&request.rows, request.allow_partial);
         let score = |index: usize| {
-            let scored = job.score(Some(&rows[index]), &format!("rows[{index}]"), &self.metrics);
+            let scored = job.score(Some(&rows[index]), RowPath::Rows(index), &self.metrics);
             scored.map(|scored| scored.row)
         };
         let results: Vec<pb::RowResult> = self.observed(&job, started, || {

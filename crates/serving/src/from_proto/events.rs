@@ -8,7 +8,7 @@ use segue_events::{
 };
 use segue_features::RequestFields;
 
-use super::{Findings, Reading, check_properties, micros_of};
+use super::{Findings, Reading, RowPath, check_properties, micros_of};
 use crate::Reason;
 use crate::live::Selected;
 
@@ -17,7 +17,7 @@ pub(super) fn read(
     given: &pb::EventHistory,
     selected: &[Selected],
     reading: &Reading,
-    path: &str,
+    path: RowPath,
     findings: &mut Findings,
 ) -> Vec<Vec<f64>> {
     let path = format!("{path}.events");

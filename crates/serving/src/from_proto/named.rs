@@ -3,7 +3,7 @@
 use segue_api::v1::{NamedFeatures, NamedValue};
 use segue_dataset::{Feature, FeatureKind, Schema, UNSEEN_CATEGORY};
 
-use super::{Findings, Reading, shown};
+use super::{Findings, Reading, RowPath, shown};
 use crate::Reason;
 use crate::live::Selected;
 
@@ -13,7 +13,7 @@ pub(super) fn read(
     given: &NamedFeatures,
     selected: &[Selected],
     reading: &Reading,
-    path: &str,
+    path: RowPath,
     findings: &mut Findings,
 ) -> Vec<Vec<f64>> {
     let read_for = |one: &Selected| {
@@ -39,7 +39,7 @@ fn find_extra(
     given: &NamedFeatures,
     selected: &[Selected],
     reading: &Reading,
-    path: &str,
+    path: RowPath,
     findings: &mut Findings,
 ) {
     let known =
@@ -55,7 +55,7 @@ fn find_extra(
     }
 }
 
-fn field_of(path: &str, name: &str) -> String {
+fn field_of(path: RowPath, name: &str) -> String {
     format!("{path}.named.values[{:?}]", shown(name))
 }
 
@@ -64,7 +64,7 @@ struct Reader<'a> {
     schema: &'a Schema,
     model: &'a str,
     reading: &'a Reading,
-    path: &'a str,
+    path: RowPath,
 }
 
 impl Reader<'_> {

@@ -3,7 +3,7 @@
 use segue_api::v1 as pb;
 use segue_dataset::{Feature, FeatureKind, UNSEEN_CATEGORY};
 
-use super::{Findings, shown};
+use super::{Findings, RowPath, shown};
 use crate::live::Selected;
 use crate::{Reason, ServingError};
 
@@ -11,7 +11,7 @@ use crate::{Reason, ServingError};
 pub(super) fn read(
     given: &pb::PackedFeatures,
     selected: &[Selected],
-    path: &str,
+    path: RowPath,
     findings: &mut Findings,
 ) -> Result<Vec<Vec<f64>>, ServingError> {
     if given.schema_digest.is_empty() {

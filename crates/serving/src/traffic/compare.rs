@@ -8,7 +8,7 @@ use segue_dataset::Schema;
 use segue_model::Traits;
 
 use super::tally::Outcome;
-use crate::from_proto::{Reading, read_row};
+use crate::from_proto::{Reading, RowPath, read_row};
 use crate::live::{Selected, ServedVersion, Variant};
 use crate::scratch::with_scores;
 use crate::segment::{Answer, assign, traits};
@@ -97,7 +97,10 @@ impl Sample {
                 // What is strict for the champion's features need not fit another's.
                 let reading = Reading { strict: false, ..self.reading };
                 let version = selected(shadow);
-                read_row(Some(row), slice::from_ref(&version), &reading, "row").ok()?.rows.pop()
+                read_row(Some(row), slice::from_ref(&version), &reading, RowPath::Row)
+                    .ok()?
+                    .rows
+                    .pop()
             }
         }
     }

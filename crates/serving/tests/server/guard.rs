@@ -62,6 +62,12 @@ async fn until_looked(server: &TestServer) {
     tokio::time::timeout(PATIENCE, looked).await.expect("the guard looks");
 }
 
+/// Until an action is counted, which is after its event can be read.
+async fn until_counted(server: &TestServer, action: &str) {
+    let counted = async { while actions(server, action).await < 1.0 {} };
+    tokio::time::timeout(PATIENCE, counted).await.expect("the action is counted");
+}
+
 async fn actions(server: &TestServer, action: &str) -> f64 {
     let labels = format!("{{model=\"churn\",action={action:?}}}");
     metric(server, &format!("segue_guard_actions_total{labels}")).await
@@ -87,6 +93,7 @@ async fn a_canary_whose_scores_shift_loses_its_share() {
     until_generation(&server, "churn", event.generation).await;
     let answer = batch(&server).await;
     assert_eq!(answer.served_by.len(), 1, "the champion answers all");
+    until_counted(&server, "canary_stopped").await;
     assert_eq!(actions(&server, "canary_stopped").await, 1.0);
     assert!(server.registry.verify(Some("churn")).unwrap().problems.is_empty());
     // A person who gives the share back is not fought over what was seen before, but what comes counts.
@@ -130,6 +137,7 @@ async fn a_new_champion_that_breaches_is_rolled_back() {
     assert!(event.reason.contains("new champion version 3: scores of"), "{}", event.reason);
     until_generation(&server, "churn", event.generation).await;
     assert_eq!(batch(&server).await.served_by[0].version, 1);
+    until_counted(&server, "rolled_back").await;
     assert_eq!(actions(&server, "rolled_back").await, 1.0);
     // What was put back is under no guard, or the two would change places for ever.
     for _ in 0..5 {
