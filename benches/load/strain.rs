@@ -121,6 +121,10 @@ pub(crate) fn overload(target: String, body: &Path, room: usize) -> anyhow::Resu
             let client = client.max_decoding_message_size(64 << 20);
             callers.push(tokio::spawn(press(client, request.clone(), Arc::clone(&done))));
         }
+        let prober = {
+            let (target, request, done) = (target.clone(), request.clone(), Arc::clone(&done));
+            std::thread::spawn(move || probe(target, request, &done))
+        };
         let mut models = ModelRegistryServiceClient::connect(target.clone()).await?;
         let (started, mut promotions) = (Instant::now(), Vec::new());
         while started.elapsed() < STRAIN {
@@ -142,14 +146,44 @@ pub(crate) fn overload(target: String, body: &Path, room: usize) -> anyhow::Resu
             admitted.extend(more_admitted);
             refused.extend(more_refused);
         }
+        let probed = prober.join().map_err(|_| anyhow::anyhow!("the prober panicked"))??;
         let (n_admitted, n_refused, n_promotions) =
             (admitted.len(), refused.len(), promotions.len());
         Ok(json!({
             "room": room,
             "admitted": { "n": n_admitted, "p50_us": quantile(&mut admitted, 0.5), "p99_us": quantile(&mut admitted, 0.99) },
             "refused": { "n": n_refused, "p50_us": quantile(&mut refused, 0.5), "p99_us": quantile(&mut refused, 0.99) },
+            "refused_one_row": probed,
             "promotions": { "n": n_promotions, "p50_us": quantile(&mut promotions, 0.5), "p99_us": quantile(&mut promotions, 0.99) },
         }))
+    })
+}
+
+/// How long a refusal takes for who has a thread of its own and one row to send, not the share of a
+/// crowd of callers that write four hundred kilobytes each before they listen.
+fn probe(
+    target: String,
+    mut request: pb::ScoreBatchRequest,
+    done: &AtomicBool,
+) -> anyhow::Result<Value> {
+    request.rows.truncate(1);
+    runtime()?.block_on(async {
+        let mut client = ScoringServiceClient::connect(target).await?;
+        let mut due = tokio::time::interval(Duration::from_millis(5));
+        let mut refused = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            due.tick().await;
+            let asked = Instant::now();
+            match client.score_batch(request.clone()).await {
+                Ok(_) => {}
+                Err(status) if status.code() == Code::ResourceExhausted => {
+                    refused.push(asked.elapsed());
+                }
+                Err(status) => bail!("{status:?}"),
+            }
+        }
+        let n_refused = refused.len();
+        Ok(json!({ "n": n_refused, "p50_us": quantile(&mut refused, 0.5), "p99_us": quantile(&mut refused, 0.99) }))
     })
 }
 

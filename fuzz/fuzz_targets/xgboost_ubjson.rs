@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use segue_model::Scratch;
 use segue_model::exchange::{Format, import};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: segue_fuzz::seeds::write("xgboost_ubjson"), |bytes: &[u8]| {
     let Ok(imported) = import(bytes, Some(Format::XgboostUbjson)) else { return };
     let Ok(model) = imported.into_model("fuzzed") else { return };
     let row = vec![0.5; model.schema().len()];
