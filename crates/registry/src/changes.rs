@@ -1,10 +1,11 @@
 //! What all changes of a model have in common, and the two that need no gates: aliases and traffic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chain::{Change, Signature};
 use crate::error::RegistryError;
 use crate::event::{Action, AliasMove, EventRecord};
+use crate::gates::{self, GateResult};
 use crate::names::{CHAMPION, check_alias_name};
 use crate::registry::{Registry, alias_not_found, position};
 use crate::state::{ModelState, State, Traffic};
@@ -51,6 +52,8 @@ pub struct TrafficRequest {
     pub reason: String,
     /// Runs the same checks and writes nothing.
     pub validate_only: bool,
+    /// Gives the canary its share although it is not approved, and says so in the event.
+    pub override_gates: bool,
 }
 
 /// A change of aliases or traffic, done or (with `validate_only`) possible.
@@ -89,6 +92,19 @@ impl Registry {
     /// [`RegistryError::AliasNotFound`] when deleting one that is not set,
     /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
     pub fn move_aliases(&self, request: &AliasRequest) -> Result<Applied, RegistryError> {
+        self.move_aliases_with(request, |_| Ok(()))
+    }
+
+    /// As [`move_aliases`](Self::move_aliases), for a caller that has conditions of its own: `admit` is
+    /// asked about each version that an alias did not point to before, and not for a repeat.
+    ///
+    /// # Errors
+    /// What `admit` says, or as [`move_aliases`](Self::move_aliases).
+    pub fn move_aliases_with<E: From<RegistryError>>(
+        &self,
+        request: &AliasRequest,
+        mut admit: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Applied, E> {
         let AliasRequest { model, moves, etag, request_id, actor, reason, .. } = request;
         let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
         let same = |action: &Action| match action {
@@ -106,15 +122,18 @@ impl Registry {
         for (alias, version) in moves {
             check_alias_name(alias)?;
             if alias == CHAMPION {
-                return Err(RegistryError::AliasProtected { alias: alias.clone() });
+                return Err(RegistryError::AliasProtected { alias: alias.clone() }.into());
             }
             match version {
                 Some(version) => {
                     self.manifest(model, *version)?;
                     state.check_usable(model, *version)?;
+                    if state.aliases.get(alias) != Some(version) {
+                        admit(*version)?;
+                    }
                 }
                 None if !state.aliases.contains_key(alias) => {
-                    return Err(alias_not_found(model, alias, &state.aliases));
+                    return Err(alias_not_found(model, alias, &state.aliases).into());
                 }
                 None => {}
             }
@@ -186,11 +205,28 @@ impl Registry {
 
     /// Splits the traffic anew.
     ///
+    /// Only versions that the traffic did not go to before are looked at, so that a share can be taken
+    /// away from a version whose files are damaged. A canary whose gates ask for an approver gets its
+    /// share, or more of it, from somebody else than its publisher.
+    ///
     /// # Errors
     /// [`RegistryError::TrafficInvalid`], [`RegistryError::VersionNotFound`],
-    /// [`RegistryError::VersionArchived`],
+    /// [`RegistryError::VersionArchived`], [`RegistryError::GateFailed`],
     /// [`RegistryError::EtagMismatch`] or [`RegistryError::Conflict`].
     pub fn set_traffic(&self, request: &TrafficRequest) -> Result<Applied, RegistryError> {
+        self.set_traffic_with(request, |_| Ok(()))
+    }
+
+    /// As [`set_traffic`](Self::set_traffic), for a caller that has conditions of its own: `admit` is
+    /// asked about each version that the traffic did not go to before, and not for a repeat.
+    ///
+    /// # Errors
+    /// What `admit` says, or as [`set_traffic`](Self::set_traffic).
+    pub fn set_traffic_with<E: From<RegistryError>>(
+        &self,
+        request: &TrafficRequest,
+        mut admit: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Applied, E> {
         let TrafficRequest { model, traffic, etag, request_id, actor, reason, .. } = request;
         let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
         let same =
@@ -200,62 +236,56 @@ impl Registry {
             Begin::From(base) => base,
         };
         let (generation, state) = position(base.as_ref());
+        let mut gates = Vec::new();
         if let Some(traffic) = traffic {
-            self.check_traffic(model, traffic)?;
-            for &version in traffic.versions() {
+            check_traffic(model, traffic)?;
+            let before = state.traffic.clone().unwrap_or_default();
+            let is_new = |version: &&u64| !before.versions().any(|before| before == *version);
+            let added: BTreeSet<u64> = traffic.versions().filter(is_new).copied().collect();
+            for version in added {
+                self.manifest(model, version)?;
                 state.check_usable(model, version)?;
+                admit(version)?;
             }
+            gates.extend(self.canary_approval(model, &before, traffic, actor)?);
+        }
+        if !request.override_gates && gates.iter().any(GateResult::failed) {
+            return Err(RegistryError::GateFailed(gates).into());
         }
         if request.validate_only || state.traffic == *traffic {
             return Ok(Applied::nothing(ModelState::new(model, generation, state)));
         }
         let event = self.commit(&terms, base, |mut state| {
             let from = std::mem::replace(&mut state.traffic, traffic.clone());
-            Change::new(Action::TrafficChanged { from, to: traffic.clone() }, state)
+            Change {
+                gates: gates.clone(),
+                gates_overridden: gates.iter().any(GateResult::failed),
+                ..Change::new(Action::TrafficChanged { from, to: traffic.clone() }, state)
+            }
         })?;
         Ok(Applied::by(&event))
     }
 
-    fn check_traffic(&self, model: &str, traffic: &Traffic) -> Result<(), RegistryError> {
-        let invalid = |field: &'static str, reason: String| RegistryError::TrafficInvalid {
-            model: model.to_owned(),
-            field,
-            reason,
+    /// Asked for a share that is new or larger than before; who takes a share away needs nobody.
+    fn canary_approval(
+        &self,
+        model: &str,
+        before: &Traffic,
+        after: &Traffic,
+        approver: &str,
+    ) -> Result<Option<GateResult>, RegistryError> {
+        let held = if before.canary_version == after.canary_version {
+            before.canary_basis_points
+        } else {
+            0
         };
-        let shares = [
-            ("canary_basis_points", traffic.canary_basis_points),
-            ("shadow_basis_points", traffic.shadow_basis_points),
-        ];
-        for (field, share) in shares {
-            if share > 10_000 {
-                return Err(invalid(field, format!("{share}, expected 0 to 10000")));
+        match after.canary_version {
+            Some(version) if after.canary_basis_points > held => {
+                let summary = self.manifest(model, version)?.summary;
+                Ok(gates::canary_approval(&summary, approver))
             }
+            _ => Ok(None),
         }
-        let share = traffic.canary_basis_points;
-        if share > 0 && traffic.canary_version.is_none() {
-            let reason = format!("{share} without a canary_version; name one, or take 0");
-            return Err(invalid("canary_basis_points", reason));
-        }
-        let share = traffic.shadow_basis_points;
-        if share > 0 && traffic.shadow_versions.is_empty() {
-            let reason = format!("{share} without shadow_versions; name some, or take 0");
-            return Err(invalid("shadow_basis_points", reason));
-        }
-        let n_shadows = traffic.shadow_versions.len();
-        if n_shadows > MAX_SHADOWS {
-            let reason = format!("{n_shadows} versions, at most {MAX_SHADOWS} score a copy");
-            return Err(invalid("shadow_versions", reason));
-        }
-        for (index, version) in traffic.shadow_versions.iter().enumerate() {
-            if traffic.shadow_versions[..index].contains(version) {
-                let reason = format!("version {version} is named twice");
-                return Err(invalid("shadow_versions", reason));
-            }
-        }
-        for &version in traffic.versions() {
-            self.manifest(model, version)?;
-        }
-        Ok(())
     }
 
     /// Looks for the request among the events already there, then holds the etag against the state.
@@ -335,6 +365,46 @@ impl Registry {
             }
         }
     }
+}
+
+/// Whether the policy means something, whatever versions there are.
+fn check_traffic(model: &str, traffic: &Traffic) -> Result<(), RegistryError> {
+    let invalid = |field: &'static str, reason: String| RegistryError::TrafficInvalid {
+        model: model.to_owned(),
+        field,
+        reason,
+    };
+    let shares = [
+        ("canary_basis_points", traffic.canary_basis_points),
+        ("shadow_basis_points", traffic.shadow_basis_points),
+    ];
+    for (field, share) in shares {
+        if share > 10_000 {
+            return Err(invalid(field, format!("{share}, expected 0 to 10000")));
+        }
+    }
+    let share = traffic.canary_basis_points;
+    if share > 0 && traffic.canary_version.is_none() {
+        let reason = format!("{share} without a canary_version; name one, or take 0");
+        return Err(invalid("canary_basis_points", reason));
+    }
+    let share = traffic.shadow_basis_points;
+    if share > 0 && traffic.shadow_versions.is_empty() {
+        let reason = format!("{share} without shadow_versions; name some, or take 0");
+        return Err(invalid("shadow_basis_points", reason));
+    }
+    let n_shadows = traffic.shadow_versions.len();
+    if n_shadows > MAX_SHADOWS {
+        let reason = format!("{n_shadows} versions, at most {MAX_SHADOWS} score a copy");
+        return Err(invalid("shadow_versions", reason));
+    }
+    for (index, version) in traffic.shadow_versions.iter().enumerate() {
+        if traffic.shadow_versions[..index].contains(version) {
+            let reason = format!("version {version} is named twice");
+            return Err(invalid("shadow_versions", reason));
+        }
+    }
+    Ok(())
 }
 
 impl Change {

@@ -8,12 +8,12 @@ mod shadow;
 
 use std::collections::BTreeMap;
 
-use segue_model::{Holdout, replay_golden};
+use segue_model::{Holdout, Model, replay_golden};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RegistryError;
 use crate::load::LoadedVersion;
-use crate::manifest::VersionSummary;
+use crate::manifest::{Manifest, VersionSummary};
 
 pub(crate) use policy::PolicyWire;
 pub use policy::{GateMetric, GatePolicy, NewFeatures};
@@ -32,7 +32,7 @@ pub(crate) struct Incumbent {
     pub(crate) version: u64,
     /// A damaged incumbent must not keep a good candidate out for ever: gates fail, and can be
     /// overridden.
-    pub(crate) loaded: Result<LoadedVersion, RegistryError>,
+    pub(crate) loaded: Result<(Manifest, Model), RegistryError>,
 }
 
 /// How a gate ended.
@@ -101,10 +101,13 @@ pub(crate) fn judge(
     approver: &str,
     evidence: &[ShadowEvidence],
 ) -> Vec<GateResult> {
-    let compared = |name: &str, compare: &dyn Fn(&LoadedVersion) -> GateResult| match incumbent {
+    type Compare<'a> = &'a dyn Fn(&VersionSummary, &Model) -> GateResult;
+    let compared = |name: &str, compare: Compare<'_>| match incumbent {
         None => GateResult::new(name, GateOutcome::Skipped, NO_CHAMPION),
         Some(Incumbent { version, loaded }) => match loaded {
-            Ok(loaded) => compare(loaded).with("champion_version", *version as f64),
+            Ok((manifest, model)) => {
+                compare(&manifest.summary, model).with("champion_version", *version as f64)
+            }
             Err(error) => {
                 let message = format!("not comparable: champion version {version}: {error}");
                 GateResult::new(name, GateOutcome::Failed, message)
@@ -113,9 +116,9 @@ pub(crate) fn judge(
     };
     let summary = &candidate.manifest.summary;
     vec![
-        compared(schema::NAME, &|champion| schema::compare(&champion.manifest.summary, summary)),
+        compared(schema::NAME, &|champion, _| schema::compare(champion, summary)),
         golden_replay(candidate),
-        compared(holdout::NOT_INFERIOR, &|champion| {
+        compared(holdout::NOT_INFERIOR, &|_, champion| {
             holdout::not_inferior(champion, candidate, holdout)
         }),
         holdout::calibration_bound(candidate, holdout),
@@ -123,6 +126,13 @@ pub(crate) fn judge(
         shadow::agreement(summary, incumbent, evidence),
         approval(summary, approver),
     ]
+}
+
+/// Whether who gives the version a share of the traffic may; `None` if its gates do not ask. For a
+/// share that falls on users, it is what a promotion is.
+pub(crate) fn canary_approval(candidate: &VersionSummary, approver: &str) -> Option<GateResult> {
+    let result = approval(candidate, approver);
+    (result.outcome != GateOutcome::Skipped).then_some(result)
 }
 
 /// Four eyes: who promotes is not who published.
@@ -133,7 +143,7 @@ fn approval(candidate: &VersionSummary, approver: &str) -> GateResult {
         return GateResult::new(APPROVAL, GateOutcome::Skipped, message);
     }
     let (passed, message) = if approver.is_empty() {
-        (false, format!("published by {publisher:?}, and the promotion names no approver"))
+        (false, format!("published by {publisher:?}, and the request names no approver"))
     } else if principal(approver) == principal(publisher) {
         (false, format!("published and approved by {publisher:?}; someone else must approve"))
     } else {

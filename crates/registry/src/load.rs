@@ -1,5 +1,8 @@
 //! From the files of a version to a model that has proved itself.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use segue_model::{GoldenRow, Holdout, Model, SegmentSet, decode_golden, replay_golden};
 
 use crate::error::RegistryError;
@@ -37,6 +40,10 @@ pub struct LoadedVersion {
     pub features_toml: Option<String>,
     /// The golden rows; the model repeats all of them bit for bit.
     pub golden: Vec<GoldenRow>,
+    /// The bytes of its profile; `None` if it was published without one.
+    pub profile: Option<Vec<u8>>,
+    /// How long reading and decoding took.
+    pub took: Duration,
 }
 
 impl Registry {
@@ -47,59 +54,103 @@ impl Registry {
     /// [`RegistryError::DigestMismatch`], [`RegistryError::FileMissing`] or
     /// [`RegistryError::Corrupt`] naming the file, or as [`manifest`](Self::manifest).
     pub fn load(&self, model: &str, version: u64) -> Result<LoadedVersion, RegistryError> {
-        let loaded = self.load_unproven(model, version)?;
+        let (loaded, _) = self.load_unproven(model, version)?;
         match replay_golden(&loaded.model, &loaded.golden) {
             Ok(()) => Ok(loaded),
             Err(error) => Err(self.corrupt(&loaded.manifest, GOLDEN_FILE, error)),
         }
     }
 
-    /// The same without replaying the golden rows, which is then left to a gate.
+    /// The same without replaying the golden rows, which is then left to a gate; and the bytes of its
+    /// holdout, if it has one.
     pub(crate) fn load_unproven(
         &self,
         model: &str,
         version: u64,
-    ) -> Result<LoadedVersion, RegistryError> {
+    ) -> Result<(LoadedVersion, Option<Vec<u8>>), RegistryError> {
+        let started = Instant::now();
         let manifest = self.manifest(model, version)?;
-        for file in manifest.files.keys() {
-            self.read_listed(&manifest, file)?;
-        }
-        let model = Model::decode(&self.read_listed(&manifest, MODEL_FILE)?)
-            .map_err(|error| self.corrupt(&manifest, MODEL_FILE, error))?;
-        if model.schema().digest().as_str() != manifest.schema_digest() {
-            let reason = "its schema is not the one of the manifest";
-            return Err(self.corrupt(&manifest, MODEL_FILE, reason));
-        }
-        let golden = decode_golden(&self.read_text(&manifest, GOLDEN_FILE)?)
-            .map_err(|error| self.corrupt(&manifest, GOLDEN_FILE, error))?;
-        let optional = |file: &str| {
-            let listed = manifest.files.contains_key(file);
-            listed.then(|| self.read_text(&manifest, file)).transpose()
+        let mut files = self.read_once(&manifest)?;
+        let model = self.decode_model(&manifest, files.remove(MODEL_FILE))?;
+        let golden = self.text(&manifest, GOLDEN_FILE, files.remove(GOLDEN_FILE))?;
+        let golden =
+            decode_golden(&golden).map_err(|error| self.corrupt(&manifest, GOLDEN_FILE, error))?;
+        let mut optional = |file: &str| {
+            let bytes = files.remove(file);
+            bytes.map(|bytes| self.text(&manifest, file, Some(bytes))).transpose()
         };
         let features_toml = optional(FEATURES_FILE)?;
         let segments = optional(SEGMENTS_FILE)?
             .map(|text| parse_segments(&text))
             .transpose()
             .map_err(|error| self.corrupt(&manifest, SEGMENTS_FILE, error))?;
-        Ok(LoadedVersion { manifest, model, segments, features_toml, golden })
+        let (profile, holdout) = (files.remove(PROFILE_FILE), files.remove(HOLDOUT_FILE));
+        let took = started.elapsed();
+        let loaded =
+            LoadedVersion { manifest, model, segments, features_toml, golden, profile, took };
+        Ok((loaded, holdout))
     }
 
-    /// The rows that gates score; `None` if the version was published without them.
-    pub(crate) fn load_holdout(
+    /// Manifest and model alone: all that is asked of a version that another is compared with.
+    pub(crate) fn load_model(
+        &self,
+        model: &str,
+        version: u64,
+    ) -> Result<(Manifest, Model), RegistryError> {
+        let manifest = self.manifest(model, version)?;
+        let bytes = self.read_listed(&manifest, MODEL_FILE)?;
+        let model = self.decode_model(&manifest, Some(bytes))?;
+        Ok((manifest, model))
+    }
+
+    /// Reads and checks every file, each once, and keeps those that are needed afterwards. A version may
+    /// be large and its storage far away.
+    fn read_once(&self, manifest: &Manifest) -> Result<BTreeMap<String, Vec<u8>>, RegistryError> {
+        const NEEDED: [&str; 6] =
+            [MODEL_FILE, GOLDEN_FILE, FEATURES_FILE, SEGMENTS_FILE, PROFILE_FILE, HOLDOUT_FILE];
+        let mut kept = BTreeMap::new();
+        for file in manifest.files.keys() {
+            let bytes = self.read_listed(manifest, file)?;
+            if NEEDED.contains(&file.as_str()) {
+                kept.insert(file.clone(), bytes);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn decode_model(
         &self,
         manifest: &Manifest,
-    ) -> Result<Option<Holdout>, RegistryError> {
-        if !manifest.files.contains_key(HOLDOUT_FILE) {
-            return Ok(None);
+        bytes: Option<Vec<u8>>,
+    ) -> Result<Model, RegistryError> {
+        let bytes = bytes.map_or_else(|| self.read_listed(manifest, MODEL_FILE), Ok)?;
+        let model =
+            Model::decode(&bytes).map_err(|error| self.corrupt(manifest, MODEL_FILE, error))?;
+        if model.schema().digest().as_str() != manifest.schema_digest() {
+            let reason = "its schema is not the one of the manifest";
+            return Err(self.corrupt(manifest, MODEL_FILE, reason));
         }
-        Holdout::decode(&self.read_listed(manifest, HOLDOUT_FILE)?)
-            .map(Some)
-            .map_err(|error| self.corrupt(manifest, HOLDOUT_FILE, error))
+        Ok(model)
     }
 
-    fn read_text(&self, manifest: &Manifest, file: &str) -> Result<String, RegistryError> {
-        String::from_utf8(self.read_listed(manifest, file)?)
-            .map_err(|error| self.corrupt(manifest, file, error))
+    /// The rows that gates score.
+    pub(crate) fn decode_holdout(
+        &self,
+        manifest: &Manifest,
+        bytes: &[u8],
+    ) -> Result<Holdout, RegistryError> {
+        Holdout::decode(bytes).map_err(|error| self.corrupt(manifest, HOLDOUT_FILE, error))
+    }
+
+    /// Of a file that the manifest does not list, reading it says so.
+    fn text(
+        &self,
+        manifest: &Manifest,
+        file: &str,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<String, RegistryError> {
+        let bytes = bytes.map_or_else(|| self.read_listed(manifest, file), Ok)?;
+        String::from_utf8(bytes).map_err(|error| self.corrupt(manifest, file, error))
     }
 
     fn corrupt(&self, manifest: &Manifest, file: &str, reason: impl ToString) -> RegistryError {

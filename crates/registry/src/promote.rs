@@ -5,6 +5,7 @@ use crate::changes::{Begin, Terms};
 use crate::error::RegistryError;
 use crate::event::{Action, EventRecord};
 use crate::gates::{self, GateResult, Incumbent, ShadowEvidence};
+use crate::load::LoadedVersion;
 use crate::names::{CHAMPION, check_alias_name};
 use crate::registry::{Registry, position};
 
@@ -81,12 +82,26 @@ impl Registry {
     /// [`RegistryError::VersionArchived`], [`RegistryError::DigestMismatch`] or [`RegistryError::Corrupt`] if the version is damaged, or
     /// that there is no such model or version. Nothing is written in any of these cases.
     pub fn promote(&self, request: &PromoteRequest) -> Result<Promoted, RegistryError> {
+        Ok(self.promote_with(request, |_| Ok::<_, RegistryError>(()))?.0)
+    }
+
+    /// As [`promote`](Self::promote), for a caller that has conditions of its own: `admit` is given the
+    /// version before its gates are asked, and not for a repeat, whose answer is known. The version is
+    /// given back, so that who serves it need not read it again; `None` for a repeat.
+    ///
+    /// # Errors
+    /// What `admit` says, or as [`promote`](Self::promote).
+    pub fn promote_with<E: From<RegistryError>>(
+        &self,
+        request: &PromoteRequest,
+        admit: impl FnOnce(&LoadedVersion) -> Result<(), E>,
+    ) -> Result<(Promoted, Option<LoadedVersion>), E> {
         let PromoteRequest { model, version, alias, etag, request_id, actor, reason, .. } = request;
         check_alias_name(alias)?;
         let terms = Terms { model, etag: etag.as_deref(), request_id, actor, reason };
         let same = |action: &Action| matches!(action, Action::Promoted { alias: a, to, .. } if a == alias && to == version);
         let base = match self.begin(&terms, same)? {
-            Begin::Done(event) => return Ok(Promoted::by(&event)),
+            Begin::Done(event) => return Ok((Promoted::by(&event), None)),
             Begin::From(base) => base,
         };
         let (generation, state) = position(base.as_ref());
@@ -99,25 +114,27 @@ impl Registry {
             etag: state.etag(),
         };
         state.check_usable(model, *version)?;
-        let candidate = self.load_unproven(model, *version)?;
+        let (candidate, holdout) = self.load_unproven(model, *version)?;
+        admit(&candidate)?;
         if previous_version == Some(*version) {
-            return Ok(unwritten(Vec::new()));
+            return Ok((unwritten(Vec::new()), Some(candidate)));
         }
         let incumbent = previous_version.or(state.aliases.get(CHAMPION).copied());
         let incumbent = incumbent.filter(|incumbent| incumbent != version).map(|incumbent| {
-            Incumbent { version: incumbent, loaded: self.load_unproven(model, incumbent) }
+            Incumbent { version: incumbent, loaded: self.load_model(model, incumbent) }
         });
-        let holdout = self.load_holdout(&candidate.manifest)?;
+        let decode = |bytes: Vec<u8>| self.decode_holdout(&candidate.manifest, &bytes);
+        let holdout = holdout.map(decode).transpose()?;
         let (holdout, incumbent) = (holdout.as_ref(), incumbent.as_ref());
         let gates = gates::judge(&candidate, holdout, incumbent, actor, &request.shadow_evidence);
         let stopped = |gate: &GateResult| {
             gate.failed() && !(request.override_gates && gates::can_be_overridden(gate))
         };
         if gates.iter().any(stopped) {
-            return Err(RegistryError::GateFailed(gates));
+            return Err(RegistryError::GateFailed(gates).into());
         }
         if request.validate_only {
-            return Ok(unwritten(gates));
+            return Ok((unwritten(gates), Some(candidate)));
         }
         let event = self.commit(&terms, base, |mut state| {
             let from = state.aliases.get(alias).copied();
@@ -131,7 +148,7 @@ impl Registry {
                 state,
             }
         })?;
-        Ok(Promoted::by(&event))
+        Ok((Promoted::by(&event), Some(candidate)))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::chain::Change;
 use crate::changes::{Begin, Terms};
 use crate::error::{RegistryError, list_some};
 use crate::event::{Action, EventRecord};
+use crate::load::LoadedVersion;
 use crate::names::{CHAMPION, check_alias_name};
 use crate::registry::{Registry, alias_not_found, position};
 
@@ -71,6 +72,18 @@ impl Registry {
     /// [`RegistryError::VersionArchived`],
     /// or as [`promote`](Self::promote).
     pub fn rollback(&self, request: &RollbackRequest) -> Result<RolledBack, RegistryError> {
+        Ok(self.rollback_with_version(request)?.0)
+    }
+
+    /// As [`rollback`](Self::rollback), and gives the version that the alias went back to, so that who
+    /// serves it need not read it again; `None` where none was read, for a repeat for example.
+    ///
+    /// # Errors
+    /// As [`rollback`](Self::rollback).
+    pub fn rollback_with_version(
+        &self,
+        request: &RollbackRequest,
+    ) -> Result<(RolledBack, Option<LoadedVersion>), RegistryError> {
         let RollbackRequest { model, alias, to_version, etag, request_id, actor, reason, .. } =
             request;
         check_alias_name(alias)?;
@@ -78,31 +91,31 @@ impl Registry {
         let wanted = |to: u64| to_version.is_none_or(|wanted| wanted == to);
         let same = |action: &Action| matches!(action, Action::RolledBack { alias: a, to, .. } if a == alias && wanted(*to));
         let base = match self.begin(&terms, same)? {
-            Begin::Done(event) => return self.rolled_back(&event),
+            Begin::Done(event) => return Ok((self.rolled_back(&event)?, None)),
             Begin::From(base) => base,
         };
         let (generation, state) = position(base.as_ref());
         let current = state.aliases.get(alias).copied();
         let from = current.ok_or_else(|| alias_not_found(model, alias, &state.aliases))?;
         let to = self.rollback_target(request, generation, from)?;
+        let unwritten = || RolledBack { from, to, generation, event_id: None, etag: state.etag() };
         if to == from {
-            let etag = state.etag();
-            return Ok(RolledBack { from, to, generation, event_id: None, etag });
+            return Ok((unwritten(), None));
         }
         // Not passed over in silence: who goes back further than one version should say so.
         state.check_usable(model, to)?;
-        let digest = self.load(model, to)?.manifest.digest;
+        let loaded = self.load(model, to)?;
         if request.validate_only {
-            let etag = state.etag();
-            return Ok(RolledBack { from, to, generation, event_id: None, etag });
+            return Ok((unwritten(), Some(loaded)));
         }
+        let digest = &loaded.manifest.digest;
         let event = self.commit(&terms, base, |mut state| {
             state.set_alias(alias, to);
             state.end_canary(alias, &[from, to]);
             let (alias, digest) = (alias.clone(), digest.clone());
             Change::new(Action::RolledBack { alias, from, to, digest }, state)
         })?;
-        self.rolled_back(&event)
+        Ok((self.rolled_back(&event)?, Some(loaded)))
     }
 
     fn rolled_back(&self, event: &EventRecord) -> Result<RolledBack, RegistryError> {

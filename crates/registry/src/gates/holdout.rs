@@ -20,14 +20,14 @@ const CALIBRATION_BINS: usize = 10;
 /// Passes if the lower confidence bound of how much better the candidate is lies above the margin
 /// below zero.
 pub(super) fn not_inferior(
-    champion: &LoadedVersion,
+    champion: &Model,
     candidate: &LoadedVersion,
     holdout: Option<&Holdout>,
 ) -> GateResult {
     let failed = |message: String| GateResult::new(NOT_INFERIOR, GateOutcome::Failed, message);
     let policy = &candidate.manifest.summary.gates;
     let Some(holdout) = holdout else { return failed(NO_HOLDOUT.into()) };
-    let comparison = outputs_of_champion(&champion.model, holdout).and_then(|theirs| {
+    let comparison = outputs_of_champion(champion, holdout).and_then(|theirs| {
         compare(&theirs, &candidate.model.score_rows(holdout.dataset().features()), holdout, policy)
     });
     let Comparison { metric, champion, candidate, bound, margin } = match comparison {

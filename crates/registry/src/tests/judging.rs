@@ -7,7 +7,7 @@ use super::sample::{Sample, good};
 use crate::gates;
 use crate::{
     GateMetric, GateOutcome, GatePolicy, GateResult, NewFeatures, PromoteRequest, Registry,
-    RegistryError,
+    RegistryError, Traffic, TrafficRequest,
 };
 
 /// Promotes `champion` if there is one, then tries `candidate`.
@@ -173,8 +173,8 @@ fn without_a_holdout_nothing_is_shown() {
 fn a_version_that_scores_differently_cannot_be_waved_through() {
     let registry = Registry::open("memory:///models").unwrap();
     registry.publish(&good(1)).unwrap();
-    let mut loaded = registry.load("churn", 1).unwrap();
-    let holdout = registry.load_holdout(&loaded.manifest).unwrap();
+    let (mut loaded, holdout) = registry.load_unproven("churn", 1).unwrap();
+    let holdout = holdout.map(|bytes| registry.decode_holdout(&loaded.manifest, &bytes).unwrap());
     let output = &mut loaded.golden[3].outputs[0];
     *output = f64::from_bits(output.to_bits() ^ 1);
     let gates = gates::judge(&loaded, holdout.as_ref(), None, "", &[]);
@@ -222,6 +222,50 @@ fn an_approver_may_have_to_be_somebody_else() {
     let event = registry.log("churn").unwrap().pop().unwrap();
     assert!(event.gates_overridden && event.actor == "ada");
     assert!(registry.manifest("churn", 2).unwrap().summary.gates.distinct_approver);
+}
+
+/// A share of the traffic is no way around the approver.
+#[test]
+fn a_canary_is_approved_by_somebody_else_too() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let gates = GatePolicy { distinct_approver: true, ..Sample::default().gates };
+    registry.publish(&sample().draft()).unwrap();
+    registry.publish(&Sample { tag: 51, gates, ..Sample::default() }.draft()).unwrap();
+    let set = |canary_version, basis_points, actor: &str, override_gates| {
+        registry.set_traffic(&TrafficRequest {
+            model: "churn".into(),
+            traffic: Some(Traffic {
+                canary_version: Some(canary_version),
+                canary_basis_points: basis_points,
+                ..Traffic::default()
+            }),
+            actor: actor.into(),
+            override_gates,
+            ..TrafficRequest::default()
+        })
+    };
+    // Another's version, or one that nobody's score comes from, needs no approver.
+    set(1, 500, "ada", false).unwrap();
+    set(2, 0, "ada", false).unwrap();
+    for actor in ["ada", "ada (for grace)", ""] {
+        let Err(RegistryError::GateFailed(gates)) = set(2, 1, actor, false) else {
+            panic!("{actor:?} approves")
+        };
+        assert_eq!(outcome(&gates, "approval").0, GateOutcome::Failed);
+    }
+    set(2, 500, "grace", false).unwrap();
+    let event = registry.log("churn").unwrap().pop().unwrap();
+    assert_eq!(outcome(&event.gates, "approval").0, GateOutcome::Passed);
+    assert!(!event.gates_overridden);
+    // The publisher may take the share away, and not raise it.
+    assert!(matches!(set(2, 501, "ada", false), Err(RegistryError::GateFailed(_))));
+    set(2, 499, "ada", false).unwrap();
+    assert!(matches!(set(2, 500, "ada", false), Err(RegistryError::GateFailed(_))));
+    set(2, 10_000, "ada", true).unwrap();
+    let event = registry.log("churn").unwrap().pop().unwrap();
+    assert!(event.gates_overridden && event.actor == "ada");
+    assert!(registry.verify(None).unwrap().is_clean());
 }
 
 #[test]

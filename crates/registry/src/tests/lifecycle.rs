@@ -1,5 +1,6 @@
 //! Publishing, aliases, promotion terms, rollback, log and diff, on local files.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -7,8 +8,8 @@ use tempfile::TempDir;
 
 use super::sample::{Sample, good};
 use crate::{
-    Action, AliasRequest, Applied, CHAMPION, Changed, Choice, Draft, MODEL_FILE, PromoteRequest,
-    Published, Registry, RegistryError, RollbackRequest, Traffic, TrafficRequest,
+    Action, AliasRequest, Applied, CHAMPION, Changed, Choice, Draft, LoadedVersion, MODEL_FILE,
+    PromoteRequest, Published, Registry, RegistryError, RollbackRequest, Traffic, TrafficRequest,
 };
 
 fn registry() -> (TempDir, Registry) {
@@ -247,6 +248,69 @@ fn aliases_move_in_one_commit_and_the_champion_only_through_gates() {
     assert!(registry.delete_alias("churn", "blue", "ada").unwrap().state.aliases.len() == 1);
     let gone = registry.delete_alias("churn", "blue", "ada").unwrap_err();
     assert_eq!(gone.to_string(), "model \"churn\" has no alias \"blue\", it has green");
+}
+
+/// The brake works on what is broken: a share is taken from a version that could not be given one.
+#[test]
+fn a_share_is_taken_from_a_damaged_version() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    for tag in 1..=4 {
+        registry.publish(&good(tag)).unwrap();
+    }
+    let policy = |basis_points, shadow_versions: &[u64]| Traffic {
+        canary_version: Some(2),
+        canary_basis_points: basis_points,
+        shadow_versions: shadow_versions.to_vec(),
+        ..Traffic::default()
+    };
+    let admitted = RefCell::new(Vec::new());
+    let set = |traffic| {
+        let request = TrafficRequest {
+            model: "churn".into(),
+            traffic: Some(traffic),
+            ..TrafficRequest::default()
+        };
+        registry.set_traffic_with(&request, |version| {
+            admitted.borrow_mut().push(version);
+            Ok::<_, RegistryError>(())
+        })
+    };
+    set(policy(100, &[3])).unwrap();
+    assert_eq!(admitted.take(), [2, 3]);
+    for version in [2, 3] {
+        let manifest = folder.path().join(format!("churn/versions/{version}/manifest.json"));
+        std::fs::write(manifest, "damaged").unwrap();
+    }
+    set(policy(50, &[3])).unwrap();
+    set(policy(0, &[3, 4])).unwrap();
+    assert_eq!(admitted.take(), [4]);
+    // Once it is out, it does not come back.
+    set(policy(0, &[])).unwrap();
+    let error = set(policy(0, &[3])).unwrap_err();
+    assert!(matches!(error, RegistryError::VersionNotFound { version: 3, .. }), "{error}");
+    assert!(admitted.take().is_empty());
+}
+
+/// A repeat asks for nothing that the first did not, however the version has fared since.
+#[test]
+fn a_repeat_is_answered_without_the_version() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    registry.publish(&good(1)).unwrap();
+    let request = PromoteRequest {
+        model: "churn".into(),
+        version: 1,
+        request_id: "r-1".into(),
+        ..PromoteRequest::default()
+    };
+    let refuse = |_: &LoadedVersion| Err(RegistryError::AliasProtected { alias: "any".into() });
+    assert!(registry.promote_with(&request, refuse).is_err());
+    let first = registry.promote(&request).unwrap();
+    std::fs::write(folder.path().join("churn/versions/1/model.bin"), "damaged").unwrap();
+    let (again, loaded) = registry.promote_with(&request, refuse).unwrap();
+    assert_eq!(again, first);
+    assert!(loaded.is_none());
 }
 
 #[test]
