@@ -46,6 +46,13 @@ struct Prepared<'a> {
     digest: String,
 }
 
+/// A number that no version has, and the newest event when it was found.
+#[derive(Debug, Clone, Copy)]
+struct Free {
+    version: u64,
+    generation: u64,
+}
+
 impl Registry {
     /// Publishes a version under the next free number.
     ///
@@ -81,17 +88,19 @@ impl Registry {
                 }),
             };
         }
-        if let Some(existing) = self.find_digest(model, &prepared.digest)? {
-            return self.publish_existing(&prepared, &existing);
-        }
-        if request.validate_only {
-            let version = self.next_version(model)?;
-            return Ok(Published { version, digest: prepared.digest, existed: false });
-        }
-        self.create_layout()?;
         loop {
-            let version = self.next_version(model)?;
-            if let Some(published) = self.create_version(&prepared, version)? {
+            // The number before the content: whoever publishes the same in between takes the number, and
+            // is found at the next turn.
+            let free = self.next_version(model)?;
+            if let Some(existing) = self.find_digest(model, &prepared.digest)? {
+                return self.publish_existing(&prepared, &existing);
+            }
+            if request.validate_only {
+                let (version, digest) = (free.version, prepared.digest);
+                return Ok(Published { version, digest, existed: false });
+            }
+            self.create_layout()?;
+            if let Some(published) = self.create_version(&prepared, free)? {
                 return Ok(published);
             }
         }
@@ -119,29 +128,29 @@ impl Registry {
                     offered: prepared.digest,
                 });
             }
-            let next = self.next_version(model)?;
+            let Free { version: next, generation } = self.next_version(model)?;
             if version < next {
                 let model = model.clone();
                 return Err(RegistryError::VersionNotFree { model, version, next });
             }
-            if let Some(published) = self.create_version(&prepared, version)? {
+            if let Some(published) = self.create_version(&prepared, Free { version, generation })? {
                 return Ok(published);
             }
         }
     }
 
     /// One above the highest number of any folder, complete or not, and of any event.
-    fn next_version(&self, model: &str) -> Result<u64, RegistryError> {
-        let (_, state) = position(self.chain(model).newest()?.as_ref());
+    fn next_version(&self, model: &str) -> Result<Free, RegistryError> {
+        let (generation, state) = position(self.chain(model).newest()?.as_ref());
         let highest_folder = self.version_folders(model)?.last().copied().unwrap_or(0);
-        Ok(state.highest_version.max(highest_folder) + 1)
+        Ok(Free { version: state.highest_version.max(highest_folder) + 1, generation })
     }
 
     /// `None` if somebody else took the number first.
     fn create_version(
         &self,
         prepared: &Prepared<'_>,
-        version: u64,
+        Free { version, generation: since }: Free,
     ) -> Result<Option<Published>, RegistryError> {
         let draft = prepared.request.draft;
         let key = version_key(&draft.model, version);
@@ -161,7 +170,8 @@ impl Registry {
         if created == Create::Exists {
             return Ok(None);
         }
-        self.record_published(prepared, &SealedManifest { manifest, sha256: sha256_hex(&bytes) })?;
+        let sealed = SealedManifest { manifest, sha256: sha256_hex(&bytes) };
+        self.record_published(prepared, &sealed, since)?;
         let digest = prepared.digest.clone();
         Ok(Some(Published { version, digest, existed: false }))
     }
@@ -172,19 +182,20 @@ impl Registry {
         prepared: &Prepared<'_>,
         existing: &SealedManifest,
     ) -> Result<Published, RegistryError> {
-        let Manifest { model, version, digest, .. } = &existing.manifest;
-        let recorded =
-            || Ok(self.chain(model).log()?.iter().any(|event| publishes(event, *version)));
-        if !prepared.request.validate_only && !recorded()? {
-            self.record_published(prepared, existing)?;
+        let Manifest { version, digest, .. } = &existing.manifest;
+        if !prepared.request.validate_only {
+            self.record_published(prepared, existing, 0)?;
         }
         Ok(Published { version: *version, digest: digest.clone(), existed: true })
     }
 
+    /// Adds the event of a version, unless somebody else has after generation `since`: several may find
+    /// that it lacks one.
     fn record_published(
         &self,
         prepared: &Prepared<'_>,
         sealed: &SealedManifest,
+        since: u64,
     ) -> Result<(), RegistryError> {
         let PublishRequest { draft, request_id, reason, .. } = prepared.request;
         let chain = self.chain(&draft.model);
@@ -195,6 +206,13 @@ impl Registry {
         };
         loop {
             let newest = chain.newest()?;
+            let generation = newest.as_ref().map_or(0, |newest| newest.generation);
+            for generation in (since + 1..=generation).rev() {
+                let event = chain.event(generation)?;
+                if event.is_some_and(|event| publishes(&event, sealed.manifest.version)) {
+                    return Ok(());
+                }
+            }
             let (_, mut state) = position(newest.as_ref());
             state.highest_version = state.highest_version.max(sealed.manifest.version);
             let action = Action::Published {

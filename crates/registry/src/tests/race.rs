@@ -1,6 +1,7 @@
 //! Several writers at once.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -8,7 +9,7 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 
 use super::sample::good;
-use crate::{PromoteRequest, Promoted, Registry, RegistryError};
+use crate::{Action, PromoteRequest, Promoted, Registry, RegistryError, StepHook};
 
 /// Runs all at once and gives their results in order.
 fn at_once<T: Send>(writers: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {
@@ -83,6 +84,52 @@ fn publishers_get_numbers_of_their_own() {
         assert_eq!(distinct.len(), 6, "{versions:?}");
         assert!(registry.verify(None).unwrap().is_clean());
     });
+}
+
+/// Runs `meanwhile` once, just before the step of a write that begins so.
+fn at_step(step: &'static str, meanwhile: impl Fn() + Send + Sync + 'static) -> StepHook {
+    let is_done = AtomicBool::new(false);
+    Arc::new(move |now| {
+        if now.starts_with(step) && !is_done.swap(true, Ordering::SeqCst) {
+            meanwhile();
+        }
+        Ok(())
+    })
+}
+
+fn n_publications(registry: &Registry) -> usize {
+    let log = registry.log("churn").unwrap();
+    log.iter().filter(|event| matches!(event.action, Action::Published { .. })).count()
+}
+
+/// Two runs of one pipeline: what they made is one version, whoever is first.
+#[test]
+fn of_two_publishers_of_one_draft_one_makes_the_version() {
+    let folder = TempDir::new().unwrap();
+    let open = || Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let other = open();
+    let registry = open().with_step_hook(at_step("create temporary folder", move || {
+        other.publish(&good(1)).unwrap();
+    }));
+    let published = registry.publish(&good(1)).unwrap();
+    assert!(published.version == 1 && published.existed, "{published:?}");
+    assert_eq!((registry.versions("churn").unwrap().len(), n_publications(&registry)), (1, 1));
+}
+
+/// A version that has no event yet gets one, however many find that it has none.
+#[test]
+fn a_version_is_recorded_once() {
+    let folder = TempDir::new().unwrap();
+    let open = || Registry::open(folder.path().to_str().unwrap()).unwrap();
+    let other = open();
+    // The layout is there already, so that this is the link of the event.
+    open().publish(&good(2)).unwrap();
+    let registry = open().with_step_hook(at_step("link file into place", move || {
+        assert!(other.publish(&good(1)).unwrap().existed);
+    }));
+    registry.publish(&good(1)).unwrap();
+    assert_eq!(n_publications(&registry), 2);
+    assert!(registry.verify(None).unwrap().is_clean());
 }
 
 #[test]
