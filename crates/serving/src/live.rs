@@ -1,13 +1,16 @@
 //! What is served: one snapshot of all models, replaced as a whole and never edited.
 //!
 //! A request takes the snapshot once and keeps it, so that a swap neither waits for it nor changes
-//! it midway. Everything slow happens on the loader's thread.
+//! it midway. Everything slow happens on threads beside.
 
+mod handle;
 mod load;
 mod loader;
+mod next;
 mod select;
 mod stats;
 mod status;
+mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,8 +21,9 @@ use segue_registry::ModelState;
 use serde::Serialize;
 use tokio::sync::watch;
 
-pub(crate) use self::load::{LoadError, ServedVersion, prove};
-pub(crate) use self::loader::{Loader, LoaderHandle};
+pub(crate) use self::handle::LoaderHandle;
+pub(crate) use self::load::{LoadError, ServedVersion, check, prove};
+pub(crate) use self::loader::Loader;
 pub(crate) use self::select::{Selected, Selection, Variant};
 pub(crate) use self::stats::{Counted, Stats};
 pub(crate) use self::status::{ModelStatus, Stage, StatusBoard, Statuses, VersionStatus};
@@ -37,7 +41,8 @@ pub(crate) struct Snapshot {
 /// One model as it is served.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LiveModel {
-    /// State of the registry that this was made from. After a failed load the one before.
+    /// State of the registry that is in effect. While the champion could not be loaded the one that it
+    /// is kept from.
     pub(crate) generation: u64,
     /// Of the same state.
     pub(crate) etag: String,
@@ -45,7 +50,7 @@ pub(crate) struct LiveModel {
     pub(crate) state: Option<Arc<ModelState>>,
     /// What each alias gives; an alias whose version never loaded is not here.
     pub(crate) aliases: BTreeMap<String, Arc<ServedVersion>>,
-    /// The champion before this one: a rollback needs no disk.
+    /// The champion before this one: a rollback finds it warm.
     pub(crate) previous: Option<Arc<ServedVersion>>,
     /// Versions that the traffic policy names: in memory whatever their share, so that a ramp finds
     /// them warm.
@@ -184,14 +189,16 @@ impl LiveModels {
         snapshot
     }
 
-    fn tell_readiness(&self, snapshot: &Snapshot) {
+    /// Whoever names no models waits until all that were found at the start have been tried: a replica
+    /// that is ready answers for all that it can.
+    fn tell_readiness(&self, snapshot: &Snapshot, is_tried: bool) {
         let champion = |live: &LiveModel| live.aliases.contains_key(segue_registry::CHAMPION);
         let mut models: BTreeMap<String, bool> =
             self.required.iter().map(|name| (name.clone(), false)).collect();
         models.extend(snapshot.models.iter().map(|(name, live)| (name.clone(), champion(live))));
         let ready = snapshot.started
             && if self.required.is_empty() {
-                models.values().any(|ready| *ready)
+                is_tried && models.values().any(|ready| *ready)
             } else {
                 self.required.iter().all(|name| models.get(name) == Some(&true))
             };

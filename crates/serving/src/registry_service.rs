@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_server::ModelRegistryService;
-use segue_registry::{Manifest, Registry, RegistryError, check_model_name};
+use segue_registry::{LoadedVersion, Manifest, Registry, RegistryError, check_model_name};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -93,7 +93,7 @@ impl ModelRegistry {
         let newest =
             self.ask(move |registry| Ok::<_, RegistryError>(registry.model(&asked)?.generation));
         let newest = newest.await?;
-        self.loader.refresh().await?;
+        self.loader.load(&name).await?;
         let snapshot = self.live.snapshot();
         let live = snapshot.models.get(&name);
         let detail = match live {
@@ -108,6 +108,19 @@ impl ModelRegistry {
                 .unwrap_or_else(|| "the registry cannot be read".to_owned()),
         };
         Err(ServingError::NotReady { model: name, detail })
+    }
+
+    /// Has a change that is committed in service here. A server that ends meanwhile has nothing in
+    /// service any more, and the change is made all the same.
+    async fn in_service(
+        &self,
+        model: &str,
+        loaded: Vec<LoadedVersion>,
+    ) -> Result<(), ServingError> {
+        match self.loader.refresh(model, loaded).await {
+            Ok(()) | Err(ServingError::Draining) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn model_now(&self, name: String) -> Result<pb::Model, ServingError> {
@@ -299,6 +312,9 @@ impl ModelRegistryService for ModelRegistry {
     ) -> Result<Response<pb::UpdateTrafficPolicyResponse>, Status> {
         let (caller, mut request) = Caller::with(request)?;
         caller.check_promoter_of_model(&request.model)?;
+        if request.override_gates {
+            caller.check_admin("override gates")?;
+        }
         request.actor = caller.actor(request.actor);
         Ok(Response::new(self.update_traffic(request).await?))
     }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use segue_features::FeatureSet;
 use segue_model::{Model, Profile, Scratch, SegmentError, SegmentSet};
-use segue_registry::{LoadedVersion, PROFILE_FILE, Registry, RegistryError};
+use segue_registry::{LoadedVersion, Registry, RegistryError};
 
 use super::Stats;
 use crate::guard::panic_text;
@@ -70,53 +70,62 @@ pub(crate) enum LoadError {
     Warm(String),
 }
 
-/// Loads a version, checks that its parts belong together, and scores a first row.
-/// `read` is called between the first and the rest.
+/// Loads a version and checks that it could be served.
 pub(crate) fn prove(
     registry: &Registry,
     name: &str,
     version: u64,
-    read: impl FnOnce(),
-) -> Result<(LoadedVersion, Option<FeatureSet>), LoadError> {
+) -> Result<LoadedVersion, LoadError> {
     let loaded = registry.load(name, version)?;
-    read();
+    check(registry, &loaded)?;
+    Ok(loaded)
+}
+
+/// Checks that the parts of a version belong together, and scores a first row. The registry knows
+/// neither feature sets nor the names that segments may use.
+pub(crate) fn check(
+    registry: &Registry,
+    loaded: &LoadedVersion,
+) -> Result<Option<FeatureSet>, LoadError> {
     let features = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose();
     let features = features.map_err(|error| LoadError::Features(error.to_string()))?;
     if let Some(features) = &features {
         check_features(features, &loaded.model)?;
     }
     if let Some(segments) = &loaded.segments {
-        check_segments(segments, &loaded.model, name, &registry.models()?)?;
+        let asks_for_others = segments.models().next().is_some();
+        let known = if asks_for_others { registry.models()? } else { Vec::new() };
+        check_segments(segments, &loaded.model, &loaded.manifest.model, &known)?;
     }
     warm(&loaded.model)?;
-    Ok((loaded, features))
+    Ok(features)
 }
 
 impl ServedVersion {
-    /// A version that has [proved](prove) itself, with its counters.
-    pub(crate) fn load(
+    /// A version that the registry has loaded, [checked](check), with its counters.
+    pub(crate) fn of(
         registry: &Registry,
-        name: &str,
-        version: u64,
+        loaded: LoadedVersion,
         metrics: &Metrics,
-        read: impl FnOnce(),
     ) -> Result<Self, LoadError> {
         let started = Instant::now();
-        let (loaded, features) = prove(registry, name, version, read)?;
-        let counters = Counters::new(name, version, &loaded.model, metrics);
-        let profile = profile(registry, &loaded);
-        let digest = &loaded.manifest.digest;
-        let logged = LoggedVersion::new(name, version, digest, &loaded.model, profile);
+        let features = check(registry, &loaded)?;
+        let (name, version) = (loaded.manifest.model.clone(), loaded.manifest.version);
+        let counters = Counters::new(&name, version, &loaded.model, metrics);
+        let profile = profile(&loaded);
+        let digest = loaded.manifest.digest;
+        let logged = LoggedVersion::new(&name, version, &digest, &loaded.model, profile);
+        let took = loaded.took + started.elapsed();
         Ok(Self {
-            name: name.to_owned(),
+            name,
             version,
-            digest: loaded.manifest.digest.clone(),
+            digest,
             model: loaded.model,
             segments: loaded.segments,
             features,
             counters,
             stats: Arc::default(),
-            load_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            load_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             file_bytes: loaded.manifest.files.values().map(|file| file.size).sum(),
             logged: Arc::new(logged),
         })
@@ -142,16 +151,12 @@ impl ServedVersion {
 
 /// What its training rows looked like. Without it, or if it is of something else, the version is served
 /// and its drift is not measured.
-fn profile(registry: &Registry, loaded: &LoadedVersion) -> Option<Profile> {
+fn profile(loaded: &LoadedVersion) -> Option<Profile> {
     let (manifest, model) = (&loaded.manifest, &loaded.model);
     let (name, version) = (&manifest.model, manifest.version);
-    if !manifest.files.contains_key(PROFILE_FILE) {
-        return None;
-    }
-    let read = registry.read(name, version, PROFILE_FILE).map_err(|error| error.to_string());
-    let profile = read.and_then(|bytes| {
-        let text = String::from_utf8(bytes).map_err(|error| error.to_string())?;
-        let profile = Profile::from_json(&text).map_err(|error| error.to_string())?;
+    let read = |bytes: &[u8]| {
+        let text = str::from_utf8(bytes).map_err(|error| error.to_string())?;
+        let profile = Profile::from_json(text).map_err(|error| error.to_string())?;
         let (expected, found) = (model.schema().digest().as_str(), &profile.schema_digest);
         let has_shape = profile.features.len() == model.schema().len()
             && profile.outputs.len() == model.n_outputs();
@@ -159,8 +164,8 @@ fn profile(registry: &Registry, loaded: &LoadedVersion) -> Option<Profile> {
             return Err(format!("it is of schema {found}, the model has {expected}"));
         }
         Ok(profile)
-    });
-    profile
+    };
+    read(loaded.profile.as_deref()?)
         .inspect_err(|error| {
             tracing::warn!(model = name, version, %error, "profile.json cannot be used; no drift is measured");
         })

@@ -1,70 +1,51 @@
-//! The thread that follows the registry: it alone loads, warms, swaps and frees.
+//! The thread that follows the registry: it alone swaps and frees. Versions are loaded beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use segue_registry::{CHAMPION, ModelState, Registry, RegistryError};
 use tokio::sync::oneshot;
 
+use super::handle::{Command, LoaderHandle, Refresh, WaitsFor};
+use super::next::{Missing, fill_aliases, fill_traffic, place};
+use super::status::points_at;
+use super::worker::{Outcome, Wanted, Workshop};
 use super::{LiveModel, LiveModels, ServedVersion, Snapshot};
-use crate::metrics::{Metrics, ModelLabels, ModelResultLabels};
+use crate::ServeError;
+use crate::guard::panic_text;
+use crate::metrics::{Metrics, ModelLabels};
 use crate::priority::{MODELS, give_way};
-use crate::traffic::Split;
-use crate::{ServeError, ServingError};
 
 /// A failed load is tried again after this long at most.
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
-enum Command {
-    /// Read the registry now, then say so.
-    Refresh(oneshot::Sender<()>),
-    Stop,
-}
-
-/// Talks to the loader's thread.
-#[derive(Debug, Clone)]
-pub(crate) struct LoaderHandle {
-    commands: Sender<Command>,
-}
-
-impl LoaderHandle {
-    /// Has the registry read at once; afterwards the snapshot is what could be loaded of it.
-    pub(crate) async fn refresh(&self) -> Result<(), ServingError> {
-        let (done, is_done) = oneshot::channel();
-        self.commands.send(Command::Refresh(done)).map_err(|_| ServingError::Draining)?;
-        is_done.await.map_err(|_| ServingError::Draining)
-    }
-
-    /// Has the registry read soon.
-    pub(crate) fn nudge(&self) {
-        // Nobody waits; an error says that the thread has ended.
-        let _ = self.commands.send(Command::Refresh(oneshot::channel().0));
-    }
-
-    /// Ends the thread after what it is doing.
-    pub(crate) fn stop(&self) {
-        // An error says that it has ended already.
-        let _ = self.commands.send(Command::Stop);
-    }
-}
-
 /// Follows the registry.
 #[derive(Debug)]
 pub(crate) struct Loader {
-    registry: Registry,
-    live: Arc<LiveModels>,
-    metrics: Arc<Metrics>,
+    workshop: Workshop,
+    jobs: Sender<Wanted>,
     poll_interval: Duration,
+    /// Versions that are being loaded, or will be.
+    pending: BTreeSet<Wanted>,
+    /// Why versions that are pointed at could not be loaded when they were last tried.
+    failures: BTreeMap<Wanted, String>,
+    /// Whether every version that was found at the start has been tried.
+    is_tried: bool,
     /// Models whose newest state could not be loaded, and when to try again.
     retries: BTreeMap<String, Retry>,
+    /// Who waits for what of which model.
+    waiting: Vec<Waiting>,
     /// Versions out of service that a request may still hold. They are freed here, not there.
     retired: Vec<Arc<ServedVersion>>,
     last_answer: Instant,
 }
+
+/// A model, what of it is waited for, and who is told.
+type Waiting = (String, WaitsFor, oneshot::Sender<()>);
 
 #[derive(Debug, Clone, Copy)]
 struct Retry {
@@ -73,8 +54,19 @@ struct Retry {
     wait: Duration,
 }
 
+/// Why a model is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It is time: what has not changed is left alone.
+    Poll,
+    /// Something has changed, in the registry or in memory.
+    Changed,
+    /// Somebody wants what failed to be tried again.
+    Retry,
+}
+
 impl Loader {
-    /// Starts the thread.
+    /// Starts the thread, and those that load.
     pub(crate) fn start(
         registry: Registry,
         live: Arc<LiveModels>,
@@ -82,53 +74,78 @@ impl Loader {
         poll_interval: Duration,
     ) -> Result<(LoaderHandle, JoinHandle<()>), ServeError> {
         let (commands, inbox) = channel();
+        let results = commands.clone();
+        let workshop = Workshop { registry, live, metrics };
+        let jobs = workshop.start(move |wanted, outcome| {
+            // An error says that the server has ended.
+            let _ = results.send(Command::Loaded(wanted, outcome));
+        })?;
         let loader = Self {
-            registry,
-            live,
-            metrics,
+            workshop,
+            jobs,
             poll_interval,
+            pending: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            is_tried: false,
             retries: BTreeMap::new(),
+            waiting: Vec::new(),
             retired: Vec::new(),
             last_answer: Instant::now(),
         };
+        let handle = LoaderHandle::new(commands);
+        let alive = handle.alive();
         let thread = std::thread::Builder::new()
             .name("segue-loader".to_owned())
-            .spawn(move || loader.run(&inbox))
+            .spawn(move || loader.run(&inbox, &alive))
             .map_err(|source| ServeError::Resource {
                 action: "start the loader's thread",
                 source: source.into(),
             })?;
-        Ok((LoaderHandle { commands }, thread))
+        Ok((handle, thread))
     }
 
-    fn run(mut self, inbox: &Receiver<Command>) {
+    fn run(mut self, inbox: &Receiver<Command>, alive: &Weak<()>) {
         give_way(MODELS);
+        let mut next_poll = Instant::now();
         loop {
-            self.pass(false);
-            match inbox.recv_timeout(self.poll_interval) {
-                Ok(Command::Refresh(done)) => {
-                    self.pass(true);
-                    // The caller may have left.
-                    let _ = done.send(());
+            let now = Instant::now();
+            if now >= next_poll {
+                self.guarded(Self::poll);
+                next_poll = Instant::now() + self.poll_interval;
+            }
+            match inbox.recv_timeout(next_poll.saturating_duration_since(Instant::now())) {
+                Ok(Command::Refresh(refresh)) => self.guarded(|loader| loader.refresh(refresh)),
+                Ok(Command::Loaded(wanted, outcome)) => {
+                    self.guarded(|loader| loader.loaded(wanted, outcome));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if alive.strong_count() > 0 => {}
+                Ok(Command::Stop) | Err(_) => return,
             }
         }
     }
 
-    /// Brings the snapshot up to the registry, as far as it can be read and loaded.
-    fn pass(&mut self, retry_now: bool) {
-        let mut names = match self.registry.models() {
+    /// What goes wrong with one model must not leave the others without anybody who follows them.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.workshop.metrics.requests.panics.inc();
+            let panic = panic_text(&*panic);
+            tracing::error!(panic, "the loader panicked; what is loaded stays in service");
+        }
+    }
+
+    /// Brings the snapshot up to the registry, as far as it can be read.
+    fn poll(&mut self) {
+        let metrics = Arc::clone(&self.workshop.metrics);
+        let mut names = match self.workshop.registry.models() {
             Ok(names) => names,
             Err(error) => {
                 tracing::warn!(%error, "the registry cannot be read; what is loaded stays in service");
                 let stale = self.last_answer.elapsed().as_secs_f64();
-                self.metrics.models.registry_stale.set(stale);
+                metrics.models.registry_stale.set(stale);
                 return;
             }
         };
-        let old = self.live.snapshot();
+        let old = self.workshop.live.snapshot();
         // One model may be taken out by hand; a registry that has lost all of them at once is a volume
         // that is no longer mounted.
         let is_gone = !old.models.is_empty() && old.models.keys().all(|name| !names.contains(name));
@@ -138,13 +155,13 @@ impl Loader {
             self.last_answer = Instant::now();
         }
         let stale = if is_gone { self.last_answer.elapsed() } else { Duration::ZERO };
-        self.metrics.models.registry_stale.set(stale.as_secs_f64());
-        self.live.announce(&names);
+        metrics.models.registry_stale.set(stale.as_secs_f64());
+        self.workshop.live.announce(&names);
         let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
         let mut models = BTreeMap::new();
         for name in names {
             let now = old.models.get(&name);
-            match self.follow(&name, now, retry_now) {
+            match self.follow(&name, now, &BTreeMap::new(), Why::Poll) {
                 Some(live) => {
                     changed = true;
                     models.insert(name, Arc::new(live));
@@ -155,16 +172,124 @@ impl Loader {
             }
         }
         if changed {
-            self.retire(&old, &models);
-            let snapshot = self.live.publish(Snapshot { started: true, models });
-            self.live.status.settle(&snapshot.models, |name, live| {
-                old.models.get(name).is_none_or(|before| !Arc::ptr_eq(before, live))
-            });
-            // Last: who has heard of it finds it in the snapshot, and its state beside it.
-            self.live.tell_readiness(&snapshot);
+            self.install(&old, models);
         }
         drop(old);
         self.free();
+    }
+
+    /// Reads one model, and answers when what is waited for is there.
+    fn refresh(&mut self, refresh: Refresh) {
+        let Refresh { model, loaded, waits_for, done } = refresh;
+        let snapshot = self.workshop.live.snapshot();
+        let is_here = |version| {
+            snapshot.models.get(&model).is_some_and(|live| live.version(version).is_some())
+        };
+        let mut arrived = BTreeMap::new();
+        for loaded in loaded.into_iter().filter(|one| !is_here(one.manifest.version)) {
+            let version = loaded.manifest.version;
+            arrived.insert(version, self.workshop.take(loaded));
+        }
+        drop(snapshot);
+        let why = if waits_for == WaitsFor::Everything { Why::Retry } else { Why::Changed };
+        self.look(&model, &arrived, why);
+        self.waiting.push((model, waits_for, done));
+        self.answer();
+    }
+
+    /// A version has been loaded, or cannot be.
+    fn loaded(&mut self, wanted: Wanted, outcome: Outcome) {
+        self.pending.remove(&wanted);
+        let (name, version) = wanted.clone();
+        self.look(&name, &BTreeMap::from([(version, outcome)]), Why::Changed);
+        self.answer();
+    }
+
+    /// Follows one model and has it in service.
+    fn look(&mut self, name: &str, arrived: &BTreeMap<u64, Outcome>, why: Why) {
+        for (&version, outcome) in arrived {
+            let wanted = (name.to_owned(), version);
+            match outcome {
+                Ok(_) => drop(self.failures.remove(&wanted)),
+                Err(error) => {
+                    self.workshop.live.status.failed(name, version, error);
+                    self.failures.insert(wanted, error.clone());
+                }
+            }
+        }
+        let old = self.workshop.live.snapshot();
+        // Before all models have been looked at once, nothing is known, which is not that there is
+        // nothing.
+        if !old.started {
+            return;
+        }
+        let now = old.models.get(name);
+        if let Some(next) = self.follow(name, now, arrived, why) {
+            // A model that nothing is known of yet, not even that it is there, is not there.
+            if now.is_some() || next.state.is_some() {
+                let mut models = old.models.clone();
+                models.insert(name.to_owned(), Arc::new(next));
+                self.install(&old, models);
+            }
+        }
+        drop(old);
+        let snapshot = self.workshop.live.snapshot();
+        let live = snapshot.models.get(name);
+        for &version in arrived.keys() {
+            // What was wanted when it was asked for need not be wanted any more.
+            let is_used = live.is_some_and(|live| {
+                live.version(version).is_some()
+                    || live.state.as_ref().is_some_and(|state| points_at(state, version))
+            });
+            if !is_used {
+                self.workshop.live.status.forget(name, version);
+            }
+        }
+        drop(snapshot);
+        self.free();
+    }
+
+    /// Answers who has waited long enough.
+    fn answer(&mut self) {
+        let snapshot = self.workshop.live.snapshot();
+        let is_pending = |name: &String, waits_for: WaitsFor| match waits_for {
+            WaitsFor::Everything => self.pending.iter().any(|(model, _)| model == name),
+            WaitsFor::Champion => {
+                let Some(live) = snapshot.models.get(name) else { return false };
+                let champion = live.state.as_ref().and_then(|state| state.aliases.get(CHAMPION));
+                champion.is_some_and(|&version| {
+                    live.version(version).is_none()
+                        && self.pending.contains(&(name.clone(), version))
+                })
+            }
+        };
+        let waits = |(name, waits_for, _): &Waiting| is_pending(name, *waits_for);
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (waiting, over): (Vec<Waiting>, Vec<Waiting>) = waiting.partition(waits);
+        self.waiting = waiting;
+        for (_, _, done) in over {
+            // The caller may have left.
+            let _ = done.send(());
+        }
+    }
+
+    /// From now on requests find these models.
+    fn install(&mut self, old: &Snapshot, models: BTreeMap<String, Arc<LiveModel>>) {
+        self.retire(old, &models);
+        let live = &self.workshop.live;
+        let is_new = |name: &str, live: &Arc<LiveModel>| {
+            old.models.get(name).is_none_or(|before| !Arc::ptr_eq(before, live))
+        };
+        for (_, live) in models.iter().filter(|(name, live)| is_new(name, live)) {
+            for served in live.loaded().into_values() {
+                self.workshop.metrics.models.info.get_or_create(&served.info_labels()).set(1);
+            }
+        }
+        let snapshot = live.publish(Snapshot { started: true, models });
+        live.status.settle(&snapshot.models, is_new);
+        self.is_tried |= self.pending.is_empty();
+        // Last: who has heard of it finds it in the snapshot, and its state beside it.
+        live.tell_readiness(&snapshot, self.is_tried);
     }
 
     /// The model's next state, `None` if it stays as it is.
@@ -172,9 +297,10 @@ impl Loader {
         &mut self,
         name: &str,
         now: Option<&Arc<LiveModel>>,
-        retry_now: bool,
+        arrived: &BTreeMap<u64, Outcome>,
+        why: Why,
     ) -> Option<LiveModel> {
-        match self.next_state(name, now, retry_now) {
+        match self.next_state(name, now, arrived, why) {
             Ok(next) => next,
             Err(error) => {
                 let load_error = Some(error.to_string());
@@ -195,9 +321,11 @@ impl Loader {
         &mut self,
         name: &str,
         now: Option<&Arc<LiveModel>>,
-        retry_now: bool,
+        arrived: &BTreeMap<u64, Outcome>,
+        why: Why,
     ) -> Result<Option<LiveModel>, RegistryError> {
-        let generation = self.registry.generation(name)?;
+        let registry = self.workshop.registry.clone();
+        let generation = registry.generation(name)?;
         if let Some(now) = now.filter(|now| generation < now.generation) {
             let before = now.generation;
             let reason = format!(
@@ -209,27 +337,79 @@ impl Loader {
                 reason,
             });
         }
-        if let Some(now) = now {
-            let retry = self.retries.get(name);
-            let waits = retry.is_some_and(|retry| {
-                retry.generation == generation && !retry_now && Instant::now() < retry.at
-            });
-            let unchanged = now.generation == generation && now.error().is_none();
-            if unchanged || waits {
-                return Ok(None);
-            }
+        if let Some(now) = now
+            && why == Why::Poll
+            && now.state.as_ref().is_some_and(|state| state.generation == generation)
+            && self.can_wait(name, generation, now)
+        {
+            return Ok(None);
         }
-        let state = self.registry.model(name)?;
-        let published = self.registry.versions(name)?.iter().map(|one| one.version).collect();
+        let state = registry.model(name)?;
+        let published = registry.versions(name)?.iter().map(|one| one.version).collect();
         let known = Some(Arc::new(state.clone()));
         let mut next = LiveModel { published, state: known, ..LiveModel::default() };
         let now = now.map(|now| &**now);
-        let mut versions = Versions { loader: self, name, now, fresh: BTreeMap::new() };
-        load_aliases(&mut versions, &state, &mut next);
-        load_traffic(&mut versions, &state, &mut next);
+        self.failures.retain(|(model, version), _| model != name || points_at(&state, *version));
+        let get = |version| self.get(name, version, now, arrived, why);
+        let aliases_come = fill_aliases(now, &state, get, &mut next);
+        let metrics = Arc::clone(&self.workshop.metrics);
+        let get = |version| self.get(name, version, now, arrived, why);
+        let traffic_comes = fill_traffic(&state, get, &metrics, &mut next);
+        place(now, &state, aliases_come || traffic_comes, &mut next);
         self.tell(name, now, &next);
-        self.note_failure(name, &state, next.error().is_some());
+        if !self.is_pending(name) {
+            self.note_failure(name, &state, next.error().is_some());
+        }
         Ok(Some(next))
+    }
+
+    /// Whether a state that has been looked at needs no second look: all of it is there, or on its way,
+    /// or it is too early to try again.
+    fn can_wait(&self, name: &str, generation: u64, now: &LiveModel) -> bool {
+        let is_early = || {
+            let retry = self.retries.get(name);
+            retry.is_some_and(|retry| retry.generation == generation && Instant::now() < retry.at)
+        };
+        now.error().is_none() || self.is_pending(name) || is_early()
+    }
+
+    fn is_pending(&self, name: &str) -> bool {
+        self.pending.iter().any(|(model, _)| model == name)
+    }
+
+    /// A version, from memory if it is there. If not, it is loaded beside.
+    fn get(
+        &mut self,
+        name: &str,
+        version: u64,
+        now: Option<&LiveModel>,
+        arrived: &BTreeMap<u64, Outcome>,
+        why: Why,
+    ) -> Result<Arc<ServedVersion>, Missing> {
+        if let Some(served) = now.and_then(|now| now.version(version)) {
+            return Ok(Arc::clone(served));
+        }
+        if let Some(outcome) = arrived.get(&version) {
+            return outcome.clone().map_err(Missing::Failed);
+        }
+        let wanted = (name.to_owned(), version);
+        let failure = self.failures.get(&wanted).cloned();
+        if self.pending.contains(&wanted) {
+            return Err(Missing::Pending(failure));
+        }
+        // Another version that has come is no reason to try this one again.
+        if let Some(error) = failure.clone().filter(|_| why == Why::Changed) {
+            return Err(Missing::Failed(error));
+        }
+        // Tried again, it has failed until it has not.
+        if failure.is_none() {
+            self.workshop.live.status.loading(name, version);
+        }
+        if self.jobs.send(wanted.clone()).is_err() {
+            return Err(Missing::Failed("the threads that load have ended".to_owned()));
+        }
+        self.pending.insert(wanted);
+        Err(Missing::Pending(failure))
     }
 
     /// What has changed, in log and metrics.
@@ -238,7 +418,7 @@ impl Loader {
         let (before, after) = (now.and_then(champion), champion(next));
         let of_model = ModelLabels { model: name.to_owned() };
         if before != after {
-            self.metrics.models.swaps.get_or_create(&of_model).inc();
+            self.workshop.metrics.models.swaps.get_or_create(&of_model).inc();
         }
         if let (Some(from), Some(to)) = (before, after)
             && from != to
@@ -246,7 +426,7 @@ impl Loader {
             tracing::info!(model = name, from, to, "champion swapped");
         }
         let generation = i64::try_from(next.generation).unwrap_or(i64::MAX);
-        self.metrics.models.generation.get_or_create(&of_model).set(generation);
+        self.workshop.metrics.models.generation.get_or_create(&of_model).set(generation);
         let canary = |live: &LiveModel| {
             let canary = live.split.as_ref()?.canary.as_ref()?;
             Some((canary.served.version, canary.share.basis_points))
@@ -255,39 +435,17 @@ impl Loader {
         if before != after {
             let (version, basis_points) = after.unwrap_or_default();
             tracing::info!(model = name, version, basis_points, "canary's share changed");
-            self.metrics.traffic.canary_share.get_or_create(&of_model).set(basis_points.into());
+            self.workshop
+                .metrics
+                .traffic
+                .canary_share
+                .get_or_create(&of_model)
+                .set(basis_points.into());
         }
-        if let Some(error) = &next.traffic_error {
+        if let Some(error) = &next.traffic_error
+            && now.is_none_or(|now| now.traffic_error != next.traffic_error)
+        {
             tracing::error!(model = name, %error, "the traffic is not split as the registry says");
-        }
-    }
-
-    fn load(&self, name: &str, version: u64) -> Result<Arc<ServedVersion>, String> {
-        let started = Instant::now();
-        self.live.status.loading(name, version);
-        let read = || self.live.status.warming(name, version);
-        let load = || ServedVersion::load(&self.registry, name, version, &self.metrics, read);
-        let outcome = match catch_unwind(AssertUnwindSafe(load)) {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(panic) => {
-                self.metrics.requests.panics.inc();
-                Err(format!("loading panicked: {}", crate::guard::panic_text(&*panic)))
-            }
-        };
-        let result = if outcome.is_ok() { "ok" } else { "failed" };
-        let labels = ModelResultLabels { model: name.to_owned(), result };
-        let took = started.elapsed().as_secs_f64();
-        self.metrics.models.load.get_or_create(&labels).observe(took);
-        match outcome {
-            Ok(served) => {
-                self.metrics.models.info.get_or_create(&served.info_labels()).set(1);
-                Ok(Arc::new(served))
-            }
-            Err(error) => {
-                tracing::error!(model = name, version, %error, "version cannot be loaded");
-                self.live.status.failed(name, version, &error);
-                Err(error)
-            }
         }
     }
 
@@ -312,8 +470,8 @@ impl Loader {
             let gone = |version: u64| next.is_none_or(|next| next.version(version).is_none());
             for (version, served) in live.loaded() {
                 if gone(version) {
-                    self.live.status.draining(name, version);
-                    self.metrics.models.info.remove(&served.info_labels());
+                    self.workshop.live.status.draining(name, version);
+                    self.workshop.metrics.models.info.remove(&served.info_labels());
                     self.retired.push(Arc::clone(served));
                 }
             }
@@ -321,7 +479,7 @@ impl Loader {
     }
 
     fn free(&mut self) {
-        let live = &self.live;
+        let live = &self.workshop.live;
         self.retired.retain(|served| {
             let used = Arc::strong_count(served) > 1;
             if !used {
@@ -330,79 +488,4 @@ impl Loader {
             used
         });
     }
-}
-
-/// Versions of one model for its next state, each loaded once at most.
-struct Versions<'a> {
-    loader: &'a Loader,
-    name: &'a str,
-    now: Option<&'a LiveModel>,
-    fresh: BTreeMap<u64, Result<Arc<ServedVersion>, String>>,
-}
-
-impl Versions<'_> {
-    /// The version, from memory if it is there.
-    fn get(&mut self, version: u64) -> Result<Arc<ServedVersion>, String> {
-        if let Some(served) = self.now.and_then(|now| now.version(version)) {
-            return Ok(Arc::clone(served));
-        }
-        let load = || self.loader.load(self.name, version);
-        self.fresh.entry(version).or_insert_with(load).clone()
-    }
-}
-
-/// Fills `next` from the registry's aliases. An alias whose version fails keeps what it gave.
-fn load_aliases(versions: &mut Versions<'_>, state: &ModelState, next: &mut LiveModel) {
-    let now = versions.now;
-    for (alias, &version) in &state.aliases {
-        let served = versions.get(version);
-        if let Err(error) = &served {
-            next.load_error = Some(format!("version {version}: {error}"));
-        }
-        let kept = || now.and_then(|now| now.aliases.get(alias)).map(Arc::clone);
-        match served.ok().or_else(kept) {
-            Some(served) => drop(next.aliases.insert(alias.clone(), served)),
-            None => drop(next.unloaded_aliases.insert(alias.clone())),
-        }
-    }
-    (next.generation, next.etag) = if next.load_error.is_none() {
-        (state.generation, state.etag.clone())
-    } else {
-        now.map(|now| (now.generation, now.etag.clone())).unwrap_or_default()
-    };
-    let before = now.and_then(|now| now.aliases.get(CHAMPION));
-    let after = next.aliases.get(CHAMPION);
-    next.previous = match (before, after) {
-        (Some(before), Some(after)) if before.version != after.version => Some(Arc::clone(before)),
-        _ => now.and_then(|now| now.previous.clone()),
-    };
-}
-
-/// Fills `next` from the traffic policy. A canary that fails has no share: the champion, which is
-/// proven, answers instead. A shadow that fails is left out.
-fn load_traffic(versions: &mut Versions<'_>, state: &ModelState, next: &mut LiveModel) {
-    let Some(traffic) = &state.traffic else { return };
-    let mut errors = Vec::new();
-    let mut get = |role: &str, version: u64| match versions.get(version) {
-        Ok(served) => {
-            next.in_traffic.push(Arc::clone(&served));
-            Some(served)
-        }
-        Err(error) => {
-            errors.push(format!("{role} version {version}: {error}"));
-            None
-        }
-    };
-    let canary = traffic.canary_version.and_then(|version| get("canary", version));
-    let shadows = traffic.shadow_versions.iter().filter_map(|&version| get("shadow", version));
-    let mut shadows: Vec<Arc<ServedVersion>> = shadows.collect();
-    if !errors.is_empty() {
-        next.traffic_error = Some(errors.join("; "));
-    }
-    let champion = next.aliases.get(CHAMPION).map(|champion| champion.version);
-    // A champion has all the traffic already, and no difference to itself.
-    let canary = canary.filter(|canary| champion.is_some_and(|one| one != canary.version));
-    shadows.retain(|shadow| champion != Some(shadow.version));
-    let metrics = &versions.loader.metrics;
-    next.split = Split::new(&state.model, traffic, canary, shadows, metrics).map(Arc::new);
 }

@@ -94,16 +94,28 @@ impl StatusBoard {
         self.set(model, version, |_| VersionStatus::new(Stage::Loading));
     }
 
-    /// The version has been read, and must prove itself.
+    /// The version has been read, and must prove itself; one that is not wanted any more says nothing.
     pub(super) fn warming(&self, model: &str, version: u64) {
-        self.set(model, version, |_| VersionStatus::new(Stage::Warming));
+        self.newest.send_if_modified(|now| {
+            let known = now.models.get(model).and_then(|known| known.versions.get(&version));
+            if known.is_none_or(|version| version.stage != Stage::Loading) {
+                return false;
+            }
+            if let Some(known) = Arc::make_mut(now).models.get_mut(model) {
+                let versions = &mut Arc::make_mut(known).versions;
+                versions.insert(version, VersionStatus::new(Stage::Warming));
+            }
+            true
+        });
     }
 
     /// The version could not be loaded. One that fails again has failed since the first time.
     pub(super) fn failed(&self, model: &str, version: u64, reason: &str) {
-        self.set(model, version, |_| VersionStatus {
-            reason: reason.to_owned(),
-            ..VersionStatus::new(Stage::Failed)
+        self.set(model, version, |before| {
+            let failed = VersionStatus::new(Stage::Failed);
+            let since = before.filter(|before| before.stage == Stage::Failed);
+            let since_us = since.map_or(failed.since_us, |before| before.since_us);
+            VersionStatus { reason: reason.to_owned(), since_us, ..failed }
         });
     }
 
@@ -112,6 +124,20 @@ impl StatusBoard {
         self.set(model, version, |before| VersionStatus {
             loaded: before.and_then(|before| before.loaded),
             ..VersionStatus::new(Stage::Draining)
+        });
+    }
+
+    /// The version was on its way, and is not wanted any more.
+    pub(super) fn forget(&self, model: &str, version: u64) {
+        self.newest.send_if_modified(|now| {
+            let known = now.models.get(model).and_then(|known| known.versions.get(&version));
+            if known.is_none_or(|version| version.stage == Stage::Draining) {
+                return false;
+            }
+            if let Some(known) = Arc::make_mut(now).models.get_mut(model) {
+                Arc::make_mut(known).versions.remove(&version);
+            }
+            true
         });
     }
 
@@ -178,8 +204,8 @@ fn settled(live: &LiveModel, before: &ModelStatus) -> ModelStatus {
         let wanted = || state.is_some_and(|state| points_at(state, version));
         let stays = match status.stage {
             Stage::Draining => true,
-            Stage::Failed => wanted(),
-            Stage::Loading | Stage::Warming | Stage::Ready | Stage::Serving => false,
+            Stage::Failed | Stage::Loading | Stage::Warming => wanted(),
+            Stage::Ready | Stage::Serving => false,
         };
         if stays && !loaded.contains_key(&version) {
             versions.insert(version, status.clone());
@@ -209,7 +235,8 @@ fn settled(live: &LiveModel, before: &ModelStatus) -> ModelStatus {
     }
 }
 
-fn points_at(state: &ModelState, version: u64) -> bool {
+/// Whether an alias or the traffic of the state is for the version.
+pub(super) fn points_at(state: &ModelState, version: u64) -> bool {
     let split = state.traffic.iter().flat_map(Traffic::versions);
     state.aliases.values().chain(split).any(|used| *used == version)
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use segue_api::v1 as pb;
 use segue_registry::{
-    AliasRequest, Applied, ArchiveRequest, PromoteRequest, Registry, RegistryError,
+    AliasRequest, Applied, ArchiveRequest, LoadedVersion, PromoteRequest, Registry, RegistryError,
     RollbackRequest, ShadowEvidence, Traffic, TrafficRequest,
 };
 
 use super::ModelRegistry;
 use super::checks::{Check, alias_or_champion, given};
 use crate::ServingError;
-use crate::live::{LoadError, prove};
+use crate::live::{LoadError, check, prove};
 use crate::metrics::ResultLabels;
-use crate::to_proto::{gate_result, model, wire_version};
+use crate::to_proto::{self, gate_result, wire_version};
 use crate::traffic::PairReport;
 
 impl ModelRegistry {
@@ -47,10 +47,12 @@ impl ModelRegistry {
             shadow_evidence: self.shadow_evidence(&name, version),
         };
         let promote = move |registry: &Registry| {
-            check_servable(registry, &promotion.model, promotion.version)?;
-            Ok::<_, ServingError>(registry.promote(&promotion)?)
+            registry.promote_with(&promotion, |loaded| check_servable(registry, loaded))
         };
-        let promoted = self.change(request.validate_only, promote).await?;
+        let promote = move |registry: &Registry| {
+            promote(registry).map(|(promoted, loaded)| (promoted, loaded.into_iter().collect()))
+        };
+        let promoted = self.change(&name, request.validate_only, promote).await?;
         Ok(pb::PromoteModelVersionResponse {
             model: Some(self.model_now(name).await?),
             gates: promoted.gates.into_iter().map(gate_result).collect(),
@@ -78,15 +80,15 @@ impl ModelRegistry {
             alias,
             actor: request.actor,
             validate_only: true,
+            shadow_evidence: self.shadow_evidence(&name, version),
             ..PromoteRequest::default()
         };
-        let judged = move |registry: &Registry| {
-            check_servable(registry, &promotion.model, promotion.version)?;
-            match registry.promote(&promotion) {
-                Ok(promoted) => Ok((promoted.gates, true)),
-                Err(RegistryError::GateFailed(gates)) => Ok((gates, false)),
-                Err(error) => Err(ServingError::from(error)),
-            }
+        let judged = move |registry: &Registry| match registry
+            .promote_with(&promotion, |loaded| check_servable(registry, loaded))
+        {
+            Ok((promoted, _)) => Ok((promoted.gates, true)),
+            Err(ServingError::Registry(RegistryError::GateFailed(gates))) => Ok((gates, false)),
+            Err(error) => Err(error),
         };
         let (gates, promotable) = self.ask(judged).await?;
         Ok(pb::ValidateModelVersionResponse {
@@ -119,8 +121,9 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
         };
-        let archive = move |registry: &Registry| registry.archive(&change);
-        let (model, event_id) = self.applied(request.validate_only, archive).await?;
+        let name = change.model.clone();
+        let archive = move |registry: &Registry| Ok((registry.archive(&change)?, Vec::new()));
+        let (model, event_id) = self.applied(&name, request.validate_only, archive).await?;
         Ok(pb::ArchiveModelVersionResponse { model: Some(model), event_id })
     }
 
@@ -147,8 +150,9 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
         };
-        let restore = move |registry: &Registry| registry.restore(&change);
-        let (model, event_id) = self.applied(request.validate_only, restore).await?;
+        let name = change.model.clone();
+        let restore = move |registry: &Registry| Ok((registry.restore(&change)?, Vec::new()));
+        let (model, event_id) = self.applied(&name, request.validate_only, restore).await?;
         Ok(pb::RestoreModelVersionResponse { model: Some(model), event_id })
     }
 
@@ -178,8 +182,11 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
         };
-        let roll_back = move |registry: &Registry| registry.rollback(&rollback);
-        let back = self.change(request.validate_only, roll_back).await?;
+        let roll_back = move |registry: &Registry| {
+            let (back, loaded) = registry.rollback_with_version(&rollback)?;
+            Ok((back, loaded.into_iter().collect()))
+        };
+        let back = self.change(&name, request.validate_only, roll_back).await?;
         Ok(pb::RollbackModelResponse {
             model: Some(self.model_now(name).await?),
             previous_version: wire_version(back.from),
@@ -211,8 +218,13 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
         };
-        let set = move |registry: &Registry| registry.move_aliases(&change);
-        let (model, event_id) = self.applied(request.validate_only, set).await?;
+        let name = change.model.clone();
+        let set = move |registry: &Registry| {
+            let mut proven = Proven::new(registry, &change.model);
+            let applied = registry.move_aliases_with(&change, |version| proven.add(version))?;
+            Ok((applied, proven.versions))
+        };
+        let (model, event_id) = self.applied(&name, request.validate_only, set).await?;
         Ok(pb::SetModelAliasResponse { model: Some(model), event_id })
     }
 
@@ -239,8 +251,9 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
         };
-        let delete = move |registry: &Registry| registry.move_aliases(&change);
-        let (model, event_id) = self.applied(request.validate_only, delete).await?;
+        let name = change.model.clone();
+        let delete = move |registry: &Registry| Ok((registry.move_aliases(&change)?, Vec::new()));
+        let (model, event_id) = self.applied(&name, request.validate_only, delete).await?;
         Ok(pb::DeleteModelAliasResponse { model: Some(model), event_id })
     }
 
@@ -269,15 +282,16 @@ impl ModelRegistry {
             actor: request.actor,
             reason: request.reason,
             validate_only: request.validate_only,
+            override_gates: request.override_gates,
         };
+        let name = change.model.clone();
         let set = move |registry: &Registry| {
             // Before requests go there, because afterwards it would be too late.
-            for &version in change.traffic.iter().flat_map(Traffic::versions) {
-                check_servable(registry, &change.model, version)?;
-            }
-            Ok::<_, ServingError>(registry.set_traffic(&change)?)
+            let mut proven = Proven::new(registry, &change.model);
+            let applied = registry.set_traffic_with(&change, |version| proven.add(version))?;
+            Ok((applied, proven.versions))
         };
-        let (model, event_id) = self.applied(request.validate_only, set).await?;
+        let (model, event_id) = self.applied(&name, request.validate_only, set).await?;
         Ok(pb::UpdateTrafficPolicyResponse { model: Some(model), event_id })
     }
 
@@ -298,15 +312,17 @@ impl ModelRegistry {
         reports.filter(|report| report.shadow == version).map(evidence).collect()
     }
 
-    /// Carries out `work`, counts it, and has what it changed in service when this returns.
-    async fn change<T: Send + 'static, E: Into<ServingError> + Send + 'static>(
+    /// Carries out `work`, counts it, and has what it changed in service when this returns. The versions
+    /// that `work` has loaded on the way are not loaded again.
+    async fn change<T: Send + 'static>(
         &self,
+        model: &str,
         validate_only: bool,
-        work: impl FnOnce(&Registry) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&Registry) -> Result<(T, Vec<LoadedVersion>), ServingError> + Send + 'static,
     ) -> Result<T, ServingError> {
         let outcome = self.ask(work).await;
         if validate_only {
-            return outcome;
+            return outcome.map(|(done, _)| done);
         }
         let result = match &outcome {
             Ok(_) => "ok",
@@ -314,30 +330,55 @@ impl ModelRegistry {
             Err(_) => "failed",
         };
         self.metrics.models.promotions.get_or_create(&ResultLabels { result }).inc();
-        let done = outcome?;
-        self.loader.refresh().await?;
+        let (done, loaded) = outcome?;
+        self.in_service(model, loaded).await?;
         Ok(done)
     }
 
     /// A change that answers with the model after it.
-    async fn applied<E: Into<ServingError> + Send + 'static>(
+    async fn applied(
         &self,
+        model: &str,
         validate_only: bool,
-        work: impl FnOnce(&Registry) -> Result<Applied, E> + Send + 'static,
+        work: impl FnOnce(&Registry) -> Result<(Applied, Vec<LoadedVersion>), ServingError>
+        + Send
+        + 'static,
     ) -> Result<(pb::Model, String), ServingError> {
-        let Applied { state, event_id } = self.change(validate_only, work).await?;
-        Ok((model(state, &self.live.status.newest()), event_id.unwrap_or_default()))
+        let Applied { state, event_id } = self.change(model, validate_only, work).await?;
+        Ok((to_proto::model(state, &self.live.status.newest()), event_id.unwrap_or_default()))
     }
 }
 
-/// The registry knows neither feature sets nor the names that segments may use.
-fn check_servable(registry: &Registry, model: &str, version: u64) -> Result<(), ServingError> {
-    match prove(registry, model, version, || {}) {
-        Ok(_) => Ok(()),
-        Err(LoadError::Registry(error)) => Err(error.into()),
-        Err(error) => {
+/// Versions that have shown that they could be served.
+struct Proven<'a> {
+    registry: &'a Registry,
+    model: &'a str,
+    versions: Vec<LoadedVersion>,
+}
+
+impl<'a> Proven<'a> {
+    fn new(registry: &'a Registry, model: &'a str) -> Self {
+        Self { registry, model, versions: Vec::new() }
+    }
+
+    fn add(&mut self, version: u64) -> Result<(), ServingError> {
+        let proven = prove(self.registry, self.model, version);
+        self.versions.push(proven.map_err(|error| not_servable(self.model, version, error))?);
+        Ok(())
+    }
+}
+
+fn check_servable(registry: &Registry, loaded: &LoadedVersion) -> Result<(), ServingError> {
+    let (model, version) = (&loaded.manifest.model, loaded.manifest.version);
+    check(registry, loaded).map(drop).map_err(|error| not_servable(model, version, error))
+}
+
+fn not_servable(model: &str, version: u64, error: LoadError) -> ServingError {
+    match error {
+        LoadError::Registry(error) => error.into(),
+        error => {
             let (model, detail) = (model.to_owned(), error.to_string());
-            Err(ServingError::NotServable { model, version, detail })
+            ServingError::NotServable { model, version, detail }
         }
     }
 }

@@ -89,6 +89,7 @@ impl ModelRegistry {
         upload: Upload,
     ) -> Result<pb::RegisterModelVersionResponse, ServingError> {
         let validate_only = header.validate_only;
+        let model = header.model.clone();
         let published = self.ask(move |registry: &Registry| {
             let draft = upload.finish(&header.actor)?;
             let published = registry.publish_with(PublishRequest {
@@ -107,7 +108,7 @@ impl ModelRegistry {
         });
         let (found, existed) = published.await?;
         if !validate_only {
-            self.loader.refresh().await?;
+            self.in_service(&model, Vec::new()).await?;
         }
         let statuses = self.live.status.newest();
         let model_version =

@@ -32,9 +32,9 @@ pub(crate) struct TrafficGuard {
     metrics: Arc<Metrics>,
     judge: Judge,
     probation: Duration,
-    /// By model: the state for which it was read, and where the champion came from and when, if by a
-    /// promotion.
-    promotions: BTreeMap<String, (String, Option<Promotion>)>,
+    /// By model: the state and the champion for which it was read, and where that came from and when, if
+    /// by a promotion.
+    promotions: BTreeMap<String, (String, u64, Option<Promotion>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl TrafficGuard {
         self.promotions.retain(|model, _| snapshot.models.contains_key(model));
         for (model, live) in &snapshot.models {
             let Some(champion) = live.aliases.get(CHAMPION) else { continue };
-            let promotion = self.promotion(model, live);
+            let promotion = self.promotion(model, live, champion.version);
             let is_new = |promotion: &Promotion| {
                 let age_us = now_us.saturating_sub(promotion.time_us);
                 u128::from(age_us.unsigned_abs()) < self.probation.as_micros()
@@ -120,11 +120,11 @@ impl TrafficGuard {
         self.metrics.traffic.guard_looks.inc();
     }
 
-    /// The promotion that made the champion of the state that is served, if it was one. The events are
-    /// read once for each state.
-    fn promotion(&mut self, model: &str, live: &LiveModel) -> Option<Promotion> {
-        if let Some((etag, known)) = self.promotions.get(model)
-            && *etag == live.etag
+    /// The promotion that made this version the champion, if it was one. The events are read once for
+    /// each state.
+    fn promotion(&mut self, model: &str, live: &LiveModel, champion: u64) -> Option<Promotion> {
+        if let Some((etag, version, known)) = self.promotions.get(model)
+            && (etag, *version) == (&live.etag, champion)
         {
             return *known;
         }
@@ -135,8 +135,8 @@ impl TrafficGuard {
                 return None;
             }
         };
-        let promotion = log.iter().rev().find_map(of_champion).flatten();
-        self.promotions.insert(model.to_owned(), (live.etag.clone(), promotion));
+        let promotion = log.iter().rev().find_map(|event| of_champion(event, champion)).flatten();
+        self.promotions.insert(model.to_owned(), (live.etag.clone(), champion, promotion));
         promotion
     }
 
@@ -164,7 +164,7 @@ impl TrafficGuard {
         if !matches!(done, Err(RegistryError::Io { .. })) {
             self.judge.close(model, etag);
         }
-        self.loader.nudge();
+        self.loader.nudge(model);
     }
 
     /// Takes the canary's share and leaves the rest of the policy, for a person to look at.
@@ -194,14 +194,15 @@ impl TrafficGuard {
     }
 }
 
-/// Of an event that moved the champion: the promotion, if it was one from another version. A rollback
-/// puts back what was trusted before and is under no guard.
-fn of_champion(event: &EventRecord) -> Option<Option<Promotion>> {
+/// Of an event that made this version the champion: the promotion, if it was one from another version.
+/// A rollback puts back what was trusted before and is under no guard. An event that made another the
+/// champion is of a state that could not be loaded.
+fn of_champion(event: &EventRecord, version: u64) -> Option<Option<Promotion>> {
     match &event.action {
-        Action::Promoted { alias, from, .. } if alias == CHAMPION => {
+        Action::Promoted { alias, from, to, .. } if alias == CHAMPION && *to == version => {
             Some(from.map(|from| Promotion { from, time_us: event.time_us }))
         }
-        Action::RolledBack { alias, .. } if alias == CHAMPION => Some(None),
+        Action::RolledBack { alias, to, .. } if alias == CHAMPION && *to == version => Some(None),
         _ => None,
     }
 }

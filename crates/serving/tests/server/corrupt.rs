@@ -234,8 +234,7 @@ async fn a_broken_candidate_is_refused_and_told_and_no_score_fails() {
         }
 
         // The alias `next` asks for it: status, metrics and log say that it cannot be had.
-        let ask = pb::GetModelRequest { model: MODEL.to_owned() };
-        let model = server.models().get_model(ask).await.unwrap().into_inner().model.unwrap();
+        let model = until_load_error(&server, MODEL).await;
         assert!(model.load_error.contains(why), "{what}: {}", model.load_error);
         let states: Vec<_> = model.loaded.iter().map(|one| (one.version, one.state())).collect();
         use pb::ModelVersionState::{Failed, Serving};

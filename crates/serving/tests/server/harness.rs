@@ -448,6 +448,20 @@ pub(crate) async fn until_generation(server: &TestServer, model: &str, generatio
     tokio::time::timeout(PATIENCE, followed).await.expect("the registry is followed");
 }
 
+/// Waits until something of a model could not be loaded.
+pub(crate) async fn until_load_error(server: &TestServer, model: &str) -> pb::Model {
+    let failed = async {
+        loop {
+            let ask = pb::GetModelRequest { model: model.to_owned() };
+            let told = server.models().get_model(ask).await.unwrap().into_inner().model.unwrap();
+            if !told.load_error.is_empty() {
+                return told;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, failed).await.expect("the version fails")
+}
+
 /// Version 2 as the canary of `churn`.
 pub(crate) fn canary(basis_points: u32) -> Traffic {
     Traffic { canary_version: Some(2), canary_basis_points: basis_points, ..Traffic::default() }

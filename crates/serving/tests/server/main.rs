@@ -16,6 +16,7 @@ mod inference_described;
 mod inference_errors;
 mod lifecycle;
 mod limits;
+mod loading;
 mod net;
 mod pki;
 mod prediction_log;

@@ -209,6 +209,15 @@ async fn a_promotion_keeps_what_the_shadow_has_shown() {
     split(&server, shadows(&[2])).await;
     batch(&server, vec![good_row(); 50]).await;
     let seen = report(&server, "churn", 2, 50).await;
+    // What a promotion would be judged by is told before.
+    let ask = pb::ValidateModelVersionRequest {
+        model: "churn".to_owned(),
+        version: 2,
+        ..Default::default()
+    };
+    let told = server.models().validate_model_version(ask).await.unwrap().into_inner();
+    let gate = told.gates.iter().find(|gate| gate.gate == "shadow_agreement").unwrap();
+    assert_eq!(gate.measured["n_rows"], 50.0, "{gate:?}");
     let promotion = pb::PromoteModelVersionRequest {
         model: "churn".to_owned(),
         version: 2,
