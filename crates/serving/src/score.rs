@@ -63,9 +63,11 @@ impl Job {
         let key = row.map_or("", routing_key);
         let mut versions = self.selection.route(key);
         let mut input = read(&versions);
+        if input.is_err() {
+            self.blame(row, &versions, path);
+        }
         let gives_way = input.is_err() && matches!(versions, Cow::Owned(_));
         if gives_way {
-            let first = versions.clone();
             let cannot_read = |canary: &Selected| read(slice::from_ref(canary)).is_err();
             self.selection.fall_back(versions.to_mut(), cannot_read);
             input = read(&versions);
@@ -73,17 +75,24 @@ impl Job {
                 versions = Cow::Borrowed(self.selection.unsplit());
                 input = read(&versions);
             }
-            let gave_way = first.iter().zip(versions.iter()).filter(|(a, b)| a.slot != b.slot);
-            gave_way.for_each(|(canary, _)| canary.served.stats.behaviour.failed());
-        }
-        if input.is_err() {
-            versions.iter().for_each(|version| version.served.stats.behaviour.failed());
         }
         let input = input?;
         if gives_way || key.is_empty() {
             self.selection.count_unplaced(key, &versions, 1);
         }
         Ok((versions, input))
+    }
+
+    /// Counts a row that could not be read against those of its versions that cannot read it without
+    /// the others. Of several models each may be strict about the features of the rest.
+    fn blame(&self, row: Option<&pb::FeatureRow>, versions: &[Selected], path: &str) {
+        let reading = Reading { strict: false, ..self.reading };
+        for version in versions {
+            let alone = slice::from_ref(version);
+            if versions.len() == 1 || read_row(row, alone, &reading, path).is_err() {
+                version.failed(1);
+            }
+        }
     }
 
     /// Answers a row that has been read for these versions.
@@ -178,7 +187,7 @@ struct CountedPanic<'a>(&'a [Selected]);
 impl Drop for CountedPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.iter().for_each(|version| version.served.stats.behaviour.failed());
+            self.0.iter().for_each(|version| version.failed(1));
         }
     }
 }
@@ -200,7 +209,7 @@ fn count(
     let labels = served.prediction_labels(selected.variant.name(), segment);
     metrics.scoring.predictions.get_or_create(&labels).inc();
     served.counters.score.observe(answer.score);
-    served.stats.behaviour.scored(answer.score, served.model.target());
+    selected.scored(answer.score);
     for (value, missing) in row.iter().zip(&served.counters.missing) {
         if value.is_nan() {
             missing.inc();

@@ -179,6 +179,8 @@ impl Inference {
         let selection =
             self.selection(&request.model_name, &request.model_version, "model_name")?;
         let selected = routed(&selection, &parameters)?;
+        // A shape is only what the caller says.
+        let n_asked = request.n_rows().min(self.scoring.0.options.max_batch_rows).max(1) as u64;
         let reading =
             Reading { allow_missing: false, strict: false, max_row_events: 0, now_us: now_us() };
         let shared = &self.scoring.0;
@@ -191,7 +193,8 @@ impl Inference {
         };
         let (n_rows, outputs) = shared.observed(&job, started, || {
             let outputs = self.outputs(&job, &selected, &parameters, request, findings, deadline);
-            outputs.inspect_err(|_| selected.served.stats.behaviour.failed())
+            count_failed(&job.selection, &parameters, &selected, &outputs, n_asked);
+            outputs
         })?;
         let versions = slice::from_ref(&selected);
         job.selection.count_unplaced(parameters.routing_key(), versions, n_rows);
@@ -362,6 +365,23 @@ fn routed(selection: &Selection, parameters: &Parameters) -> Result<Selected, Se
         |canary: &Selected| canary.served.model.schema().digest().as_str() != packed_for;
     selection.fall_back(&mut versions, cannot_read);
     versions.pop().ok_or(ServingError::Internal)
+}
+
+/// Counts rows that failed against the version that their key belongs to: of a canary that gave way too,
+/// and never those that had no time.
+fn count_failed<T>(
+    selection: &Selection,
+    parameters: &Parameters,
+    selected: &Selected,
+    outcome: &Result<T, ServingError>,
+    n_rows: u64,
+) {
+    let asked = selection.route(parameters.routing_key());
+    let Some(asked) = asked.first() else { return };
+    let is_late = matches!(outcome, Err(ServingError::DeadlineExceeded));
+    if !is_late && (outcome.is_err() || asked.slot != selected.slot) {
+        asked.failed(n_rows);
+    }
 }
 
 /// A client that says which schema it packs for is told when that is no longer the one.

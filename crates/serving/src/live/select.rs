@@ -42,6 +42,28 @@ pub(crate) struct Selected {
     pub(crate) slot: u32,
 }
 
+impl Selected {
+    /// The guard of the traffic judges what comes to a version by its place. Who names a version gets
+    /// what is asked for, a backfill of old rows for example, and says nothing about it.
+    fn is_judged(&self) -> bool {
+        self.variant != Variant::Pinned
+    }
+
+    /// A row was scored, for the guard.
+    pub(crate) fn scored(&self, score: f64) {
+        if self.is_judged() {
+            self.served.stats.behaviour.scored(score, self.served.model.target());
+        }
+    }
+
+    /// Rows were refused, fell back to another version, or panicked, for the guard.
+    pub(crate) fn failed(&self, n_rows: u64) {
+        if self.is_judged() {
+            self.served.stats.behaviour.failed(n_rows);
+        }
+    }
+}
+
 /// What a request selects: a version for each selector, and of those that name none perhaps a canary.
 #[derive(Debug)]
 pub(crate) struct Selection {

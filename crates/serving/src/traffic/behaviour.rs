@@ -37,9 +37,9 @@ impl Behaviour {
         self.scores[score_bucket(score, target)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A row was refused, fell back to another version, or panicked.
-    pub(crate) fn failed(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+    /// Rows were refused, fell back to another version, or panicked.
+    pub(crate) fn failed(&self, n_rows: u64) {
+        self.failed.fetch_add(n_rows, Ordering::Relaxed);
     }
 
     /// A request was answered.
@@ -164,7 +164,7 @@ pub(super) mod tests {
         times_ms: impl IntoIterator<Item = f64>,
     ) {
         scores.into_iter().for_each(|score| behaviour.scored(score, &TargetKind::Binary));
-        (0..n_failed).for_each(|_| behaviour.failed());
+        behaviour.failed(n_failed);
         let times = times_ms.into_iter().map(|ms| Duration::from_secs_f64(ms / 1000.0));
         times.for_each(|took| behaviour.answered(took));
     }

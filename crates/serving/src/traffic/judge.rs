@@ -96,15 +96,15 @@ impl Judge {
     /// Looks at a model at `now`, which never goes back.
     pub(super) fn look(&mut self, seen: Seen<'_>, now: Duration) -> Option<Verdict> {
         let (version, reading) = &seen.champion;
-        let is_same = self.models.get(seen.model).is_some_and(|memory| memory.etag == seen.etag);
+        let is_same = self.models.get(seen.model).is_some_and(|memory| memory.is_of(&seen));
         if !is_same {
             let last = self.models.remove(seen.model);
             let memory = Memory {
                 etag: seen.etag.to_owned(),
+                is_over: last.as_ref().is_some_and(|last| last.is_over && last.etag == seen.etag),
                 before: last.and_then(|last| last.before_champion(*version)),
                 champion: History::new(*version, now, reading.clone()),
                 canary: seen.canary.map(|(version, canary)| History::new(version, now, canary)),
-                is_over: false,
             };
             self.models.insert(seen.model.to_owned(), memory);
             return None;
@@ -142,6 +142,15 @@ impl Judge {
 }
 
 impl Memory {
+    /// Whether it remembers these versions in this state. A version that could not be loaded at first
+    /// comes into a state that is known already.
+    fn is_of(&self, seen: &Seen<'_>) -> bool {
+        self.etag == seen.etag
+            && self.champion.version == seen.champion.0
+            && self.canary.as_ref().map(|canary| canary.version)
+                == seen.canary.as_ref().map(|(version, _)| *version)
+    }
+
     /// What the champion is compared with, if `version` is the champion now.
     fn before_champion(self, version: u64) -> Option<(u64, Behaved)> {
         if self.champion.version == version {
@@ -387,6 +396,27 @@ mod tests {
         assert_eq!((bench.look(5), bench.look(6)), (None, None));
         bench.rows(200, 0.4, 0.4, 100);
         assert_eq!(bench.look(7).unwrap().etag, "b");
+    }
+
+    /// A canary whose first load fails comes later, into the same state.
+    #[test]
+    fn a_canary_that_comes_late_is_judged_too() {
+        let mut bench = Bench::new(all_bounds());
+        for second in 0..2 {
+            assert_eq!(bench.look(second), None);
+        }
+        bench.canary = Some((2, Behaviour::default()));
+        assert_eq!(bench.look(2), None);
+        bench.rows(200, 0.4, 0.4, 100);
+        assert_eq!(bench.look(3).unwrap().version, 2);
+        // What is over for a state is over for whatever comes into it.
+        bench.judge.close("churn", "a");
+        bench.canary = None;
+        assert_eq!(bench.look(4), None);
+        bench.canary = Some((2, Behaviour::default()));
+        assert_eq!(bench.look(5), None);
+        bench.rows(200, 0.4, 0.4, 100);
+        assert_eq!(bench.look(6), None);
     }
 
     #[test]

@@ -62,15 +62,12 @@ async fn until_looked(server: &TestServer) {
     tokio::time::timeout(PATIENCE, looked).await.expect("the guard looks");
 }
 
-/// Until an action is counted, which is after its event can be read.
+/// The event of a deed is there before the deed is counted.
 async fn until_counted(server: &TestServer, action: &str) {
-    let counted = async { while actions(server, action).await < 1.0 {} };
-    tokio::time::timeout(PATIENCE, counted).await.expect("the action is counted");
-}
-
-async fn actions(server: &TestServer, action: &str) -> f64 {
-    let labels = format!("{{model=\"churn\",action={action:?}}}");
-    metric(server, &format!("segue_guard_actions_total{labels}")).await
+    let name = format!("segue_guard_actions_total{{model=\"churn\",action={action:?}}}");
+    let counted = async { while metric(server, &name).await < 1.0 {} };
+    tokio::time::timeout(PATIENCE, counted).await.expect(action);
+    assert_eq!(metric(server, &name).await, 1.0);
 }
 
 #[tokio::test]
@@ -94,7 +91,6 @@ async fn a_canary_whose_scores_shift_loses_its_share() {
     let answer = batch(&server).await;
     assert_eq!(answer.served_by.len(), 1, "the champion answers all");
     until_counted(&server, "canary_stopped").await;
-    assert_eq!(actions(&server, "canary_stopped").await, 1.0);
     assert!(server.registry.verify(Some("churn")).unwrap().problems.is_empty());
     // A person who gives the share back is not fought over what was seen before, but what comes counts.
     split(&server, policy).await;
@@ -138,13 +134,102 @@ async fn a_new_champion_that_breaches_is_rolled_back() {
     until_generation(&server, "churn", event.generation).await;
     assert_eq!(batch(&server).await.served_by[0].version, 1);
     until_counted(&server, "rolled_back").await;
-    assert_eq!(actions(&server, "rolled_back").await, 1.0);
     // What was put back is under no guard, or the two would change places for ever.
     for _ in 0..5 {
         batch(&server).await;
         until_looked(&server).await;
     }
     assert_eq!(events(&server.registry).pop().unwrap().generation, event.generation);
+}
+
+/// An alias whose version is broken is its own trouble: the champion is of the newest state, and the
+/// guard acts on that.
+#[tokio::test]
+async fn a_new_champion_is_rolled_back_beside_a_broken_alias() {
+    let guard = GuardOptions { max_score_shift: Some(0.25), ..GuardOptions::default() };
+    let server = TestServer::start_with(guarded(guard)).await;
+    publish(&server.registry, &churn_draft(4.0));
+    until_looked(&server).await;
+    batch(&server).await;
+    until_looked(&server).await;
+    std::fs::write(server.folder.path().join("churn/versions/2/model.bin"), "damaged").unwrap();
+    server.registry.set_alias("churn", "next", 2, "ada").unwrap();
+    promote(&server.registry, "churn", 3);
+    let promoted = server.registry.generation("churn").unwrap();
+    until_generation(&server, "churn", promoted).await;
+    let event = until_guarded(&server).await;
+    assert!(matches!(event.action, Action::RolledBack { from: 3, to: 1, .. }), "{event:?}");
+}
+
+/// Errors above the reference's by a tenth, with version 3 as the new champion of `churn`.
+async fn with_new_champion() -> TestServer {
+    let guard = GuardOptions { max_error_rate: Some(0.1), ..GuardOptions::default() };
+    let server = TestServer::start_with(guarded(guard)).await;
+    publish(&server.registry, &churn_draft(0.0625));
+    until_looked(&server).await;
+    batch(&server).await;
+    until_looked(&server).await;
+    promote(&server.registry, "churn", 3);
+    let promoted = server.registry.generation("churn").unwrap();
+    until_generation(&server, "churn", promoted).await;
+    until_looked(&server).await;
+    server
+}
+
+async fn partial_batch(server: &TestServer, models: Vec<pb::ModelSelector>, row: pb::FeatureRow) {
+    let rows = vec![row; 500];
+    let request = pb::ScoreBatchRequest { models, rows, allow_partial: true, ..Default::default() };
+    let answer = server.scoring().score_batch(request).await.unwrap().into_inner();
+    let is_error =
+        |result: &pb::RowResult| matches!(result.result, Some(pb::row_result::Result::Error(_)));
+    assert!(answer.results.iter().all(is_error));
+}
+
+#[tokio::test]
+async fn a_version_is_not_judged_by_what_is_not_its_doing() {
+    let server = with_new_champion().await;
+    let promoted = server.registry.generation("churn").unwrap();
+    // The rows of `visits` are not in it.
+    partial_batch(&server, vec![selector("churn"), selector("visits")], good_row()).await;
+    // Whoever names a version gets that version's refusals.
+    let by_version = pb::model_selector::Choice::Version(3);
+    let pinned = pb::ModelSelector { choice: Some(by_version), ..selector("churn") };
+    let unreadable = || named([("age", category("old"))]);
+    partial_batch(&server, vec![pinned], unreadable()).await;
+    // A caller without patience.
+    let hurried = br#"{"parameters":{"timeout":1},"inputs":[
+        {"name":"input__0","datatype":"FP64","shape":[1,3],"data":[40,1,1]}]}"#;
+    for _ in 0..300 {
+        server.http("POST", "/v2/models/churn/infer", "", hurried).await;
+    }
+    until_looked(&server).await;
+    until_looked(&server).await;
+    assert_eq!(server.registry.generation("churn").unwrap(), promoted);
+    // What it cannot read itself is.
+    partial_batch(&server, vec![selector("churn")], unreadable()).await;
+    let event = until_guarded(&server).await;
+    assert!(matches!(event.action, Action::RolledBack { from: 3, to: 1, .. }), "{event:?}");
+}
+
+/// Tensors that fall back are failures of the canary too, each of their rows.
+#[tokio::test]
+async fn a_canary_that_gets_no_tensors_loses_its_share() {
+    let guard = GuardOptions { max_error_rate: Some(0.1), ..GuardOptions::default() };
+    let server = TestServer::start_with(guarded(guard)).await;
+    publish(
+        &server.registry,
+        &draft("churn", &wider_model(), &[vec![1.0, 2.0]], Default::default()),
+    );
+    split(&server, Traffic { canary_version: Some(3), ..canary(10_000) }).await;
+    until_looked(&server).await;
+    let data = vec!["40,1,1"; 400].join(",");
+    let body = format!(
+        r#"{{"parameters":{{"routing_key":"ada"}},"inputs":[
+            {{"name":"input__0","datatype":"FP64","shape":[400,3],"data":[{data}]}}]}}"#
+    );
+    let answer = server.http("POST", "/v2/models/churn/infer", "", body.as_bytes()).await.json();
+    assert_eq!(answer["model_version"], "1", "{answer}");
+    until_counted(&server, "canary_stopped").await;
 }
 
 /// With bounds that nothing breaches, and without any, nothing happens.
