@@ -636,6 +636,9 @@ pub(crate) struct PredictionLogArgs {
     /// Days after which log files and outcomes are removed, and outcomes come too late
     #[arg(long, default_value_t = 90, value_name = "DAYS")]
     pub(crate) prediction_log_max_days: u32,
+    /// Size of the files of outcomes above which new outcomes are refused
+    #[arg(long, default_value = "10GiB", value_name = "SIZE", value_parser = size)]
+    pub(crate) outcomes_max_bytes: u64,
 }
 
 /// How the prediction log names subjects.

@@ -83,6 +83,8 @@ pub enum Reason {
     OutcomeLabelAbsent,
     /// An outcome with a field that makes no sense.
     OutcomeInvalid,
+    /// An outcome that has changed too often.
+    TooManyChanges,
     /// A parameter that is reserved, unknown or of the wrong type.
     ParameterInvalid,
 }
@@ -121,6 +123,7 @@ impl Reason {
             Self::PredictionIdInvalid => "PREDICTION_ID_INVALID",
             Self::OutcomeLabelAbsent => "OUTCOME_LABEL_ABSENT",
             Self::OutcomeInvalid => "OUTCOME_INVALID",
+            Self::TooManyChanges => "TOO_MANY_CHANGES",
             Self::ParameterInvalid => "PARAMETER_INVALID",
         }
     }

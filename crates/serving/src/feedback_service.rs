@@ -1,6 +1,8 @@
 //! `segue.v1.FeedbackService`: outcomes of predictions, and what they and the rows say of models.
 
+mod files;
 mod join;
+mod known;
 mod outcome;
 mod performance;
 mod store;

@@ -85,6 +85,7 @@ fn prediction_log(args: &PredictionLogArgs) -> Option<PredictionLogOptions> {
         },
         subject_key: args.log_subjects_key.clone(),
         max_bytes: args.prediction_log_max_bytes,
+        max_outcome_bytes: args.outcomes_max_bytes,
         max_age: Duration::from_secs(u64::from(args.prediction_log_max_days) * 24 * 3600),
         ..PredictionLogOptions::new(dir)
     })

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use parquet::errors::ParquetError;
 
+use super::files::{Wanted, read_outcomes};
 use super::outcome::{Held, Label};
-use super::store::read_outcomes;
 use crate::prediction_log::{
     Column, ColumnValues, FileName, Folder, Kind, PredictionId, Scan, Shape, Stretch, TableWriter,
     Target, feature_column, read_log, read_shape,
@@ -105,10 +105,11 @@ pub fn join_predictions(request: &JoinRequest) -> Result<Joined, JoinError> {
         let folder = Folder::existing(dir);
         let at = |path: PathBuf| move |source| JoinError::Io { path, source };
         fs::read_dir(dir).map_err(at(dir.clone()))?;
-        let read = read_outcomes(&folder.outcomes(), i64::MIN);
-        let (known, n_unreadable) = read.map_err(at(folder.outcomes()))?;
-        joined.n_unreadable += n_unreadable;
-        outcomes.extend(known.into_all());
+        let wanted = Wanted { made_us: i64::MIN..i64::MAX, max: usize::MAX };
+        let read = read_outcomes(&[folder.outcomes()], &wanted);
+        let read = read.map_err(at(folder.outcomes()))?;
+        joined.n_unreadable += read.n_unreadable;
+        outcomes.extend(read.known.into_all());
         let scan =
             Scan { model: &request.model, version: request.version, hours: i64::MIN..=i64::MAX };
         let names = scan.names(&folder).map_err(at(dir.clone()))?;

@@ -6,6 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::prediction_log::PredictionId;
 
+/// Lines that an outcome may take in the files. One that changes more often is no outcome, and what it
+/// takes is somebody's memory and disk.
+pub(crate) const MAX_LINES: u8 = 32;
+
+/// Request ids of one prediction up to which those of mere repetitions are remembered. Who sends
+/// everything again each night under a new id must not be refused, nor fill the memory.
+const MAX_REPEATED: usize = 8;
+
 /// What became of a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +56,8 @@ pub(crate) struct Held {
     pub(crate) event_us: i64,
     /// Hash of the request's id, and of what it said.
     requests: Vec<(u64, u64)>,
+    /// Lines that it has in the files.
+    n_lines: u8,
 }
 
 /// What an outcome is beside what is known.
@@ -55,20 +65,25 @@ pub(crate) struct Held {
 pub(crate) enum Verdict {
     /// The first of its prediction.
     First,
-    /// Said before.
+    /// Said before, by the same request or one that is not remembered.
     Duplicate,
+    /// Said before, by another request: that one is remembered, so that its retry changes nothing even
+    /// after a correction.
+    Repeated,
     /// The same label at another time.
     Confirmed,
     /// Another label or weight than before.
     Correction,
     /// Its request id said something else of this prediction before.
     RequestIdReused,
+    /// It has changed as often as it may.
+    TooManyChanges,
 }
 
 impl Verdict {
     /// Whether there is something to keep.
     pub(crate) fn is_new(self) -> bool {
-        matches!(self, Self::First | Self::Confirmed | Self::Correction)
+        matches!(self, Self::First | Self::Repeated | Self::Confirmed | Self::Correction)
     }
 }
 
@@ -129,35 +144,51 @@ impl NewOutcome {
         (!self.request_id.is_empty()).then(hash)
     }
 
-    /// Judges it, and takes it into what is known if it is new.
-    pub(crate) fn apply(&self, known: &mut Option<Held>, received_us: i64) -> Verdict {
+    /// What it is beside what is known.
+    pub(crate) fn judge(&self, held: Option<&Held>) -> Verdict {
+        let Some(held) = held else { return Verdict::First };
         let request = self.request();
-        let event_us = self.event_us.unwrap_or(received_us);
-        let Some(held) = known else {
-            *known = Some(Held {
-                label: self.label.clone(),
-                weight: self.weight,
-                event_us,
-                requests: request.into_iter().collect(),
-            });
-            return Verdict::First;
-        };
         if let Some((id, content)) = request
             && let Some((_, before)) = held.requests.iter().find(|(known, _)| *known == id)
         {
             let is_same = *before == content;
             return if is_same { Verdict::Duplicate } else { Verdict::RequestIdReused };
         }
+        let is_full = held.n_lines >= MAX_LINES;
         let is_same = held.label == self.label && held.weight.to_bits() == self.weight.to_bits();
         if is_same && self.event_us.is_none_or(|given| given == held.event_us) {
-            return Verdict::Duplicate;
+            let is_kept = request.is_some() && !is_full && held.requests.len() < MAX_REPEATED;
+            return if is_kept { Verdict::Repeated } else { Verdict::Duplicate };
         }
-        held.requests.extend(request);
-        if event_us >= held.event_us {
+        match is_same {
+            _ if is_full => Verdict::TooManyChanges,
+            true => Verdict::Confirmed,
+            false => Verdict::Correction,
+        }
+    }
+
+    /// What is known after the first outcome of a prediction.
+    pub(crate) fn first(&self, received_us: i64) -> Held {
+        Held {
+            label: self.label.clone(),
+            weight: self.weight,
+            event_us: self.event_us.unwrap_or(received_us),
+            requests: self.request().into_iter().collect(),
+            n_lines: 1,
+        }
+    }
+
+    /// Changes what is known as the verdict says.
+    pub(crate) fn change(&self, held: &mut Held, verdict: Verdict, received_us: i64) {
+        held.n_lines = held.n_lines.saturating_add(1);
+        if held.requests.len() < usize::from(MAX_LINES) {
+            held.requests.extend(self.request());
+        }
+        let event_us = self.event_us.unwrap_or(received_us);
+        if verdict != Verdict::Repeated && event_us >= held.event_us {
             held.event_us = event_us;
             held.label.clone_from(&self.label);
             held.weight = self.weight;
         }
-        if is_same { Verdict::Confirmed } else { Verdict::Correction }
     }
 }

@@ -1,23 +1,23 @@
 //! Outcomes on the disk and in memory.
 //!
 //! One thread appends to files, a file a day of predictions and server, and answers when the file is
-//! synced: everything that waits shares one sync. What is in memory is what the files say, by
-//! prediction and so by time: what is too old, or too much, leaves from the front. 115 to 160 bytes
-//! an outcome, 32 more for each request id.
+//! synced: everything that waits shares one sync. What is in memory is what the files say. 115 to 160
+//! bytes an outcome, 16 to 32 more for each request id.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fs::{self, File, OpenOptions};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::outcome::{Held, NewOutcome, Verdict};
+use super::files::{self, DAY_HOURS, DAY_US, Wanted};
+use super::known::Known;
+use super::outcome::{Held, MAX_LINES, NewOutcome, Verdict};
 use crate::metrics::LogMetrics;
-use crate::prediction_log::{HOUR_US, Log, PredictionId, hour_text};
+use crate::prediction_log::{Log, PredictionId};
 use crate::scoring_service::now_us;
 use crate::{Reason, ServeError, ServingError};
 
@@ -26,8 +26,6 @@ const WAITING_BATCHES: usize = 256;
 
 /// Outcomes that share a sync, about.
 const OUTCOMES_PER_SYNC: usize = 10_000;
-
-const DAY_HOURS: i64 = 24;
 
 /// Outcomes that were recorded, and the way to record more.
 #[derive(Debug)]
@@ -54,65 +52,6 @@ pub(crate) struct Recorded {
     pub(crate) is_correction: bool,
 }
 
-/// The outcomes in memory.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    held: BTreeMap<PredictionId, Held>,
-    /// Outcomes of predictions before this have been let go, in microseconds.
-    let_go_before_us: i64,
-}
-
-impl Known {
-    fn apply(&mut self, outcome: &NewOutcome, received_us: i64) -> Verdict {
-        match self.held.entry(outcome.id) {
-            Entry::Vacant(entry) => {
-                let mut held = None;
-                let verdict = outcome.apply(&mut held, received_us);
-                held.map(|held| entry.insert(held));
-                verdict
-            }
-            Entry::Occupied(mut entry) => {
-                let mut held = Some(entry.get().clone());
-                let verdict = outcome.apply(&mut held, received_us);
-                if let Some(held) = held {
-                    entry.insert(held);
-                }
-                verdict
-            }
-        }
-    }
-
-    /// Lets go of what is too old, then of what is too much.
-    fn shrink(&mut self, oldest_us: i64, max: usize, metrics: &LogMetrics) {
-        while let Some((id, _)) = self.held.first_key_value() {
-            let is_old = id.time_us() < oldest_us;
-            if !is_old && self.held.len() <= max {
-                break;
-            }
-            if !is_old {
-                metrics.outcomes_let_go.inc();
-                self.let_go_before_us = self.let_go_before_us.max(id.time_us() + 1000);
-            }
-            self.held.pop_first();
-        }
-        metrics.outcomes_held.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
-    }
-
-    /// All of them.
-    pub(crate) fn into_all(self) -> BTreeMap<PredictionId, Held> {
-        self.held
-    }
-
-    /// Outcomes of predictions made from `start_us` to before `end_us`.
-    pub(crate) fn between(&self, start_us: i64, end_us: i64) -> BTreeMap<PredictionId, Held> {
-        let range = PredictionId::first_at(start_us)..PredictionId::first_at(end_us);
-        if range.is_empty() {
-            return BTreeMap::new();
-        }
-        self.held.range(range).map(|(id, held)| (*id, held.clone())).collect()
-    }
-}
-
 impl OutcomeStore {
     /// Reads what is there and starts the thread.
     pub(crate) fn start(log: &Log, metrics: LogMetrics) -> Result<Self, ServeError> {
@@ -122,10 +61,15 @@ impl OutcomeStore {
         };
         let folder = log.folder.outcomes();
         let oldest_us = now_us().saturating_sub(log.options.max_age_us());
-        let (mut known, n_unreadable) = read_outcomes(&folder, oldest_us).map_err(failed)?;
-        metrics.outcome_lines_unreadable.inc_by(n_unreadable);
-        known.shrink(oldest_us, log.options.max_outcomes, &metrics);
-        let known = Arc::new(Mutex::new(known));
+        let wanted = Wanted { made_us: oldest_us..i64::MAX, max: log.options.max_outcomes };
+        let folders = std::slice::from_ref(&folder);
+        let read = files::read_outcomes(folders, &wanted).map_err(failed)?;
+        metrics.outcome_lines_unreadable.inc_by(read.n_unreadable);
+        metrics.outcomes_let_go.inc_by(read.n_let_go);
+        metrics.outcomes_held.set(gauge(read.known.len()));
+        let n_bytes = files::n_bytes(&folder).map_err(failed)?;
+        metrics.outcome_bytes.set(gauge(n_bytes));
+        let known = Arc::new(Mutex::new(read.known));
         let (outbox, inbox) = mpsc::channel(WAITING_BATCHES);
         let writer = Writer {
             log: log.clone(),
@@ -133,6 +77,7 @@ impl OutcomeStore {
             metrics,
             known: Arc::clone(&known),
             files: BTreeMap::new(),
+            n_bytes,
             oldest_day: i64::MIN,
             failing: false,
         };
@@ -170,6 +115,10 @@ impl OutcomeStore {
     }
 }
 
+fn gauge(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -181,6 +130,8 @@ struct Writer {
     known: Arc<Mutex<Known>>,
     /// By day.
     files: BTreeMap<i64, DayFile>,
+    /// Of all files of the folder, at the last look and what was written since.
+    n_bytes: u64,
     /// Files of days before this have been removed.
     oldest_day: i64,
     failing: bool,
@@ -190,6 +141,8 @@ struct Writer {
 struct DayFile {
     file: File,
     n_bytes: u64,
+    /// What follows could not be cut off: it must not become the beginning of the next line.
+    is_torn: bool,
 }
 
 impl Writer {
@@ -218,36 +171,39 @@ impl Writer {
         let mut is_matched = is_matched.into_iter();
         let known = Arc::clone(&self.known);
         let mut known = lock(&known);
-        let mut before: Vec<(PredictionId, Option<Held>)> = Vec::new();
-        let mut lines: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+        let mut before: HashMap<PredictionId, Option<Held>> = HashMap::new();
+        let mut lines = Lines::default();
         let mut judged = Vec::with_capacity(batches.len());
         for batch in &batches {
             let mut recordings = Vec::with_capacity(batch.outcomes.len());
             for outcome in &batch.outcomes {
                 let is_matched = is_matched.next().unwrap_or(false);
-                let oldest_us = oldest_us.max(known.let_go_before_us);
-                recordings.push(if outcome.id.time_us() < oldest_us {
-                    Err(ServingError::OutcomeTooLate { oldest_us })
-                } else {
-                    let held = known.held.get(&outcome.id).cloned();
-                    let verdict = known.apply(outcome, received_us);
-                    if verdict.is_new() {
-                        before.push((outcome.id, held));
-                        let day = outcome.id.hour().div_euclid(DAY_HOURS);
-                        outcome.put_line(received_us, lines.entry(day).or_default());
+                let oldest_us = oldest_us.max(known.let_go_before_us());
+                if outcome.id.time_us() < oldest_us {
+                    recordings.push(Err(ServingError::OutcomeTooLate { oldest_us }));
+                    continue;
+                }
+                let verdict = outcome.judge(known.get(outcome.id));
+                if verdict.is_new() {
+                    if let Err(error) = self.check_room(&lines) {
+                        recordings.push(Err(error));
+                        continue;
                     }
-                    recorded(verdict, is_matched)
-                });
+                    // What is known is changed where it is: only what was known before all of this is
+                    // kept for the way back.
+                    let held = || known.get(outcome.id).cloned();
+                    before.entry(outcome.id).or_insert_with(held);
+                    known.take(outcome, verdict, received_us);
+                    lines.add(outcome, received_us);
+                }
+                recordings.push(recorded(verdict, is_matched));
             }
             judged.push(recordings);
         }
         let written = self.write(&lines);
         if let Err(error) = &written {
-            for (id, held) in before.into_iter().rev() {
-                match held {
-                    Some(held) => known.held.insert(id, held),
-                    None => known.held.remove(&id),
-                };
+            for (id, held) in before {
+                known.restore(id, held);
             }
             self.metrics.outcome_write_errors.inc();
             if !std::mem::replace(&mut self.failing, true) {
@@ -256,9 +212,12 @@ impl Writer {
         } else if std::mem::take(&mut self.failing) {
             tracing::info!("outcomes can be written again");
         }
-        known.shrink(oldest_us, self.log.options.max_outcomes, &self.metrics);
+        let n_let_go = known.shrink(oldest_us, self.log.options.max_outcomes);
+        self.metrics.outcomes_let_go.inc_by(n_let_go);
+        self.metrics.outcomes_held.set(gauge(known.len()));
         drop(known);
         self.forget_days(oldest_us);
+        self.metrics.outcome_bytes.set(gauge(self.n_bytes));
         for (batch, recordings) in batches.into_iter().zip(judged) {
             let answer = match &written {
                 Ok(()) => {
@@ -270,6 +229,16 @@ impl Writer {
             // The caller may have left; the outcome stays recorded.
             let _ = batch.answer.send(answer);
         }
+    }
+
+    /// Whether the files may grow.
+    fn check_room(&self, lines: &Lines) -> Result<(), ServingError> {
+        let max_bytes = self.log.options.max_outcome_bytes;
+        if self.n_bytes.saturating_add(lines.n_bytes) < max_bytes {
+            return Ok(());
+        }
+        let detail = format!("the outcomes take all of the {max_bytes} bytes that they may");
+        Err(ServingError::OutcomesUnwritable { detail })
     }
 
     fn count(&self, outcomes: &[NewOutcome], recordings: &[Recording]) {
@@ -287,27 +256,32 @@ impl Writer {
                     }
                 }
                 Err(ServingError::OutcomeTooLate { .. }) => drop(metrics.refused("too_late").inc()),
+                Err(ServingError::OutcomesUnwritable { .. }) => {
+                    metrics.refused("over_budget").inc();
+                }
                 Err(_) => drop(metrics.refused("invalid").inc()),
             }
         }
     }
 
     /// Appends to each file and syncs it. After an error every file ends where it ended before.
-    fn write(&mut self, lines: &BTreeMap<i64, Vec<u8>>) -> io::Result<()> {
-        if lines.is_empty() {
+    fn write(&mut self, lines: &Lines) -> io::Result<()> {
+        if lines.n_bytes == 0 {
             return Ok(());
         }
         let written = self.try_write(lines);
         if written.is_err() {
+            let options = &self.log.options;
             for (day, file) in &mut self.files {
-                if lines.contains_key(day) {
-                    // If not even this works, the lines are duplicates when they come again.
-                    drop(file.file.set_len(file.n_bytes));
-                    drop(file.file.seek(SeekFrom::Start(file.n_bytes)));
+                if lines.by_day.contains_key(day) {
+                    let cut = options.before("cut an outcome file").and_then(|()| file.cut());
+                    // Whole lines that stay are duplicates when they come again.
+                    file.is_torn |= cut.is_err();
                 }
             }
         } else {
-            for (day, text) in lines {
+            self.n_bytes += lines.n_bytes;
+            for (day, text) in &lines.by_day {
                 if let Some(file) = self.files.get_mut(day) {
                     file.n_bytes += text.len() as u64;
                 }
@@ -316,19 +290,26 @@ impl Writer {
         written
     }
 
-    fn try_write(&mut self, lines: &BTreeMap<i64, Vec<u8>>) -> io::Result<()> {
-        for (day, text) in lines {
+    fn try_write(&mut self, lines: &Lines) -> io::Result<()> {
+        for (day, text) in &lines.by_day {
             if !self.files.contains_key(day) {
                 self.log.options.before("open an outcome file")?;
-                let path = self.folder.join(file_name(*day, &self.log.server.to_string()));
+                let name = files::file_name(*day, &self.log.server.to_string());
+                let path = self.folder.join(name);
                 let file = OpenOptions::new().create(true).append(true).open(path)?;
                 // The name must be on the disk as well.
                 File::open(&self.folder)?.sync_all()?;
                 let n_bytes = file.metadata()?.len();
-                self.files.insert(*day, DayFile { file, n_bytes });
+                self.files.insert(*day, DayFile { file, n_bytes, is_torn: false });
             }
             let Some(day) = self.files.get_mut(day) else { continue };
             self.log.options.before("append outcomes")?;
+            if day.is_torn {
+                // An end for half a line; an empty one says nothing.
+                day.file.write_all(b"\n")?;
+                day.n_bytes = day.file.metadata()?.len();
+                day.is_torn = false;
+            }
             day.file.write_all(text)?;
             day.file.sync_data()?;
         }
@@ -337,12 +318,39 @@ impl Writer {
 
     /// Removes files of days whose predictions are all too old.
     fn forget_days(&mut self, oldest_us: i64) {
-        let oldest = oldest_us.div_euclid(HOUR_US * DAY_HOURS);
+        let oldest = oldest_us.div_euclid(DAY_US);
         if self.oldest_day < oldest {
             self.oldest_day = oldest;
             self.files.retain(|day, _| *day >= oldest);
-            remove_before(&self.folder, oldest);
+            files::remove_before(&self.folder, oldest);
+            // Those of other servers with them.
+            self.n_bytes = files::n_bytes(&self.folder).unwrap_or(self.n_bytes);
         }
+    }
+}
+
+impl DayFile {
+    /// Takes away what follows the last whole line.
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.n_bytes)?;
+        self.file.seek(SeekFrom::Start(self.n_bytes))?;
+        Ok(())
+    }
+}
+
+/// What is to be written, by day.
+#[derive(Default)]
+struct Lines {
+    by_day: BTreeMap<i64, Vec<u8>>,
+    n_bytes: u64,
+}
+
+impl Lines {
+    fn add(&mut self, outcome: &NewOutcome, received_us: i64) {
+        let text = self.by_day.entry(outcome.id.hour().div_euclid(DAY_HOURS)).or_default();
+        let n_before = text.len();
+        outcome.put_line(received_us, text);
+        self.n_bytes += (text.len() - n_before) as u64;
     }
 }
 
@@ -353,74 +361,17 @@ fn recorded(verdict: Verdict, is_matched: bool) -> Recording {
                                correction needs a request id of its own";
             Err(ServingError::invalid("request_id", Reason::RequestIdReused, description))
         }
+        Verdict::TooManyChanges => {
+            let description = format!(
+                "the outcome of this prediction has changed {MAX_LINES} times, which is the most \
+                 that it may"
+            );
+            Err(ServingError::invalid("outcome", Reason::TooManyChanges, description))
+        }
         verdict => Ok(Recorded {
             is_matched,
-            is_duplicate: verdict == Verdict::Duplicate,
+            is_duplicate: matches!(verdict, Verdict::Duplicate | Verdict::Repeated),
             is_correction: verdict == Verdict::Correction,
         }),
     }
-}
-
-fn file_name(day: i64, server: &str) -> String {
-    let hour = hour_text(day * DAY_HOURS);
-    format!("{}-{server}.jsonl", hour.split('T').next().unwrap_or_default())
-}
-
-/// Files by day, as their names say.
-fn files_by_day(folder: &Path) -> io::Result<BTreeMap<String, Vec<PathBuf>>> {
-    let mut days: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let (Some(day), true) = (name.get(..10), name.ends_with(".jsonl")) {
-            days.entry(day.to_owned()).or_default().push(path);
-        }
-    }
-    Ok(days)
-}
-
-fn remove_before(folder: &Path, oldest_day: i64) {
-    let Ok(days) = files_by_day(folder) else { return };
-    let oldest = hour_text(oldest_day * DAY_HOURS);
-    // Days as text are in the order of time.
-    for (_, paths) in days.into_iter().filter(|(day, _)| **day < oldest[..10]) {
-        for path in paths {
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(%error, file = %path.display(), "an old outcome file stays");
-            }
-        }
-    }
-}
-
-/// What the files of a folder say of predictions made at or after `oldest_us`, and how many lines
-/// say nothing. Files of days before are removed by who writes, not here.
-pub(crate) fn read_outcomes(folder: &Path, oldest_us: i64) -> io::Result<(Known, u64)> {
-    let mut known = Known::default();
-    let mut n_unreadable = 0;
-    if !folder.exists() {
-        return Ok((known, 0));
-    }
-    for (_, paths) in files_by_day(folder)? {
-        // Those of all servers in the order in which they were received.
-        let mut outcomes = Vec::new();
-        for path in paths {
-            let bytes = fs::read(&path)?;
-            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                match NewOutcome::of_line(line) {
-                    Some(outcome) => outcomes.push(outcome),
-                    None => {
-                        n_unreadable += 1;
-                        tracing::warn!(file = %path.display(), "a line of an outcome file cannot be read");
-                    }
-                }
-            }
-        }
-        outcomes.sort_by_key(|(_, received_us)| *received_us);
-        for (outcome, received_us) in &outcomes {
-            if outcome.id.time_us() >= oldest_us {
-                known.apply(outcome, *received_us);
-            }
-        }
-    }
-    Ok((known, n_unreadable))
 }

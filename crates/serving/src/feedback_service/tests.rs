@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::files::{Wanted, file_name, read_outcomes};
 use super::outcome::{Label, NewOutcome};
 use super::store::{OutcomeStore, Recorded, Recording};
 use crate::metrics::LogMetrics;
@@ -92,12 +93,12 @@ impl Naive {
         if let Some(before) = request.and_then(|request| self.requests.get(&request)) {
             return (*before == said).then_some((true, false));
         }
+        if let Some(request) = request {
+            self.requests.insert(request, said);
+        }
         let known = self.labels.get(&given.prediction).copied();
         if known == Some(said) {
             return Some((true, false));
-        }
-        if let Some(request) = request {
-            self.requests.insert(request, said);
         }
         if known.is_none_or(|(_, event_us)| given.event_us >= event_us) {
             self.labels.insert(given.prediction, said);
@@ -219,5 +220,166 @@ fn too_late_and_too_many_are_refused_from_the_oldest() {
     record(5).unwrap();
     assert_eq!(server.metrics.outcomes_let_go.get(), 2);
     assert_eq!(server.metrics.refused("too_late").get(), 2);
+    server.stop();
+}
+
+#[test]
+fn the_retry_of_a_repetition_does_not_undo_a_correction() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = PredictionLogOptions::new(dir.path());
+    let server = Server::start(&options);
+    let id = id(HOUR_US, 1);
+    let record = |server: &Server, label, request| {
+        let recorded = server.record(vec![outcome(id, label, None, request)]).unwrap().remove(0);
+        let Recorded { is_duplicate, is_correction, .. } = recorded.unwrap();
+        (is_duplicate, is_correction)
+    };
+    assert_eq!(record(&server, true, "r1"), (false, false));
+    assert_eq!(record(&server, true, "r2"), (true, false));
+    assert_eq!(record(&server, false, "r3"), (false, true));
+    assert_eq!(record(&server, true, "r2"), (true, false));
+    assert!(!server.labels()[&id].0);
+    server.stop();
+    let server = Server::start(&options);
+    assert_eq!(record(&server, true, "r2"), (true, false));
+    assert!(!server.labels()[&id].0);
+    server.stop();
+}
+
+#[test]
+fn an_outcome_changes_so_often_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = PredictionLogOptions::new(dir.path());
+    let server = Server::start(&options);
+    let id = id(HOUR_US, 1);
+    // All in one commit, and half of them without a name.
+    let changes = (0..100_i64).map(|place| {
+        let request = if place % 2 == 0 { String::new() } else { format!("r{place}") };
+        outcome(id, place % 2 == 0, Some(place), &request)
+    });
+    let recorded = server.record(changes.collect()).unwrap();
+    let n_recorded = recorded.iter().take_while(|one| one.is_ok()).count();
+    assert_eq!(n_recorded, 32);
+    assert!(recorded[32..].iter().all(|one| match one {
+        Err(ServingError::Invalid(bad)) => bad[0].reason == crate::Reason::TooManyChanges,
+        _ => false,
+    }));
+    assert_eq!(server.labels()[&id], (false, 31));
+    // What changes nothing is no reason to refuse anybody.
+    let again = server.record(vec![outcome(id, false, None, "new")]).unwrap().remove(0).unwrap();
+    assert!(again.is_duplicate);
+    assert_eq!(server.metrics.refused("invalid").get(), 68);
+    server.stop();
+    let server = Server::start(&options);
+    assert_eq!(server.labels()[&id], (false, 31));
+    server.stop();
+}
+
+#[test]
+fn repetitions_under_ever_new_names_do_not_fill_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&PredictionLogOptions::new(dir.path()));
+    let id = id(HOUR_US, 1);
+    let repeat = |server: &Server, place: u64| {
+        let one = outcome(id, true, None, &format!("r{place:03}"));
+        assert_eq!(server.record(vec![one]).unwrap()[0].as_ref().unwrap().is_duplicate, place > 0);
+    };
+    (0..8).for_each(|place| repeat(&server, place));
+    let n_bytes = server.metrics.outcome_bytes.get();
+    (8..100).for_each(|place| repeat(&server, place));
+    assert_eq!(server.metrics.outcome_bytes.get(), n_bytes);
+    // A change is still taken.
+    let changed = server.record(vec![outcome(id, false, None, "c")]).unwrap().remove(0).unwrap();
+    assert!(changed.is_correction);
+    server.stop();
+}
+
+#[test]
+fn outcomes_do_not_take_more_of_the_disk_than_they_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = PredictionLogOptions::new(dir.path());
+    options.max_outcome_bytes = 1000;
+    let server = Server::start(&options);
+    let ids: Vec<PredictionId> = (0..50).map(|number| id(HOUR_US, number)).collect();
+    let all = || ids.iter().map(|id| outcome(*id, true, Some(1), "")).collect();
+    let recorded = server.record(all()).unwrap();
+    let n_recorded = recorded.iter().filter(|one| one.is_ok()).count();
+    assert!((5..20).contains(&n_recorded), "{n_recorded}");
+    assert_eq!(server.labels().len(), n_recorded);
+    let n_refused = (50 - n_recorded) as u64;
+    assert_eq!(server.metrics.refused("over_budget").get(), n_refused);
+    let folder = dir.path().join("outcomes");
+    let n_bytes = || -> u64 {
+        let files = std::fs::read_dir(&folder).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    };
+    assert!((1000..1200).contains(&n_bytes()), "{}", n_bytes());
+    assert_eq!(server.metrics.outcome_bytes.get() as u64, n_bytes());
+    server.stop();
+    // The next process sees what is there, and what is known is still a duplicate.
+    let server = Server::start(&options);
+    assert_eq!(server.metrics.outcome_bytes.get() as u64, n_bytes());
+    let recorded = server.record(all()).unwrap();
+    assert!(recorded[..n_recorded].iter().all(|one| one.as_ref().unwrap().is_duplicate));
+    assert!(recorded[n_recorded..].iter().all(Result::is_err));
+    server.stop();
+}
+
+#[test]
+fn a_start_holds_no_more_outcomes_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = PredictionLogOptions::new(dir.path());
+    let server = Server::start(&options);
+    let day_us = 24 * HOUR_US;
+    let ids = (0..1000_u64).map(|number| id((number as i64 % 5 + 1) * day_us, number));
+    let ids: Vec<PredictionId> = ids.collect();
+    server.record(ids.iter().map(|id| outcome(*id, true, Some(1), "")).collect()).unwrap();
+    server.stop();
+    let folder = dir.path().join("outcomes");
+    // A day that is not wanted is not even opened: there is nothing to read in it.
+    std::fs::create_dir(folder.join(file_name(1, "0123456789a"))).unwrap();
+    let wanted = Wanted { made_us: now_us() - 30 * day_us..i64::MAX, max: 3 };
+    let read = read_outcomes(&[folder], &wanted).unwrap();
+    assert!(read.known.n_most <= 4, "{}", read.known.n_most);
+    assert_eq!(read.n_unreadable, 0);
+    let mut newest = ids;
+    newest.sort_unstable();
+    let held: Vec<PredictionId> = read.known.into_all().into_keys().collect();
+    assert_eq!(held, newest[newest.len() - 3..]);
+}
+
+#[test]
+fn half_a_line_that_stays_does_not_spoil_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("outcomes");
+    let is_failing = Arc::new(AtomicBool::new(false));
+    let hook = Arc::clone(&is_failing);
+    let mut options = PredictionLogOptions::new(dir.path());
+    options.before_write = Some(Arc::new(move |what| {
+        if what == "cut an outcome file" {
+            // The disk took half a line, and does not give it back.
+            let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+            let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+            io::Write::write_all(&mut file, b"0123abcd {\"id\":\"1a").unwrap();
+        }
+        match hook.load(Ordering::SeqCst) && what != "open an outcome file" {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }));
+    let server = Server::start(&options);
+    let ids: Vec<PredictionId> = (0..3).map(|number| id(HOUR_US, number)).collect();
+    let record = |id| server.record(vec![outcome(id, true, Some(1), "")]);
+    record(ids[0]).unwrap();
+    is_failing.store(true, Ordering::SeqCst);
+    record(ids[1]).unwrap_err();
+    is_failing.store(false, Ordering::SeqCst);
+    record(ids[2]).unwrap();
+    server.stop();
+    let server = Server::start(&PredictionLogOptions::new(dir.path()));
+    let labels = server.labels();
+    let known: Vec<bool> = ids.iter().map(|id| labels.contains_key(id)).collect();
+    assert_eq!(known, [true, false, true]);
+    assert_eq!(server.metrics.outcome_lines_unreadable.get(), 1);
     server.stop();
 }

@@ -48,6 +48,7 @@ pub(crate) struct LogMetrics {
     pub(crate) outcome_duplicates: Counter,
     pub(crate) outcome_corrections: Counter,
     pub(crate) outcomes_held: Gauge,
+    pub(crate) outcome_bytes: Gauge,
     pub(crate) outcomes_let_go: Counter,
     pub(crate) outcome_write_errors: Counter,
     pub(crate) outcome_lines_unreadable: Counter,
@@ -138,6 +139,11 @@ impl LogMetrics {
             "segue_outcomes_held",
             "Predictions whose outcome is in memory",
             self.outcomes_held.clone(),
+        );
+        all.register(
+            "segue_outcome_bytes",
+            "Bytes of the files of outcomes",
+            self.outcome_bytes.clone(),
         );
         all.register(
             "segue_outcomes_let_go",

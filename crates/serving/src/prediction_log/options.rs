@@ -33,6 +33,9 @@ pub struct PredictionLogOptions {
     pub max_queue_bytes: usize,
     /// Outcomes kept in memory, at least 1; above, those of the oldest predictions are let go.
     pub max_outcomes: usize,
+    /// Bytes that the files of outcomes may have, at least 1 MiB; above, new outcomes are refused until
+    /// files become too old.
+    pub max_outcome_bytes: u64,
     /// Called before each write, for tests; an error is the write's.
     pub before_write: Option<WriteHook>,
 }
@@ -67,6 +70,7 @@ impl PredictionLogOptions {
             max_file_rows: 1_000_000,
             max_queue_bytes: 64 << 20,
             max_outcomes: 2_000_000,
+            max_outcome_bytes: 10 << 30,
             before_write: None,
         }
     }
@@ -80,6 +84,10 @@ impl PredictionLogOptions {
         }
         if self.max_bytes < 1 << 20 {
             return bad("prediction_log.max_bytes", self.max_bytes.to_string(), "at least 1048576");
+        }
+        if self.max_outcome_bytes < 1 << 20 {
+            let found = self.max_outcome_bytes.to_string();
+            return bad("prediction_log.max_outcome_bytes", found, "at least 1048576");
         }
         if self.max_age < Duration::from_secs(3600) {
             return bad("prediction_log.max_age", format!("{:?}", self.max_age), "at least 1 h");
