@@ -15,7 +15,7 @@ mod sampling;
 mod scan;
 mod sealer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::io;

@@ -39,13 +39,25 @@ pub(crate) struct ReadOutcomes {
     pub(crate) n_let_go: u64,
 }
 
+/// A file or folder of outcomes that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub(crate) struct Unreadable {
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
+}
+
 /// Reads the outcomes of all folders as if they were one: days in their order, within a day the lines
 /// of all servers in the order in which they were received. In memory are what is known and one line
 /// of each file of a day.
-pub(crate) fn read_outcomes(folders: &[PathBuf], wanted: &Wanted) -> io::Result<ReadOutcomes> {
+pub(crate) fn read_outcomes(
+    folders: &[PathBuf],
+    wanted: &Wanted,
+) -> Result<ReadOutcomes, Unreadable> {
     let mut days: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for folder in folders {
-        for (day, paths) in files_by_day(folder)? {
+        let at = |source| Unreadable { path: folder.clone(), source };
+        for (day, paths) in files_by_day(folder).map_err(at)? {
             days.entry(day).or_default().extend(paths);
         }
     }
@@ -60,25 +72,24 @@ pub(crate) fn read_outcomes(folders: &[PathBuf], wanted: &Wanted) -> io::Result<
     Ok(read)
 }
 
-fn read_day(paths: &[PathBuf], wanted: &Wanted, read: &mut ReadOutcomes) -> io::Result<()> {
-    let mut files: Vec<Lines> =
-        paths.iter().map(|path| Lines::open(path)).collect::<Result<_, _>>()?;
+fn read_day(paths: &[PathBuf], wanted: &Wanted, read: &mut ReadOutcomes) -> Result<(), Unreadable> {
+    let mut files = Vec::with_capacity(paths.len());
     let mut heads = BinaryHeap::new();
-    for (place, file) in files.iter_mut().enumerate() {
-        file.advance()?;
-        heads.extend(file.received_us().map(|received_us| Reverse((received_us, place))));
+    for (place, path) in paths.iter().enumerate() {
+        let mut file = Lines::open(path)?;
+        heads.extend(file.advance()?.map(|received_us| Reverse((received_us, place))));
+        files.push(file);
     }
     while let Some(Reverse((received_us, place))) = heads.pop() {
         let Some(file) = files.get_mut(place) else { continue };
-        if let Some((outcome, _)) = &file.next
+        if let Some(outcome) = &file.next
             && wanted.made_us.contains(&outcome.id.time_us())
         {
             read.known.replay(outcome, received_us);
             // At once: a day alone may be more than the memory has room for.
             read.n_let_go += read.known.shrink(i64::MIN, wanted.max);
         }
-        file.advance()?;
-        heads.extend(file.received_us().map(|received_us| Reverse((received_us, place))));
+        heads.extend(file.advance()?.map(|received_us| Reverse((received_us, place))));
     }
     read.n_unreadable += files.iter().map(|file| file.n_unreadable).sum::<u64>();
     Ok(())
@@ -89,30 +100,36 @@ struct Lines {
     path: PathBuf,
     input: BufReader<File>,
     line: Vec<u8>,
-    next: Option<(NewOutcome, i64)>,
+    next: Option<NewOutcome>,
     n_unreadable: u64,
 }
 
 impl Lines {
-    fn open(path: &Path) -> io::Result<Self> {
-        let input = BufReader::with_capacity(1 << 16, File::open(path)?);
+    fn open(path: &Path) -> Result<Self, Unreadable> {
         let path = path.to_owned();
-        Ok(Self { path, input, line: Vec::new(), next: None, n_unreadable: 0 })
+        match File::open(&path) {
+            Ok(file) => {
+                let input = BufReader::with_capacity(1 << 16, file);
+                Ok(Self { path, input, line: Vec::new(), next: None, n_unreadable: 0 })
+            }
+            Err(source) => Err(Unreadable { path, source }),
+        }
     }
 
-    fn received_us(&self) -> Option<i64> {
-        self.next.as_ref().map(|(_, received_us)| *received_us)
+    /// Goes to the next line that says something; when that was received.
+    fn advance(&mut self) -> Result<Option<i64>, Unreadable> {
+        let read = self.try_advance();
+        read.map_err(|source| Unreadable { path: self.path.clone(), source })
     }
 
-    /// Reads to the next line that says something.
-    fn advance(&mut self) -> io::Result<()> {
+    fn try_advance(&mut self) -> io::Result<Option<i64>> {
         self.next = None;
         loop {
             self.line.clear();
             let mut limited = self.input.by_ref().take(MAX_LINE_BYTES);
             let n_bytes = limited.read_until(b'\n', &mut self.line)?;
             if n_bytes == 0 {
-                return Ok(());
+                return Ok(None);
             }
             if self.line.last() == Some(&b'\n') {
                 self.line.pop();
@@ -122,14 +139,15 @@ impl Lines {
             if self.line.is_empty() {
                 continue;
             }
-            self.next = NewOutcome::of_line(&self.line);
-            if self.next.is_some() {
-                return Ok(());
+            if let Some((outcome, received_us)) = NewOutcome::of_line(&self.line) {
+                self.next = Some(outcome);
+                return Ok(Some(received_us));
             }
             self.n_unreadable += 1;
             // One line of the log for a file that is no file of outcomes at all.
             if self.n_unreadable == 1 {
-                tracing::warn!(file = %self.path.display(), "a line of an outcome file cannot be read");
+                let file = self.path.display();
+                tracing::warn!(%file, "a line of an outcome file cannot be read");
             }
         }
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use parquet::errors::ParquetError;
 
-use super::files::{Wanted, read_outcomes};
+use super::files::{Unreadable, Wanted, read_outcomes};
 use super::outcome::{Held, Label};
 use crate::prediction_log::{
     Column, ColumnValues, FileName, Folder, Kind, PredictionId, Scan, Shape, Stretch, TableWriter,
@@ -17,7 +17,8 @@ use crate::prediction_log::{
 /// What is joined.
 #[derive(Debug, Clone)]
 pub struct JoinRequest {
-    /// Folders of prediction logs, one a server. An outcome is found whichever of them has it.
+    /// Folders of prediction logs, one a server. An outcome is found whichever of them has it, and of
+    /// several of one prediction the same counts in whatever order they are given.
     pub logs: Vec<PathBuf>,
     /// The model whose predictions are wanted.
     pub model: String,
@@ -98,24 +99,23 @@ const OWN: [&str; 5] = ["prediction_id", "time", "label", "weight", "subject_id"
 /// # Errors
 /// [`JoinError`]; then nothing is under the table's name that was not there before.
 pub fn join_predictions(request: &JoinRequest) -> Result<Joined, JoinError> {
-    let mut outcomes = BTreeMap::new();
-    let mut joined = Joined::default();
+    let dirs = logs(request)?;
+    let folders: Vec<Folder> = dirs.iter().map(|dir| Folder::existing(dir)).collect();
     let mut files = Vec::new();
-    for dir in &request.logs {
-        let folder = Folder::existing(dir);
-        let at = |path: PathBuf| move |source| JoinError::Io { path, source };
-        fs::read_dir(dir).map_err(at(dir.clone()))?;
-        let wanted = Wanted { made_us: i64::MIN..i64::MAX, max: usize::MAX };
-        let read = read_outcomes(&[folder.outcomes()], &wanted);
-        let read = read.map_err(at(folder.outcomes()))?;
-        joined.n_unreadable += read.n_unreadable;
-        outcomes.extend(read.known.into_all());
+    for (dir, folder) in dirs.iter().zip(&folders) {
         let scan =
             Scan { model: &request.model, version: request.version, hours: i64::MIN..=i64::MAX };
-        let names = scan.names(&folder).map_err(at(dir.clone()))?;
+        let names = scan.names(folder);
+        let names = names.map_err(|source| JoinError::Io { path: dir.clone(), source })?;
         files.extend(names.into_iter().map(|name| (folder.clone(), name)));
     }
     let table = Table::of(request, &files)?;
+    let wanted = Wanted { made_us: i64::MIN..i64::MAX, max: usize::MAX };
+    let places: Vec<PathBuf> = folders.iter().map(Folder::outcomes).collect();
+    let read = read_outcomes(&places, &wanted);
+    let read = read.map_err(|Unreadable { path, source }| JoinError::Io { path, source })?;
+    let mut joined = Joined { n_unreadable: read.n_unreadable, ..Joined::default() };
+    let outcomes = read.known.into_all();
     let part = request.out.with_added_extension("part");
     let mut write = || -> Result<(), JoinError> {
         let at = |source| JoinError::Io { path: part.clone(), source };
@@ -148,6 +148,20 @@ pub fn join_predictions(request: &JoinRequest) -> Result<Joined, JoinError> {
         let _ = fs::remove_file(&part);
     }
     written.map(|()| joined)
+}
+
+/// The folders, each once however often and by whatever name it was given.
+fn logs(request: &JoinRequest) -> Result<Vec<PathBuf>, JoinError> {
+    let mut dirs = Vec::with_capacity(request.logs.len());
+    for log in &request.logs {
+        let at = |source| JoinError::Io { path: log.clone(), source };
+        let dir = fs::canonicalize(log).map_err(at)?;
+        fs::read_dir(&dir).map_err(at)?;
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
+    }
+    Ok(dirs)
 }
 
 fn what(request: &JoinRequest) -> String {

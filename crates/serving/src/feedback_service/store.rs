@@ -63,7 +63,8 @@ impl OutcomeStore {
         let oldest_us = now_us().saturating_sub(log.options.max_age_us());
         let wanted = Wanted { made_us: oldest_us..i64::MAX, max: log.options.max_outcomes };
         let folders = std::slice::from_ref(&folder);
-        let read = files::read_outcomes(folders, &wanted).map_err(failed)?;
+        let read = files::read_outcomes(folders, &wanted);
+        let read = read.map_err(|error| failed(io::Error::new(error.source.kind(), error)))?;
         metrics.outcome_lines_unreadable.inc_by(read.n_unreadable);
         metrics.outcomes_let_go.inc_by(read.n_let_go);
         metrics.outcomes_held.set(gauge(read.known.len()));
@@ -167,8 +168,7 @@ impl Writer {
         let oldest_us = received_us.saturating_sub(self.log.options.max_age_us());
         let ids = batches.iter().flat_map(|batch| &batch.outcomes).map(|outcome| outcome.id);
         // Before the lock: this may read files.
-        let is_matched: Vec<bool> = ids.map(|id| self.log.ids.has(id)).collect();
-        let mut is_matched = is_matched.into_iter();
+        let mut is_matched = self.log.ids.have(&ids.collect::<Vec<_>>()).into_iter();
         let known = Arc::clone(&self.known);
         let mut known = lock(&known);
         let mut before: HashMap<PredictionId, Option<Held>> = HashMap::new();

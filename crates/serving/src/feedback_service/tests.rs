@@ -1,5 +1,7 @@
 //! The store against a naive map, through restarts and failures.
 
+mod join;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;

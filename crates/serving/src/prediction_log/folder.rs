@@ -9,7 +9,6 @@
 
 use std::fs;
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -28,7 +27,7 @@ pub(crate) struct Folder {
 }
 
 /// Which file of a log.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct FileName {
     /// Hours since 1970.
     pub(crate) hour: i64,
@@ -143,22 +142,25 @@ impl Folder {
 
     /// The whole files, oldest first.
     pub(crate) fn files(&self) -> io::Result<Vec<LogFile>> {
-        let mut files = Vec::new();
-        for model in entries(&self.predictions())? {
-            for version in entries(&model)? {
-                for path in entries(&version)? {
-                    files.extend(log_file(&model, &version, path));
-                }
-            }
-        }
+        let sized = |(name, path): (FileName, PathBuf)| {
+            let n_bytes = size_of(&path);
+            LogFile { name, path, n_bytes }
+        };
+        let mut files: Vec<LogFile> = self.names()?.into_iter().map(sized).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
     }
 
-    /// The whole files of some hours, oldest first.
-    pub(crate) fn files_of(&self, hours: &RangeInclusive<i64>) -> io::Result<Vec<LogFile>> {
-        let mut files = self.files()?;
-        files.retain(|file| hours.contains(&file.name.hour));
+    /// Names and places of the whole files, in any order, without a look at each.
+    pub(crate) fn names(&self) -> io::Result<Vec<(FileName, PathBuf)>> {
+        let mut files = Vec::new();
+        for model in entries(&self.predictions())? {
+            for version in entries(&model)? {
+                for path in entries(&version)? {
+                    files.extend(named_file(&model, &version, path));
+                }
+            }
+        }
         Ok(files)
     }
 
@@ -173,12 +175,11 @@ fn size_of(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-fn log_file(model: &Path, version: &Path, path: PathBuf) -> Option<LogFile> {
+fn named_file(model: &Path, version: &Path, path: PathBuf) -> Option<(FileName, PathBuf)> {
     let text = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
     let stem = text(&path)?.strip_suffix(".parquet")?.to_owned();
     let name = FileName::parse(&text(model)?, &text(version)?, &stem)?;
-    let n_bytes = size_of(&path);
-    Some(LogFile { name, path, n_bytes })
+    Some((name, path))
 }
 
 /// What is in a folder; nothing if it is not there or no folder.

@@ -5,11 +5,16 @@
 //! kept as they are written, others are read from their files when an outcome asks for them; the ones
 //! that were asked for longest ago leave first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parquet::errors::ParquetError;
+
 use super::columns::{ColumnValues, TableReader};
-use super::folder::Folder;
+use super::folder::{FileName, Folder};
 use super::id::{PredictionId, ServerId};
 use crate::metrics::LogMetrics;
 
@@ -27,6 +32,9 @@ pub(crate) struct LoggedIds {
     folder: Folder,
     server: ServerId,
     known: Mutex<Known>,
+    /// Listings of the folder, and files read.
+    #[cfg(test)]
+    pub(super) n_looks: (AtomicU64, AtomicU64),
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +52,7 @@ struct Bits {
     blocks: HashMap<u64, Box<[u64; (BLOCK_BITS / 64) as usize]>>,
     asked: u64,
     /// Files that have been read.
-    n_files: usize,
+    files: HashSet<FileName>,
 }
 
 impl Bits {
@@ -68,7 +76,13 @@ impl Bits {
 impl LoggedIds {
     /// Nothing known; `server` is this process.
     pub(crate) fn new(folder: Folder, server: ServerId) -> Self {
-        Self { folder, server, known: Mutex::default() }
+        Self {
+            folder,
+            server,
+            known: Mutex::default(),
+            #[cfg(test)]
+            n_looks: Default::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -96,37 +110,71 @@ impl LoggedIds {
         }
     }
 
-    /// Whether the prediction is in the log. May read files: not for a request's thread.
-    pub(crate) fn has(&self, id: PredictionId) -> bool {
-        let hour = (id.hour(), id.server());
+    /// Of each prediction whether it is in the log. May read files: not for a request's thread.
+    ///
+    /// Misses are usual, of predictions that were not sampled or that other servers made. So the folder
+    /// is listed once for all of them, and only files that have not been read are opened.
+    pub(crate) fn have(&self, ids: &[PredictionId]) -> Vec<bool> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut missing: BTreeMap<Hour, Vec<usize>> = BTreeMap::new();
         let mut known = self.lock();
-        if known.asked(hour, id.number()) {
-            return true;
-        }
-        // The hours of this process are kept as they are written, unless they had to leave.
-        if id.server() == self.server && known.hours.contains_key(&hour) {
-            return false;
-        }
-        let n_read = known.hours.get(&hour).map_or(0, |bits| bits.n_files);
-        // Who writes the log must not wait for what is read of it.
-        drop(known);
-        let Ok(mut files) = self.folder.files_of(&(hour.0..=hour.0)) else { return false };
-        files.retain(|file| file.name.server == id.server());
-        if files.len() == n_read {
-            return false;
-        }
-        for file in &files {
-            let ids = ids_of(&file.path);
-            let mut known = self.lock();
-            for id in ids {
-                known.set(id);
+        for (place, id) in ids.iter().enumerate() {
+            let hour = (id.hour(), id.server());
+            found.push(known.asked(hour, id.number()));
+            // The hours of this process are kept as they are written, unless they had to leave.
+            let is_all = id.server() == self.server && known.hours.contains_key(&hour);
+            if !found[place] && !is_all {
+                missing.entry(hour).or_default().push(place);
             }
         }
-        let mut known = self.lock();
-        known.hours.entry(hour).or_default().n_files = files.len();
-        let found = known.asked(hour, id.number());
-        known.shrink();
+        // Who writes the log must not wait for what is read of it.
+        drop(known);
+        if missing.is_empty() {
+            return found;
+        }
+        #[cfg(test)]
+        self.n_looks.0.fetch_add(1, Ordering::Relaxed);
+        let Ok(names) = self.folder.names() else { return found };
+        let mut files: BTreeMap<Hour, Vec<(FileName, PathBuf)>> = BTreeMap::new();
+        for (name, path) in names {
+            let hour = (name.hour, name.server);
+            if missing.contains_key(&hour) {
+                files.entry(hour).or_default().push((name, path));
+            }
+        }
+        for (hour, files) in files {
+            self.read(hour, files);
+            let mut known = self.lock();
+            for place in missing.get(&hour).into_iter().flatten() {
+                found[*place] = known.asked(hour, ids[*place].number());
+            }
+            known.shrink();
+        }
         found
+    }
+
+    /// Reads the files of an hour that have not been read.
+    fn read(&self, hour: Hour, mut files: Vec<(FileName, PathBuf)>) {
+        if let Some(bits) = self.lock().hours.get(&hour) {
+            files.retain(|(name, _)| !bits.files.contains(name));
+        }
+        for (name, path) in files {
+            #[cfg(test)]
+            self.n_looks.1.fetch_add(1, Ordering::Relaxed);
+            match ids_of(&path) {
+                Ok(ids) => {
+                    let mut known = self.lock();
+                    for id in ids {
+                        known.set(id);
+                    }
+                    known.hours.entry(hour).or_default().files.insert(name);
+                }
+                // Tried again when its hour is asked for again.
+                Err(error) => {
+                    tracing::debug!(%error, file = %path.display(), "a file of the log cannot be read");
+                }
+            }
+        }
     }
 }
 
@@ -157,17 +205,16 @@ impl Known {
     }
 }
 
-/// The ids of a file; none of one that cannot be read.
-fn ids_of(path: &std::path::Path) -> Vec<PredictionId> {
-    let Ok(table) = TableReader::open(path) else { return Vec::new() };
+/// The ids of a file.
+fn ids_of(path: &Path) -> Result<Vec<PredictionId>, ParquetError> {
+    let table = TableReader::open(path)?;
     let mut ids = Vec::new();
     for group in 0..table.n_groups() {
-        let Ok(columns) = table.read(group, &["prediction_id"]) else { return ids };
-        for column in columns {
+        for column in table.read(group, &["prediction_id"])? {
             if let ColumnValues::Text(texts) = column.values {
                 ids.extend(texts.iter().flatten().filter_map(|text| PredictionId::parse(text)));
             }
         }
     }
-    ids
+    Ok(ids)
 }

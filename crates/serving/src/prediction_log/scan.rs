@@ -58,7 +58,7 @@ impl Scan<'_> {
         // Journals first: one that becomes a file meanwhile is then found as such.
         let mut names: BTreeSet<FileName> =
             folder.journals()?.into_iter().map(|(name, _)| name).collect();
-        names.extend(folder.files()?.into_iter().map(|file| file.name));
+        names.extend(folder.names()?.into_iter().map(|(name, _)| name));
         names.retain(|name| self.takes(name));
         Ok(names)
     }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failing;
+mod index;
 mod sampling;
 
 use std::path::Path;
@@ -13,7 +14,7 @@ use segue_dataset::{Feature, Schema, UNSEEN_CATEGORY};
 
 use super::columns::{Column, TableReader, columns, columns_of};
 use super::folder::{FileName, Folder};
-use super::id::PredictionIds;
+use super::id::{PredictionId, PredictionIds};
 use super::journal::{JournalReader, JournalWriter, Next};
 use super::options::PredictionLogOptions;
 use super::record::{LoggedVersion, Row, Shape, ShapeFeature, Target, UnseenText};
@@ -50,6 +51,17 @@ pub(super) fn version() -> Arc<LoggedVersion> {
     });
     let schema = Arc::new(Schema::new(features.collect()).unwrap());
     Arc::new(LoggedVersion { shape, schema, profile: None })
+}
+
+/// Logs a prediction made at `time_us`.
+pub(crate) fn predicted(recorder: &Recorder, time_us: i64, score: f64) -> PredictionId {
+    let id = recorder.ids.next(time_us);
+    let mut row = Row::of(id);
+    row.time_us = time_us;
+    row.scores = vec![score];
+    row.values = vec![1.0, 0.0, 2.0];
+    recorder.send(&version(), row, true);
+    id
 }
 
 fn number() -> impl Strategy<Value = f64> {

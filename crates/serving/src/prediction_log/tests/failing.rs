@@ -6,20 +6,15 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{read_back, version};
+use super::{predicted, read_back};
 use crate::prediction_log::columns::ColumnValues;
-use crate::prediction_log::record::Row;
 use crate::prediction_log::{LogMetrics, PredictionLogOptions, Recorder};
 use crate::scoring_service::now_us;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn send(recorder: &Recorder, score: f64) {
-    let mut row = Row::of(recorder.ids.next(now_us()));
-    row.time_us = now_us();
-    row.scores = vec![score];
-    row.values = vec![1.0, 0.0, 2.0];
-    recorder.send(&version(), row, true);
+    predicted(recorder, now_us(), score);
 }
 
 /// All scores of all files.
