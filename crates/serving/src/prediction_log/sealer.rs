@@ -144,7 +144,7 @@ impl Work {
             }
         }
         if let Err(error) = self.keep_bounds() {
-            tracing::warn!(%error, "the prediction log cannot be looked through");
+            tracing::warn!(%error, "the prediction log cannot be kept within its bounds");
         }
     }
 
@@ -166,10 +166,12 @@ impl Work {
         seal(&self.folder, name, &self.options)
     }
 
-    /// Removes what is too old, then the oldest until the rest is not too much.
+    /// Removes what is too old, then the oldest until the rest is not too much. What cannot be removed
+    /// stays in the sum and holds up nothing else; the first such error is the result.
     fn keep_bounds(&self) -> io::Result<()> {
         let oldest = (now_us().saturating_sub(self.options.max_age_us())).div_euclid(HOUR_US);
         let mut n_bytes = self.folder.n_bytes()?;
+        let mut failure = None;
         for file in self.folder.files()? {
             let reason = if file.name.hour < oldest {
                 "age"
@@ -178,13 +180,23 @@ impl Work {
             } else {
                 break;
             };
-            fs::remove_file(&file.path)?;
+            match fs::remove_file(&file.path) {
+                Ok(()) => {
+                    self.metrics.removed(reason).inc();
+                }
+                // Another server over the same folder was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let text = format!("{}: {error}", file.path.display());
+                    failure.get_or_insert_with(|| io::Error::new(error.kind(), text));
+                    continue;
+                }
+            }
             n_bytes = n_bytes.saturating_sub(file.n_bytes);
-            self.metrics.removed(reason).inc();
         }
         self.n_bytes.store(n_bytes, Ordering::Relaxed);
         self.metrics.bytes.set(i64::try_from(n_bytes).unwrap_or(i64::MAX));
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 }
 
@@ -267,9 +279,11 @@ fn write_part(
 
 /// Renames within the file system, and has the name on the disk as well.
 fn put_in_place(part: &Path, place: &PathBuf) -> io::Result<()> {
-    if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder)?;
-        fs::rename(part, place)?;
+    let Some(folder) = place.parent() else { return Ok(()) };
+    fs::create_dir_all(folder)?;
+    fs::rename(part, place)?;
+    // The folders of version and model may be new, and have names as well.
+    for folder in folder.ancestors().take(3) {
         File::open(folder)?.sync_all()?;
     }
     Ok(())

@@ -6,8 +6,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{predicted, read_back};
+use super::{file_name, predicted, read_back};
 use crate::prediction_log::columns::ColumnValues;
+use crate::prediction_log::folder::FileName;
+use crate::prediction_log::id::HOUR_US;
 use crate::prediction_log::{LogMetrics, PredictionLogOptions, Recorder};
 use crate::scoring_service::now_us;
 
@@ -111,4 +113,37 @@ fn a_file_is_no_longer_than_it_may_be() {
     assert_eq!(scores(&recorder), (0..35).map(f64::from).collect::<Vec<_>>());
     // One more where the hour changed meanwhile.
     assert!(recorder.log().unwrap().folder.files().unwrap().len() >= 4);
+}
+
+/// Of a file that cannot be removed: a folder of its name.
+#[test]
+fn what_cannot_be_removed_holds_up_no_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = PredictionLogOptions::new(dir.path());
+    options.max_bytes = 1 << 20;
+    let metrics = LogMetrics::default();
+    let recorder = Recorder::start(Some(&options), HOUR, metrics.clone()).unwrap();
+    let folder = &recorder.log().unwrap().folder;
+    let now_hour = now_us() / HOUR_US;
+    let place = |hours_ago: i64| {
+        let path = folder.file(&FileName { hour: now_hour - hours_ago, ..file_name() });
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    let stays = place(9);
+    std::fs::create_dir(&stays).unwrap();
+    let files = [5, 4, 3, 2].map(place);
+    files.iter().for_each(|path| std::fs::write(path, vec![0; 400 << 10]).unwrap());
+    recorder.flush(true);
+    assert!(stays.is_dir());
+    assert_eq!(files.map(|path| path.exists()), [false, false, true, true]);
+    assert_eq!(metrics.removed("bytes").get(), 2);
+    // Something else takes what the log may have: rows are dropped before the disk is full.
+    std::fs::write(dir.path().join(".open/foreign"), vec![0; 3 << 20]).unwrap();
+    recorder.flush(true);
+    assert!(metrics.bytes.get() >= 3 << 20, "{}", metrics.bytes.get());
+    send(&recorder, 1.0);
+    recorder.flush(true);
+    assert_eq!((metrics.dropped("over_budget").get(), metrics.rows.get()), (1, 0));
+    recorder.finish();
 }
