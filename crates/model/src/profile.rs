@@ -181,7 +181,9 @@ impl Profile {
 
     /// Population stability index of every feature, then every output, with `self` as the reference:
     /// `sum (after - before) * ln(after / before)` over bins, missing being one of them, shares
-    /// floored at [`PSI_FLOOR`]. All zeros if either profile has no rows.
+    /// floored at [`PSI_FLOOR`]. Of [`MAX_BINS`] categories or more, those that are rarer in `self`
+    /// than one in [`MAX_BINS`] share bins of about that size, from the most frequent down. All zeros
+    /// if either profile has no rows.
     ///
     /// # Errors
     /// [`ProfileError`] if the profiles do not share columns and bins.
@@ -363,14 +365,46 @@ fn quantiles(values: impl Iterator<Item = f64>) -> Bins {
 }
 
 fn psi(before: &Distribution, after: &Distribution) -> f64 {
-    let with_missing = |of: &Distribution| {
-        let mut shares = of.shares.clone();
-        shares.push(of.missing);
-        shares
-    };
     let term = |(before, after): (f64, f64)| {
         let (before, after) = (before.max(PSI_FLOOR), after.max(PSI_FLOOR));
         (after - before) * (after / before).ln()
     };
-    with_missing(before).into_iter().zip(with_missing(after)).map(term).sum()
+    let (groups, n_groups) = groups(before);
+    let mut shares = vec![(0.0, 0.0); n_groups];
+    for ((group, before), after) in groups.into_iter().zip(&before.shares).zip(&after.shares) {
+        shares[group].0 += before;
+        shares[group].1 += after;
+    }
+    shares.push((before.missing, after.missing));
+    shares.into_iter().map(term).sum()
+}
+
+/// Of each bin the group that it counts with, and how many groups there are. Bins of numbers are about
+/// equal by their making; of many categories, those that expect hardly a row would differ by chance, and
+/// the index adds that up.
+fn groups(reference: &Distribution) -> (Vec<usize>, usize) {
+    let n_bins = reference.bins.len();
+    // The last is for what is not in the list.
+    let n_known = n_bins - 1;
+    if matches!(reference.bins, Bins::Quantiles(_)) || n_known < MAX_BINS {
+        return ((0..n_bins).collect(), n_bins);
+    }
+    let mut by_share: Vec<usize> = (0..n_known).collect();
+    // Stable: of equal shares the first in the list.
+    by_share.sort_by(|&a, &b| reference.shares[b].total_cmp(&reference.shares[a]));
+    let least = 1.0 / MAX_BINS as f64;
+    let total: f64 = reference.shares[..n_known].iter().sum();
+    let (mut group, mut in_group, mut so_far) = (0, 0.0, 0.0);
+    let mut groups = vec![0; n_bins];
+    for bin in by_share {
+        // What is left for a next group must be enough for it.
+        if in_group >= least && total - so_far >= least {
+            (group, in_group) = (group + 1, 0.0);
+        }
+        groups[bin] = group;
+        in_group += reference.shares[bin];
+        so_far += reference.shares[bin];
+    }
+    groups[n_known] = group + 1;
+    (groups, group + 2)
 }

@@ -106,3 +106,68 @@ fn unseen_and_missing_have_their_own_places() {
     assert_eq!(plan.missing, 0.25);
     assert_eq!(plan.bins.bin_of(1.5), Some(3));
 }
+
+/// Numbers within [0, 1) from a fixed start.
+fn uniform(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[test]
+fn many_categories_do_not_move_by_chance_and_still_move() {
+    const N_CATEGORIES: usize = 200;
+    let names = (0..N_CATEGORIES).map(|category| format!("c{category}")).collect();
+    let schema = Schema::new(vec![segue_dataset::Feature::category("city", names)]).unwrap();
+    let mut state = 11;
+    for is_even in [true, false] {
+        let mut draw = |n: usize, first: f64| -> Vec<f64> {
+            let mut one = || {
+                if uniform(&mut state) < first {
+                    return 0.0;
+                }
+                let place = uniform(&mut state);
+                // Even, or falling from the first to the last.
+                let place = if is_even { place } else { place.powi(3) };
+                (place * N_CATEGORIES as f64).floor()
+            };
+            (0..n).map(|_| one()).collect()
+        };
+        let table = |column: &[f64]| Matrix::from_rows(1, column);
+        let training = draw(10_000, 0.0);
+        let profile = Profile::of(&schema, &table(&training), &[], &[]);
+        let mut psi = |n: usize, first: f64| {
+            let later = profile.count(&table(&draw(n, first)), &[]);
+            profile.psi(&later).unwrap()[0].psi
+        };
+        for _ in 0..200 {
+            let by_chance = psi(500, 0.0);
+            assert!(by_chance < 0.25, "{by_chance} even: {is_even}");
+        }
+        let moved = psi(500, 0.5);
+        assert!(moved > 0.25, "{moved} even: {is_even}");
+    }
+}
+
+#[test]
+fn rare_categories_count_together_and_unseen_ones_alone() {
+    let names = (0..40).map(|category| format!("c{category}")).collect();
+    let schema = Schema::new(vec![segue_dataset::Feature::category("city", names)]).unwrap();
+    let table = |column: &[f64]| Matrix::from_rows(1, column);
+    // One of two rows has the first; each of the others one of 78. So in twenty groups: the first
+    // alone, and of the others the first four, the next four, and so on.
+    let training: Vec<f64> = (1..40).flat_map(|code| [0.0, f64::from(code)]).collect();
+    let profile = Profile::of(&schema, &table(&training), &[], &[]);
+    let psi = |column: &[f64]| profile.psi(&profile.count(&table(column), &[])).unwrap()[0].psi;
+    let changed = |from: f64, to: f64| -> Vec<f64> {
+        training.iter().map(|code| if *code == from { to } else { *code }).collect()
+    };
+    assert!(psi(&changed(2.0, 3.0)) < 1e-12);
+    assert!(psi(&changed(2.0, 30.0)) > 0.003);
+    let of_all_the_first = changed(0.0, 30.0);
+    assert!(psi(&of_all_the_first) > 2.0, "{}", psi(&of_all_the_first));
+    let unseen = changed(0.0, -1.0);
+    assert!(psi(&unseen) > 4.0, "{}", psi(&unseen));
+}
