@@ -7,6 +7,7 @@ mod observe;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -524,6 +525,20 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "a size is a whole number and a unit, such as 512MiB or 4GiB".to_owned())
 }
 
+/// A length of time, from a whole number and a unit.
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].trim();
+    let known = UNITS.iter().find(|(name, _)| *name == unit);
+    let seconds = match (digits.parse::<u64>(), known) {
+        (Ok(number), Some((_, unit))) => number.checked_mul(*unit),
+        _ => None,
+    };
+    let expected = || "a length of time is a whole number and s, m, h or d, such as 14d".to_owned();
+    seconds.map(Duration::from_secs).ok_or_else(expected)
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Segments {
     #[command(subcommand)]
@@ -604,6 +619,16 @@ pub(crate) struct JoinPredictions {
     /// Only predictions of this version [default: all]
     #[arg(long, value_name = "VERSION")]
     pub(crate) model_version: Option<u64>,
+    /// Only predictions made at or after this, such as 2026-11-22T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<jiff::Timestamp>,
+    /// Only predictions made before this
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<jiff::Timestamp>,
+    /// Only predictions made at least so long ago, such as 14d: what becomes of younger ones is not
+    /// known yet [default: all]
+    #[arg(long, value_name = "DURATION", value_parser = length_of_time)]
+    pub(crate) ripe: Option<Duration>,
     /// Where to write the table
     #[arg(long, short, default_value = "joined.parquet", value_name = "FILE")]
     pub(crate) out: PathBuf,

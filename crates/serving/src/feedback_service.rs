@@ -313,14 +313,31 @@ fn question(request: &pb::GetModelPerformanceRequest) -> Result<Question, Servin
         }
         micros.unwrap_or(default)
     };
-    let end_us = time("end_time", request.end_time.as_ref(), now_us().saturating_add(1));
+    let now_us = now_us();
+    let end_us = time("end_time", request.end_time.as_ref(), now_us.saturating_add(1));
     let default_start = end_us.saturating_sub(DEFAULT_WINDOW_US);
     let start_us = time("start_time", request.start_time.as_ref(), default_start);
     if start_us >= end_us {
         bad("start_time", Reason::FieldInvalid, "must be before end_time");
     }
+    let ripe_after = request.ripe_after.as_ref().map(length_of).unwrap_or(Some(0));
+    if ripe_after.is_none() {
+        bad("ripe_after", Reason::FieldInvalid, "expected a duration of 0 or more");
+    }
+    // Nothing may be ripe yet: then nothing is measured.
+    let ripe_us = now_us.saturating_add(1).saturating_sub(ripe_after.unwrap_or(0));
+    let end_us = end_us.min(ripe_us).max(start_us);
     if !violations.is_empty() {
         return Err(ServingError::Invalid(violations));
     }
     Ok(Question { model: request.model.clone(), version, variant, start_us, end_us })
+}
+
+/// Microseconds of a duration that is not below zero; `None` of any other.
+fn length_of(duration: &prost_types::Duration) -> Option<i64> {
+    let is_good = duration.seconds >= 0 && (0..1_000_000_000).contains(&duration.nanos);
+    let micros = || {
+        duration.seconds.saturating_mul(1_000_000).saturating_add((duration.nanos / 1000).into())
+    };
+    is_good.then(micros)
 }

@@ -1,5 +1,7 @@
 //! `segue predictions`.
 
+use std::time::SystemTime;
+
 use segue_serving::{JoinRequest, join_predictions};
 use segue_training::watch::Watch;
 use serde_json::json;
@@ -18,6 +20,9 @@ fn join(args: &JoinPredictions, console: &Console) -> anyhow::Result<()> {
         logs: args.log.clone(),
         model: args.model.clone(),
         version: args.model_version,
+        since: args.since.map(SystemTime::from),
+        until: args.until.map(SystemTime::from),
+        ripe_after: args.ripe.unwrap_or_default(),
         out: args.out.clone(),
     })?;
     if joined.n_unusable > 0 {
@@ -25,6 +30,15 @@ fn join(args: &JoinPredictions, console: &Console) -> anyhow::Result<()> {
             "{} outcomes are of another kind than the model's and were left out",
             joined.n_unusable
         ));
+    }
+    if joined.n_early > 0 {
+        console.note(&format!(
+            "{} outcomes happened before their prediction and were left out",
+            joined.n_early
+        ));
+    }
+    if joined.n_unripe > 0 {
+        console.note(&format!("{} predictions are not ripe and were left out", joined.n_unripe));
     }
     if joined.n_unreadable > 0 {
         console.note(&format!(
@@ -39,6 +53,8 @@ fn join(args: &JoinPredictions, console: &Console) -> anyhow::Result<()> {
         "n_rows": joined.n_rows,
         "n_unusable": joined.n_unusable,
         "n_unreadable": joined.n_unreadable,
+        "n_early": joined.n_early,
+        "n_unripe": joined.n_unripe,
     });
     console.result(&machine, || {
         format!(

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parquet::errors::ParquetError;
 
 use super::files::{Unreadable, Wanted, read_outcomes};
 use super::outcome::{Held, Label};
 use crate::prediction_log::{
-    Column, ColumnValues, FileName, Folder, Kind, PredictionId, Scan, Shape, Stretch, TableWriter,
-    Target, feature_column, read_log, read_shape,
+    Column, ColumnValues, FileName, Folder, HOUR_US, Kind, PredictionId, Scan, Shape, Stretch,
+    TableWriter, Target, feature_column, read_log, read_shape,
 };
+use crate::scoring_service::now_us;
 
 /// What is joined.
 #[derive(Debug, Clone)]
@@ -24,6 +27,13 @@ pub struct JoinRequest {
     pub model: String,
     /// Its version; `None`: all, which must answer the same question.
     pub version: Option<u64>,
+    /// Only predictions made at or after this.
+    pub since: Option<SystemTime>,
+    /// Only predictions made before this.
+    pub until: Option<SystemTime>,
+    /// Only predictions made at least so long ago; zero: all. What happens is often known at once and
+    /// what does not only later, so of young predictions mostly the outcomes that happened are known.
+    pub ripe_after: Duration,
     /// The Parquet file to write; what is there is replaced when the new file is whole.
     pub out: PathBuf,
 }
@@ -31,12 +41,17 @@ pub struct JoinRequest {
 /// What was joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Joined {
-    /// Predictions in the logs.
+    /// Predictions in the logs, of the time asked for and ripe.
     pub n_predictions: u64,
+    /// Predictions that are not ripe, left out.
+    pub n_unripe: u64,
     /// Of them with an outcome: the rows of the table.
     pub n_rows: u64,
     /// Outcomes of another kind than the model's, left out.
     pub n_unusable: u64,
+    /// Outcomes that happened more than an hour before their prediction, left out: that is nothing that
+    /// could be predicted.
+    pub n_early: u64,
     /// Lines of outcome files that could not be read, left out.
     pub n_unreadable: u64,
 }
@@ -62,20 +77,22 @@ pub enum JoinError {
         message: String,
     },
     /// No prediction to join.
-    #[error("no prediction of {what} in the logs; serve it with --prediction-log")]
+    #[error(
+        "no prediction of {what} in the logs of the time asked for; serve it with --prediction-log"
+    )]
     NothingLogged {
         /// Model and version.
         what: String,
     },
     /// No outcome of these predictions.
     #[error(
-        "none of the {n_predictions} predictions of {what} has an outcome; record them with \
-         FeedbackService"
+        "none of the {n_predictions} predictions of {what} has an outcome that can be joined; record \
+         them with FeedbackService"
     )]
     NoOutcomes {
         /// Model and version.
         what: String,
-        /// Predictions in the logs.
+        /// Predictions in the logs, of the time asked for and ripe.
         n_predictions: u64,
     },
     /// Versions that cannot be one table.
@@ -100,17 +117,19 @@ const OWN: [&str; 5] = ["prediction_id", "time", "label", "weight", "subject_id"
 /// [`JoinError`]; then nothing is under the table's name that was not there before.
 pub fn join_predictions(request: &JoinRequest) -> Result<Joined, JoinError> {
     let dirs = logs(request)?;
+    let time = Time::of(request);
+    let hours = time.made_us.start.div_euclid(HOUR_US)..=time.made_us.end.div_euclid(HOUR_US);
     let folders: Vec<Folder> = dirs.iter().map(|dir| Folder::existing(dir)).collect();
     let mut files = Vec::new();
     for (dir, folder) in dirs.iter().zip(&folders) {
-        let scan =
-            Scan { model: &request.model, version: request.version, hours: i64::MIN..=i64::MAX };
+        let hours = hours.clone();
+        let scan = Scan { model: &request.model, version: request.version, hours };
         let names = scan.names(folder);
         let names = names.map_err(|source| JoinError::Io { path: dir.clone(), source })?;
         files.extend(names.into_iter().map(|name| (folder.clone(), name)));
     }
     let table = Table::of(request, &files)?;
-    let wanted = Wanted { made_us: i64::MIN..i64::MAX, max: usize::MAX };
+    let wanted = Wanted { made_us: time.made_us.clone(), max: usize::MAX };
     let places: Vec<PathBuf> = folders.iter().map(Folder::outcomes).collect();
     let read = read_outcomes(&places, &wanted);
     let read = read.map_err(|Unreadable { path, source }| JoinError::Io { path, source })?;
@@ -125,7 +144,7 @@ pub fn join_predictions(request: &JoinRequest) -> Result<Joined, JoinError> {
         let mut writer = TableWriter::new(output, table.columns.clone(), &[]).map_err(bad)?;
         for (folder, name) in &files {
             let use_stretch = |stretch: Stretch<'_>| {
-                let columns = table.joined(&stretch, &outcomes, &mut joined);
+                let columns = table.joined(&stretch, &time, &outcomes, &mut joined);
                 if columns.is_empty() { Ok(()) } else { writer.write(&columns) }
             };
             read_log(folder, name, |_| true, use_stretch)
@@ -173,6 +192,31 @@ fn what(request: &JoinRequest) -> String {
 
 fn log_error(folder: &Folder, name: &FileName, error: &ParquetError) -> JoinError {
     JoinError::Log { path: folder.file(name), message: error.to_string() }
+}
+
+/// When predictions were made that are joined, in microseconds.
+struct Time {
+    made_us: Range<i64>,
+    /// Not at or after this.
+    ripe_us: i64,
+}
+
+impl Time {
+    fn of(request: &JoinRequest) -> Self {
+        // No prediction is of a time before 1970.
+        let micros = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, micros);
+        let start = request.since.map_or(0, micros);
+        let end = request.until.map_or(i64::MAX, micros);
+        let ripe_us = match request.ripe_after {
+            Duration::ZERO => i64::MAX,
+            ripe_after => now_us().saturating_sub(self::micros(ripe_after)),
+        };
+        Self { made_us: start..end, ripe_us }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// What the table is.
@@ -236,14 +280,22 @@ impl Table {
     fn joined(
         &self,
         stretch: &Stretch<'_>,
+        time: &Time,
         outcomes: &BTreeMap<PredictionId, Held>,
         joined: &mut Joined,
     ) -> Vec<Column> {
         let mut rows = Vec::new();
         for (row, id) in stretch.ids().into_iter().enumerate() {
+            let Some(id) = id.filter(|id| time.made_us.contains(&id.time_us())) else { continue };
+            if id.time_us() >= time.ripe_us {
+                joined.n_unripe += 1;
+                continue;
+            }
             joined.n_predictions += 1;
-            let Some(held) = id.and_then(|id| outcomes.get(&id)) else { continue };
-            if fits(&held.label, stretch.shape) {
+            let Some(held) = outcomes.get(&id) else { continue };
+            if held.is_early(id) {
+                joined.n_early += 1;
+            } else if fits(&held.label, stretch.shape) {
                 rows.push((row, held));
             } else {
                 joined.n_unusable += 1;

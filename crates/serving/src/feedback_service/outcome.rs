@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use crate::prediction_log::PredictionId;
+use crate::prediction_log::{HOUR_US, PredictionId};
 
 /// Lines that an outcome may take in the files. One that changes more often is no outcome, and what it
 /// takes is somebody's memory and disk.
@@ -13,6 +13,9 @@ pub(crate) const MAX_LINES: u8 = 32;
 /// Request ids of one prediction up to which those of mere repetitions are remembered. Who sends
 /// everything again each night under a new id must not be refused, nor fill the memory.
 const MAX_REPEATED: usize = 8;
+
+/// An outcome may have happened so long before its prediction, by another clock.
+const MAX_CLOCK_DIFFERENCE_US: i64 = HOUR_US;
 
 /// What became of a prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +61,14 @@ pub(crate) struct Held {
     requests: Vec<(u64, u64)>,
     /// Lines that it has in the files.
     n_lines: u8,
+}
+
+impl Held {
+    /// Whether it happened before the prediction was made, by more than clocks may differ: then it was
+    /// no prediction, and a model that learns from it learns from what it will not have.
+    pub(crate) fn is_early(&self, id: PredictionId) -> bool {
+        self.event_us < id.time_us().saturating_sub(MAX_CLOCK_DIFFERENCE_US)
+    }
 }
 
 /// What an outcome is beside what is known.

@@ -42,6 +42,7 @@ struct Group {
     n_predictions: i64,
     sum_scores: f64,
     n_unusable: i64,
+    n_early: i64,
     labels: Vec<f64>,
     weights: Vec<f64>,
     /// One a label, of a multiclass model one a class.
@@ -111,6 +112,10 @@ fn add(
         group.n_predictions += 1;
         group.sum_scores += score[row];
         let Some(held) = outcomes.get(&id) else { continue };
+        if held.is_early(id) {
+            group.n_early += 1;
+            continue;
+        }
         let label = match (&held.label, shape.target) {
             (Label::Binary(flag), Target::Binary) => Some(f64::from(u8::from(*flag))),
             (Label::Value(value), Target::Regression) => Some(*value),
@@ -157,6 +162,7 @@ fn performance(model: &str, version: u64, variant: &str, group: &Group) -> pb::P
         prediction_count: group.n_predictions,
         outcome_count: wire_count(n_outcomes),
         unusable_outcome_count: group.n_unusable,
+        early_outcome_count: group.n_early,
         mean_score: mean_score.is_finite().then_some(mean_score),
         base_rate,
         metrics: metrics(target, group),

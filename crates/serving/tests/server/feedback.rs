@@ -89,6 +89,15 @@ async fn an_outcome_counts_once_and_the_later_of_two() {
     assert!(auc.missing_reason.contains("1 outcomes, at least 30"), "{auc:?}");
     let (_, page) = server.get("/metrics").await;
     assert!(page.contains("segue_outcome_corrections_total 2\n"), "{page}");
+    let (id, _) = predict(&server, 41.0).await;
+    let mut early = outcome(&id, true);
+    early.event_time = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
+    record_matched(&mut client, early).await;
+    let asked = pb::GetModelPerformanceRequest { model: "churn".into(), ..Default::default() };
+    let measured = client.get_model_performance(asked).await.unwrap().into_inner();
+    let found = &measured.performances[0];
+    assert_eq!((found.prediction_count, found.outcome_count), (2, 1));
+    assert_eq!((found.early_outcome_count, found.unusable_outcome_count), (1, 0));
     let _folder = stopped(server).await;
 }
 
@@ -147,6 +156,16 @@ async fn performance_is_that_of_the_scores_and_the_outcomes() {
     };
     let asked = pb::GetModelPerformanceRequest { model: "churn".into(), ..Default::default() };
     check(client.get_model_performance(asked.clone()).await.unwrap().into_inner());
+    // None of them is an hour old.
+    let ripe = |seconds| prost_types::Duration { seconds, nanos: 0 };
+    let hour = pb::GetModelPerformanceRequest { ripe_after: Some(ripe(3600)), ..asked.clone() };
+    let nothing = client.get_model_performance(hour).await.unwrap().into_inner();
+    assert!(nothing.performances.is_empty(), "{nothing:?}");
+    let at_once = pb::GetModelPerformanceRequest { ripe_after: Some(ripe(0)), ..asked.clone() };
+    check(client.get_model_performance(at_once).await.unwrap().into_inner());
+    let below = pb::GetModelPerformanceRequest { ripe_after: Some(ripe(-1)), ..asked.clone() };
+    let status = client.get_model_performance(below).await.unwrap_err();
+    assert_eq!((status.code(), &*reason(&status)), (Code::InvalidArgument, "FIELD_INVALID"));
     let canary =
         pb::GetModelPerformanceRequest { variant: pb::Variant::Canary.into(), ..asked.clone() };
     let canary = client.get_model_performance(canary).await.unwrap().into_inner();
@@ -167,6 +186,9 @@ async fn performance_is_that_of_the_scores_and_the_outcomes() {
         logs: vec![dir.path().to_owned()],
         model: "churn".to_owned(),
         version: None,
+        since: None,
+        until: None,
+        ripe_after: std::time::Duration::ZERO,
         out: out.clone(),
     };
     let joined = join_predictions(&request).unwrap();
