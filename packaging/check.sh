@@ -16,6 +16,7 @@ fi
 
 if command -v promtool > /dev/null; then
     promtool check rules packaging/prometheus/segue.rules.yml
+    promtool test rules packaging/prometheus/segue.test.yml
 fi
 if command -v systemd-analyze > /dev/null; then
     # The binary need not be installed here; anything else is a fault.

@@ -61,6 +61,19 @@ impl Metrics {
         }
     }
 
+    /// A model is looked after from now on. What alerts wait for is on the page before it happens:
+    /// Prometheus sees no increase in a series that begins at 1.
+    pub(crate) fn meet(&self, model: &str) {
+        for action in GUARD_ACTIONS {
+            let labels = GuardLabels { model: model.to_owned(), action };
+            let _ = self.traffic.guard_actions.get_or_create(&labels);
+        }
+        for result in ["ok", "failed"] {
+            let labels = ModelResultLabels { model: model.to_owned(), result };
+            let _ = self.models.load.get_or_create(&labels);
+        }
+    }
+
     /// The page of the OpenMetrics text format.
     pub(crate) fn page(&self) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
@@ -68,6 +81,9 @@ impl Metrics {
         Ok(page)
     }
 }
+
+/// What a guard's action may come to.
+const GUARD_ACTIONS: [&str; 4] = ["canary_stopped", "rolled_back", "state_moved", "failed"];
 
 /// Seconds from 50 microseconds to 10 seconds.
 fn latency_histogram() -> Histogram {

@@ -204,17 +204,27 @@ impl Recorder {
         let before = self.queue.n_bytes.fetch_add(n_bytes, Ordering::Relaxed);
         if before + n_bytes > self.queue.max_bytes {
             self.queue.n_bytes.fetch_sub(n_bytes, Ordering::Relaxed);
-            self.metrics.dropped("queue_full").inc();
+            self.dropped("queue_full", is_logged);
             return;
         }
         let entry = Entry { version: Arc::clone(version), row, is_logged, n_bytes };
         if self.outbox.send(Message::Row(entry)).is_err() {
-            self.metrics.dropped("stopped").inc();
+            self.queue.n_bytes.fetch_sub(n_bytes, Ordering::Relaxed);
+            self.dropped("stopped", is_logged);
+            return;
         }
         // A burst does not wait for the end of the thread's nap.
         if before < self.queue.max_bytes / 2 && before + n_bytes >= self.queue.max_bytes / 2 {
             self.thread.unpark();
         }
+    }
+
+    /// The log loses only what was for it.
+    fn dropped(&self, reason: &'static str, is_logged: bool) {
+        match is_logged {
+            true => self.metrics.dropped(reason).inc(),
+            false => self.metrics.drift_dropped(reason).inc(),
+        };
     }
 
     /// Waits until everything recorded before is in its journal; `close` until it is in whole files.

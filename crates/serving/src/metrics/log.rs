@@ -34,6 +34,7 @@ pub(crate) struct MatchedLabels {
 pub(crate) struct LogMetrics {
     pub(crate) rows: Counter,
     dropped: Family<ReasonLabels, Counter>,
+    drift_dropped: Family<ReasonLabels, Counter>,
     pub(crate) bytes: Gauge,
     pub(crate) queue_bytes: Gauge,
     pub(crate) files: Counter,
@@ -59,16 +60,42 @@ impl LogMetrics {
         let metrics = Self::default();
         metrics.register(all);
         metrics.register_outcomes(all);
+        metrics.begin();
         metrics
+    }
+
+    /// Has every series whose labels are known on the page before anything happens.
+    fn begin(&self) {
+        for reason in ["queue_full", "write_error", "over_budget", "torn", "stopped"] {
+            self.dropped(reason);
+        }
+        for reason in ["queue_full", "stopped"] {
+            self.drift_dropped(reason);
+        }
+        for reason in ["age", "bytes"] {
+            self.removed(reason);
+        }
+        for reason in ["invalid", "too_late", "over_budget"] {
+            self.refused(reason);
+        }
+        for matched in [true, false] {
+            self.outcomes(matched);
+        }
     }
 
     fn register(&self, all: &mut Registry) {
         all.register("segue_log_rows", "Predictions written to the log", self.rows.clone());
         all.register(
             "segue_log_dropped",
-            "Predictions that the log does not have: queue_full, write_error or over_budget; torn \
-             counts ends of journals",
+            "Predictions that the log does not have: queue_full, write_error, over_budget or stopped; \
+             torn counts ends of journals",
             self.dropped.clone(),
+        );
+        all.register(
+            "segue_drift_dropped",
+            "Predictions that are not for the log and that drift was not counted of: queue_full or \
+             stopped",
+            self.drift_dropped.clone(),
         );
         all.register("segue_log_bytes", "Bytes of the prediction log", self.bytes.clone());
         all.register(
@@ -165,6 +192,11 @@ impl LogMetrics {
     /// Predictions that the log does not have.
     pub(crate) fn dropped(&self, reason: &'static str) -> Counter {
         self.dropped.get_or_create_owned(&ReasonLabels { reason })
+    }
+
+    /// Predictions that were for drift only, and are not counted there.
+    pub(crate) fn drift_dropped(&self, reason: &'static str) -> Counter {
+        self.drift_dropped.get_or_create_owned(&ReasonLabels { reason })
     }
 
     /// Files that were removed.

@@ -91,6 +91,11 @@ impl NetMetrics {
             "Changed certificates and access files, taken or refused",
             metrics.reloads.clone(),
         );
+        for what in ["tls", "access"] {
+            for result in ["ok", "failed"] {
+                let _ = metrics.reloads.get_or_create(&ReloadLabels { what, result });
+            }
+        }
         all.register(
             "segue_access_denied",
             "Requests refused because of who asked",

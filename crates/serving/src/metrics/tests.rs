@@ -93,3 +93,32 @@ fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
     let panels = dashboard["panels"].as_array().unwrap();
     assert!(panels.iter().all(|one| one["type"] == "row" || one["targets"][0]["expr"].is_string()));
 }
+
+#[test]
+fn what_alerts_wait_for_is_on_the_page_before_it_happens() {
+    let metrics = Metrics::new();
+    metrics.meet("churn");
+    let page = metrics.page().unwrap();
+    let mut expected = Vec::new();
+    for action in ["canary_stopped", "rolled_back", "state_moved", "failed"] {
+        expected.push(format!("segue_guard_actions_total{{model=\"churn\",action=\"{action}\"}}"));
+    }
+    for result in ["ok", "failed"] {
+        for what in ["tls", "access"] {
+            expected.push(format!("segue_reloads_total{{what=\"{what}\",result=\"{result}\"}}"));
+        }
+        let labels = format!("model=\"churn\",result=\"{result}\"");
+        expected.push(format!("segue_model_load_seconds_count{{{labels}}}"));
+    }
+    for (name, reason) in [
+        ("segue_log_dropped", "queue_full"),
+        ("segue_drift_dropped", "queue_full"),
+        ("segue_outcomes_refused", "over_budget"),
+        ("segue_spans_dropped", "export_failed"),
+    ] {
+        expected.push(format!("{name}_total{{reason=\"{reason}\"}}"));
+    }
+    for series in expected {
+        assert!(page.contains(&format!("{series} 0\n")), "{series}: {page}");
+    }
+}

@@ -26,6 +26,9 @@ impl TraceMetrics {
             "Sampled spans that the collector did not get",
             metrics.dropped.clone(),
         );
+        for reason in ["queue_full", "export_failed"] {
+            metrics.dropped(reason, 0);
+        }
         metrics
     }
 

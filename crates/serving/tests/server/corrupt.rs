@@ -243,7 +243,8 @@ async fn a_broken_candidate_is_refused_and_told_and_no_score_fails() {
         let (_, page) = server.get("/metrics").await;
         let failed =
             format!("segue_model_load_seconds_count{{model=\"{MODEL}\",result=\"failed\"}}");
-        assert!(page.contains(&failed), "{what}: {page}");
+        let none = format!("{failed} 0\n");
+        assert!(page.contains(&failed) && !page.contains(&none), "{what}: {page}");
         let (line, page) = server.get("/readyz").await;
         assert!(line.contains("200") && page.contains(why), "{what}: {line} {page}");
         let line = log.find(&["version cannot be loaded", MODEL, "version=2", why]);

@@ -158,7 +158,8 @@ async fn a_corrupt_candidate_leaves_the_old_version_serving() {
     until_served(&server, "next", 1).await;
     until_served(&server, "champion", 1).await;
     let (_, page) = server.get("/metrics").await;
-    assert!(page.contains("segue_model_load_seconds_count{model=\"churn\",result=\"failed\"}"));
+    let failed = "segue_model_load_seconds_count{model=\"churn\",result=\"failed\"}";
+    assert!(page.contains(failed) && !page.contains(&format!("{failed} 0\n")), "{page}");
     let (status, page) = server.get("/readyz").await;
     assert!(status.contains("200") && page.contains("model.bin"), "{status} {page}");
     // Once it is whole again, it is loaded.
