@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opentelemetry::Context;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +15,9 @@ const QUEUE: usize = 2048;
 const MAX_BATCH: usize = 512;
 /// How long a message waits to become fuller.
 const BATCH_WAIT: Duration = Duration::from_millis(500);
+/// How long a message to the collector may take, with its retries. A collector may take a message and
+/// never answer; the spans after it would wait for ever.
+pub(super) const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Puts spans that have ended into the queue, or counts them as dropped.
 #[derive(Debug)]
@@ -51,14 +54,15 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// Starts a task that sends what comes into the queue.
+/// Starts a task that sends what comes into the queue, and gives a message up after `limit`.
 pub(super) fn start<E: SpanExporter + 'static>(
     exporter: E,
+    limit: Duration,
     metrics: TraceMetrics,
 ) -> (Queue, Exporting) {
     let (spans, queue) = mpsc::channel(QUEUE);
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(send(exporter, queue, stopped, metrics.clone()));
+    let task = tokio::spawn(send(exporter, limit, queue, stopped, metrics.clone()));
     (Queue { spans, metrics }, Exporting { stop, task })
 }
 
@@ -77,6 +81,7 @@ impl Exporting {
 
 async fn send<E: SpanExporter>(
     exporter: E,
+    limit: Duration,
     mut queue: mpsc::Receiver<SpanData>,
     mut stopped: oneshot::Receiver<()>,
     metrics: TraceMetrics,
@@ -105,7 +110,9 @@ async fn send<E: SpanExporter>(
             is_stopping = fill(&mut batch, &mut queue, &mut stopped).await;
         }
         let n_spans = batch.len() as u64;
-        match exporter.export(std::mem::take(&mut batch)).await {
+        let export = exporter.export(std::mem::take(&mut batch));
+        let sent = tokio::time::timeout(limit, export).await;
+        match sent.unwrap_or(Err(OTelSdkError::Timeout(limit))) {
             Ok(()) => {
                 metrics.exported(n_spans);
                 is_failing = false;
@@ -197,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_drops_and_counts_and_nobody_waits() {
         let metrics = Metrics::new();
-        let (queue, exporting) = start(Silent, metrics.traces.clone());
+        let (queue, exporting) = start(Silent, EXPORT_TIMEOUT, metrics.traces.clone());
         for _ in 0..QUEUE + 7 {
             queue.on_end(span());
         }
@@ -205,5 +212,20 @@ mod tests {
         let line = "segue_spans_dropped_total{reason=\"queue_full\"} 7\n";
         assert!(page.contains(line), "{page}");
         exporting.finish(Duration::from_millis(1)).await;
+    }
+
+    #[tokio::test]
+    async fn a_silent_collector_does_not_hold_up_later_spans() {
+        let metrics = Metrics::new();
+        let (queue, exporting) = start(Silent, Duration::from_millis(1), metrics.traces.clone());
+        let n_spans = 2 * MAX_BATCH + 1;
+        for _ in 0..n_spans {
+            queue.on_end(span());
+        }
+        // Three messages, none of which is ever answered.
+        exporting.finish(Duration::from_secs(60)).await;
+        let page = metrics.page().unwrap();
+        let line = format!("segue_spans_dropped_total{{reason=\"export_failed\"}} {n_spans}\n");
+        assert!(page.contains(&line), "{page}");
     }
 }

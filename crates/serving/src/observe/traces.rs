@@ -15,7 +15,7 @@ use tonic::Code;
 use tonic::codegen::http::HeaderMap;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use super::export::{Exporting, start};
+use super::export::{EXPORT_TIMEOUT, Exporting, start};
 use super::{End, Found, What};
 use crate::ServeError;
 use crate::metrics::TraceMetrics;
@@ -29,8 +29,8 @@ pub(crate) struct Traces {
     exporting: Mutex<Option<Exporting>>,
 }
 
-/// How long a message to the collector may take, with its retries.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle collector is asked whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 impl Traces {
     /// Spans go to the collector of the options, which need not be there yet. Within a tokio runtime.
@@ -51,9 +51,15 @@ impl Traces {
             }
             _ => return Err(refused(url)),
         }
+        // A channel that is given is not told the exporter's own limit.
+        let endpoint = endpoint
+            .connect_timeout(EXPORT_TIMEOUT)
+            .timeout(EXPORT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(EXPORT_TIMEOUT);
         let exporter = SpanExporter::builder()
             .with_tonic()
-            .with_channel(endpoint.connect_timeout(EXPORT_TIMEOUT).connect_lazy())
+            .with_channel(endpoint.connect_lazy())
             .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(|source| ServeError::Resource {
@@ -71,7 +77,7 @@ impl Traces {
             .with_detector(Box::new(EnvResourceDetector::new()))
             .build();
         opentelemetry_sdk::trace::SpanExporter::set_resource(&mut exporter, &resource);
-        let (queue, exporting) = start(exporter, metrics);
+        let (queue, exporting) = start(exporter, EXPORT_TIMEOUT, metrics);
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)));
         let provider = SdkTracerProvider::builder()
             .with_sampler(sampler)
