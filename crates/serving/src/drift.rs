@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use segue_model::{Drift, Profile, ProfileCounter};
@@ -29,6 +29,17 @@ pub(crate) const MOVED_ABOVE: f64 = 0.25;
 pub(crate) struct DriftWindows {
     window_us: i64,
     versions: Mutex<Versions>,
+    /// The gauges that there are. Locked while they are set: two who ask at once must not take away
+    /// what the other has set.
+    told: Mutex<Told>,
+}
+
+/// Labels of gauges.
+#[derive(Debug, Default)]
+struct Told {
+    rows: HashSet<VersionLabels>,
+    features: HashSet<DriftLabels>,
+    outputs: HashSet<DriftOutputLabels>,
 }
 
 type Versions = BTreeMap<(String, u64), Windows>;
@@ -65,7 +76,7 @@ pub(crate) struct Counting<'a> {
 impl DriftWindows {
     /// Windows of so many microseconds, at least 1.
     pub(crate) fn new(window_us: i64) -> Self {
-        Self { window_us: window_us.max(1), versions: Mutex::default() }
+        Self { window_us: window_us.max(1), versions: Mutex::default(), told: Mutex::default() }
     }
 
     /// Takes the lock for many rows.
@@ -104,7 +115,8 @@ impl DriftWindows {
         })
     }
 
-    /// Sets the gauges to what the windows say at `now_us`, and forgets versions without rows.
+    /// Sets the gauges to what the windows say at `now_us`, and forgets versions without rows. Gauges
+    /// are changed where they are: at no moment is one missing from the page that belongs there.
     pub(crate) fn publish(&self, metrics: &LogMetrics, now_us: i64) {
         let running = now_us.div_euclid(self.window_us);
         let known: Vec<(String, u64)> = {
@@ -115,26 +127,37 @@ impl DriftWindows {
             });
             versions.keys().cloned().collect()
         };
-        metrics.drift_psi.clear();
-        metrics.drift_output_psi.clear();
-        metrics.drift_rows.clear();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *told);
         for (model, version) in known {
             let Some(report) = self.report(&model, version, now_us) else { continue };
             let n_rows = i64::try_from(report.n_rows).unwrap_or(i64::MAX);
             let labels = VersionLabels { model: model.clone(), version };
             metrics.drift_rows.get_or_create(&labels).set(n_rows);
+            told.rows.insert(labels);
             if report.n_rows < MIN_DRIFT_ROWS {
                 continue;
             }
             for drift in report.features {
                 let labels = DriftLabels { model: model.clone(), version, feature: drift.name };
                 metrics.drift_psi.get_or_create(&labels).set(drift.psi);
+                told.features.insert(labels);
             }
             for drift in report.outputs {
                 let labels =
                     DriftOutputLabels { model: model.clone(), version, output: drift.name };
                 metrics.drift_output_psi.get_or_create(&labels).set(drift.psi);
+                told.outputs.insert(labels);
             }
+        }
+        for gone in before.rows.difference(&told.rows) {
+            metrics.drift_rows.remove(gone);
+        }
+        for gone in before.features.difference(&told.features) {
+            metrics.drift_psi.remove(gone);
+        }
+        for gone in before.outputs.difference(&told.outputs) {
+            metrics.drift_output_psi.remove(gone);
         }
     }
 }

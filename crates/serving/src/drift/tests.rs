@@ -151,6 +151,36 @@ fn few_rows_have_no_gauge_and_old_ones_are_forgotten() {
 }
 
 #[test]
+fn gauges_are_changed_where_they_are() {
+    let training: Vec<Vec<f64>> = (0..100).map(|age| vec![f64::from(age), 0.0]).collect();
+    let version = version(&training);
+    let drift = DriftWindows::new(WINDOW_US);
+    let metrics = crate::metrics::Metrics::new();
+    let add = |age: f64| {
+        let mut counting = drift.counting();
+        for _ in 0..MIN_DRIFT_ROWS {
+            counting.add(&version, 7, &[age, 1.0], &[0.95]);
+        }
+    };
+    add(95.0);
+    drift.publish(&metrics.log, 8);
+    let rows = VersionLabels { model: "churn".to_owned(), version: 1 };
+    let rows = metrics.log.drift_rows.get_or_create_owned(&rows);
+    let model = "churn".to_owned();
+    let age = DriftLabels { model, version: 1, feature: "age".to_owned() };
+    let age = metrics.log.drift_psi.get_or_create_owned(&age);
+    let before = (rows.get(), age.get());
+    add(5.0);
+    drift.publish(&metrics.log, 8);
+    assert_eq!(before.0 * 2, rows.get());
+    assert!(age.get() < before.1, "{} {}", age.get(), before.1);
+    drift.publish(&metrics.log, 2 * WINDOW_US);
+    let page = metrics.page().unwrap();
+    assert!(!page.contains("segue_drift_rows{") && !page.contains("segue_drift_psi{"), "{page}");
+    assert!(!page.contains("segue_drift_output_psi{"), "{page}");
+}
+
+#[test]
 fn a_version_of_another_digest_begins_anew() {
     let training: Vec<Vec<f64>> = (0..100).map(|age| vec![f64::from(age), 0.0]).collect();
     let mut version = version(&training);
