@@ -18,6 +18,7 @@ mod sealer;
 pub(crate) mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -181,6 +182,11 @@ impl Recorder {
             if log.is_none() && version.profile.is_none() {
                 continue;
             }
+            // Before anything is copied for a row that has no room.
+            if self.queue.n_bytes.load(Ordering::Relaxed) >= self.queue.max_bytes {
+                self.dropped("queue_full", log.is_some());
+                continue;
+            }
             let mut row = Row::of(id);
             row.time_us = about.now_us;
             row.scores.reserve_exact(1 + prediction.class_scores.len());
@@ -282,23 +288,35 @@ fn open_log(
     Ok((Log { server, folder, options, sampling, ids, with_subjects }, writer))
 }
 
-/// The texts behind unseen categories, as far as the request has them.
+/// The texts behind unseen categories, as far as the request has them: one look at what it has, however
+/// many there are.
 fn unseen(version: &LoggedVersion, values: &[f64], about: &About<'_>) -> Vec<UnseenText> {
     let Some(named) = about.named else { return Vec::new() };
-    let mut unseen = Vec::new();
-    for (column, feature) in version.schema.features().iter().enumerate() {
-        if !feature.is_category() || values[column] != UNSEEN_CATEGORY {
-            continue;
-        }
-        // Of a name that is there twice the last counts.
-        let given = named.iter().filter(|(name, _)| *name == feature.name).last();
-        if let Some((_, NamedValue::Category(text))) = given
-            && text.len() <= MAX_UNSEEN_BYTES
-        {
-            // No schema has four thousand million columns.
-            let column = u32::try_from(column).unwrap_or(u32::MAX);
-            unseen.push(UnseenText { column, text: text.to_owned() });
+    let features = version.schema.features().iter().zip(values).enumerate();
+    let columns: BTreeMap<&str, usize> = features
+        .filter(|(_, (feature, value))| feature.is_category() && **value == UNSEEN_CATEGORY)
+        .map(|(column, (feature, _))| (feature.name.as_str(), column))
+        .collect();
+    if columns.is_empty() {
+        return Vec::new();
+    }
+    // Of a name that is there twice the last counts.
+    let mut texts: BTreeMap<usize, &str> = BTreeMap::new();
+    for (name, value) in named.iter() {
+        let Some(column) = columns.get(name) else { continue };
+        match value {
+            NamedValue::Category(text) if text.len() <= MAX_UNSEEN_BYTES => {
+                texts.insert(*column, text);
+            }
+            _ => {
+                texts.remove(column);
+            }
         }
     }
-    unseen
+    let unseen = |(column, text): (usize, &str)| UnseenText {
+        // No schema has four thousand million columns.
+        column: u32::try_from(column).unwrap_or(u32::MAX),
+        text: text.to_owned(),
+    };
+    texts.into_iter().map(unseen).collect()
 }
