@@ -27,11 +27,12 @@ flags = dict(arg.removeprefix("--").split("=", 1) for arg in container["args"] i
 
 # Whoever is told to go gets the time to do so.
 drain = float(flags["pre-drain"]) + float(flags["drain-timeout"]) + container["lifecycle"]["preStop"]["sleep"]["seconds"]
-assert pod["terminationGracePeriodSeconds"] > drain + 2, drain
+# And for the prediction log and the last spans.
+assert pod["terminationGracePeriodSeconds"] > drain + 5 + 2, drain
 
 ports = {port["name"]: port["containerPort"] for port in container["ports"]}
 assert flags["grpc"].endswith(f":{ports['grpc']}") and flags["http"].endswith(f":{ports['http']}")
-for probe, path in [("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")]:
+for probe, path in [("startupProbe", "/healthz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")]:
     ask = container[probe]["httpGet"]
     assert ask["path"] == path and ask["port"] in ports and ask["scheme"] == "HTTPS", probe
 assert pod["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"]
@@ -58,7 +59,9 @@ assert endpoint["port"] in service_ports and endpoint["path"] == "/metrics"
 
 unit = (here / "systemd" / "segue.service").read_text()
 seconds = {name: int(value) for name, value in re.findall(r"^(Timeout\w+Sec)=(\d+)$", unit, re.M)}
-assert seconds["TimeoutStopSec"] > 5 + 25 + 2, "the defaults of --pre-drain and --drain-timeout, and the last spans"
+assert seconds["TimeoutStopSec"] > 5 + 25 + 5 + 2, "the defaults of --pre-drain and --drain-timeout, the log, the last spans"
+(user,) = re.findall(r"^u (\w+) ", (here / "systemd" / "segue.sysusers").read_text(), re.M)
+assert f"\nUser={user}\n" in unit and f"\nGroup={user}\n" in unit
 assert seconds["TimeoutStartSec"] > int(re.search(r"health --wait (\d+)", unit)[1])
 
 operations = (here.parent / "docs" / "operations.md").read_text()

@@ -54,16 +54,16 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
     options.check()?;
     let reload = options.access.reload.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let grpc = TcpListener::bind(args.grpc)
             .await
             .with_context(|| format!("cannot listen on {} (--grpc)", args.grpc))?;
         let http = TcpListener::bind(args.http)
             .await
             .with_context(|| format!("cannot listen on {} (--http)", args.http))?;
+        let what = if models.is_empty() { "no model yet".to_owned() } else { models.join(", ") };
         console.say(&format!(
-            "serving {} on {} (gRPC), {} (JSON, metrics and health)",
-            models.join(", "),
+            "serving {what} on {} (gRPC), {} (JSON, metrics and health)",
             grpc.local_addr()?,
             http.local_addr()?
         ));
@@ -71,7 +71,10 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         segue_serving::run(grpc, http, options, registry, stop_signal()?).await?;
         console.say("stopped");
         Ok(())
-    })
+    });
+    // Threads that still wait, as for a disk that hangs, are not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 fn prediction_log(args: &PredictionLogArgs) -> Option<PredictionLogOptions> {
@@ -171,10 +174,12 @@ fn models_to_serve(
         }
     });
     if models.is_empty() {
-        bail!(
-            "no model in {} has a champion; promote a version first: segue promote MODEL VERSION",
+        // It may get its first version from this very server.
+        console.note(&format!(
+            "no model in {} has a champion; the server is not ready before one has: upload a version, \
+             then segue promote MODEL VERSION",
             registry.location()
-        );
+        ));
     }
     Ok(models)
 }
