@@ -7,6 +7,7 @@ mod handle;
 mod load;
 mod loader;
 mod next;
+mod predictions;
 mod select;
 mod stats;
 mod status;

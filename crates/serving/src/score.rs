@@ -11,7 +11,6 @@ use segue_model::Traits;
 use crate::ServingError;
 use crate::from_proto::{Reading, RowInput, RowPath, read_row};
 use crate::live::{Selected, Selection};
-use crate::metrics::Metrics;
 use crate::prediction_log::{About, Recorder};
 use crate::scratch::with_scores;
 use crate::segment::{Answer, Assignment, assign, traits};
@@ -44,11 +43,10 @@ impl Job {
         &self,
         row: Option<&pb::FeatureRow>,
         path: RowPath,
-        metrics: &Metrics,
     ) -> Result<Scored<'_>, ServingError> {
         let (versions, input) = self.read(row, path)?;
         let traits = row.map(|row| traits(&row.traits)).unwrap_or_default();
-        let row = self.answer(&versions, input, &traits, About::of(row), metrics);
+        let row = self.answer(&versions, input, &traits, About::of(row));
         Ok(Scored { row, versions })
     }
 
@@ -85,7 +83,7 @@ impl Job {
 
     /// Counts a row that could not be read against those of its versions that cannot read it without
     /// the others. Of several models each may be strict about the features of the rest.
-    fn blame(&self, row: Option<&pb::FeatureRow>, versions: &[Selected], path: &str) {
+    fn blame(&self, row: Option<&pb::FeatureRow>, versions: &[Selected], path: RowPath) {
         let reading = Reading { strict: false, ..self.reading };
         for version in versions {
             let alone = slice::from_ref(version);
@@ -102,7 +100,6 @@ impl Job {
         input: RowInput,
         traits: &Traits,
         about: About<'_>,
-        metrics: &Metrics,
     ) -> pb::ScoredRow {
         let _counted = CountedPanic(versions);
         let answers = self.answers(versions, &input);
@@ -115,7 +112,7 @@ impl Job {
         for (((selected, row), answer), assigned) in parts {
             let assigned = assigned.as_ref();
             let name = assigned.and_then(|assigned| assigned.segment).unwrap_or_default();
-            count(selected, row, &answer, name, assigned.map_or(0, |one| one.n_errors), metrics);
+            count(selected, row, &answer, name, assigned.map_or(0, |one| one.n_errors));
             let mut prediction = self.prediction(selected, row, answer, name);
             prediction.served_by_index = selected.slot;
             predictions.push(prediction);
@@ -197,17 +194,9 @@ fn routing_key(row: &pb::FeatureRow) -> &str {
     if row.routing_key.is_empty() { &row.subject_id } else { &row.routing_key }
 }
 
-fn count(
-    selected: &Selected,
-    row: &[f64],
-    answer: &Answer,
-    segment: &str,
-    n_segment_errors: u64,
-    metrics: &Metrics,
-) {
+fn count(selected: &Selected, row: &[f64], answer: &Answer, segment: &str, n_segment_errors: u64) {
     let served = &selected.served;
-    let labels = served.prediction_labels(selected.variant.name(), segment);
-    metrics.scoring.predictions.get_or_create(&labels).inc();
+    served.counters.predictions.inc(selected.variant, segment);
     served.counters.score.observe(answer.score);
     selected.scored(answer.score);
     for (value, missing) in row.iter().zip(&served.counters.missing) {

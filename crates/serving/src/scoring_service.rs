@@ -160,9 +160,7 @@ impl Shared {
         let started = Instant::now();
         deadline.check()?;
         let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
-        let scored = self.observed(&job, started, || {
-            job.score(request.row.as_ref(), RowPath::Row, &self.metrics)
-        });
+        let scored = self.observed(&job, started, || job.score(request.row.as_ref(), RowPath::Row));
         let Scored { mut row, versions } = scored?;
         self.answered(&job, started, versions.iter().map(|version| (version, 1)));
         if job.selection.is_mirrored()
@@ -191,7 +189,7 @@ impl Shared {
         let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
         let (rows, partial) = (&request.rows, request.allow_partial);
         let score = |index: usize| {
-            let scored = job.score(Some(&rows[index]), RowPath::Rows(index), &self.metrics);
+            let scored = job.score(Some(&rows[index]), RowPath::Rows(index));
             scored.map(|scored| scored.row)
         };
         let results: Vec<pb::RowResult> = self.observed(&job, started, || {

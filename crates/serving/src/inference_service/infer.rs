@@ -231,7 +231,7 @@ impl Inference {
         let scored = shared.each_row(rows.n_rows, deadline, false, |index| {
             let row = rows.values[index * width..][..width].to_vec();
             let input = RowInput { rows: vec![row], warnings: Vec::new() };
-            Ok(job.answer(versions, input, &traits, about, &shared.metrics))
+            Ok(job.answer(versions, input, &traits, about))
         })?;
         let scored = all_rows(scored)?;
         if job.selection.is_mirrored() {

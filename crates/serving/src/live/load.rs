@@ -11,10 +11,9 @@ use segue_model::{Model, Profile, Scratch, SegmentError, SegmentSet};
 use segue_registry::{LoadedVersion, Registry, RegistryError};
 
 use super::Stats;
+use super::predictions::PredictionCounters;
 use crate::guard::panic_text;
-use crate::metrics::{
-    FeatureLabels, InfoLabels, Metrics, ModelLabels, PredictionLabels, VersionLabels,
-};
+use crate::metrics::{FeatureLabels, InfoLabels, Metrics, ModelLabels, VersionLabels};
 use crate::prediction_log::LoggedVersion;
 
 /// A version of a model, with everything that a request needs of it.
@@ -40,6 +39,7 @@ pub(crate) struct ServedVersion {
 /// The version's own metrics, looked up once and not for every row.
 #[derive(Debug)]
 pub(crate) struct Counters {
+    pub(crate) predictions: PredictionCounters,
     pub(crate) score: Histogram,
     /// One a column.
     pub(crate) missing: Vec<Counter>,
@@ -111,7 +111,7 @@ impl ServedVersion {
         let started = Instant::now();
         let features = check(registry, &loaded)?;
         let (name, version) = (loaded.manifest.model.clone(), loaded.manifest.version);
-        let counters = Counters::new(&name, version, &loaded.model, metrics);
+        let counters = Counters::new(&name, version, &loaded, metrics);
         let profile = profile(&loaded);
         let digest = loaded.manifest.digest;
         let logged = LoggedVersion::new(&name, version, &digest, &loaded.model, profile);
@@ -133,19 +133,6 @@ impl ServedVersion {
 
     pub(crate) fn info_labels(&self) -> InfoLabels {
         InfoLabels { model: self.name.clone(), version: self.version, digest: self.digest.clone() }
-    }
-
-    pub(crate) fn prediction_labels(
-        &self,
-        variant: &'static str,
-        segment: &str,
-    ) -> PredictionLabels {
-        PredictionLabels {
-            model: self.name.clone(),
-            version: self.version,
-            variant,
-            segment: segment.to_owned(),
-        }
     }
 }
 
@@ -215,7 +202,10 @@ fn warm(model: &Model) -> Result<(), LoadError> {
 }
 
 impl Counters {
-    fn new(name: &str, version: u64, model: &Model, metrics: &Metrics) -> Self {
+    fn new(name: &str, version: u64, loaded: &LoadedVersion, metrics: &Metrics) -> Self {
+        let model = &loaded.model;
+        let segments = loaded.segments.iter().flat_map(SegmentSet::names);
+        let predictions = &metrics.scoring.predictions;
         let of_model = ModelLabels { model: name.to_owned() };
         let of_version = VersionLabels { model: name.to_owned(), version };
         let missing = |feature: &segue_dataset::Feature| {
@@ -223,6 +213,7 @@ impl Counters {
             metrics.scoring.feature_missing.get_or_create_owned(&labels)
         };
         Self {
+            predictions: PredictionCounters::new(name, version, segments, predictions),
             score: metrics.scoring.score.get_or_create_owned(&of_version),
             missing: model.schema().features().iter().map(missing).collect(),
             unseen: metrics.scoring.unseen_category.get_or_create_owned(&of_model),

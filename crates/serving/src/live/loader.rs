@@ -417,7 +417,7 @@ impl Loader {
         let champion = |live: &LiveModel| live.aliases.get(CHAMPION).map(|one| one.version);
         let (before, after) = (now.and_then(champion), champion(next));
         let of_model = ModelLabels { model: name.to_owned() };
-        self.metrics.meet(name);
+        self.workshop.metrics.meet(name);
         if before != after {
             self.workshop.metrics.models.swaps.get_or_create(&of_model).inc();
         }

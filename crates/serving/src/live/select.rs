@@ -22,6 +22,9 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
+    /// Each at its own place, `variant as usize`.
+    pub(crate) const ALL: [Self; 3] = [Self::Champion, Self::Pinned, Self::Canary];
+
     /// As metrics name it.
     pub(crate) fn name(self) -> &'static str {
         match self {
