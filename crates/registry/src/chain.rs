@@ -11,7 +11,7 @@ use crate::gates::GateResult;
 use crate::sealed::{SealError, seal, unseal};
 use crate::state::{ARCHIVING_FORMAT, State};
 use crate::steps::Steps;
-use crate::storage::{Create, Storage};
+use crate::storage::{Create, MAX_JSON_BYTES, Storage};
 
 /// Newest format of `state.json` that this build reads; it writes the oldest that can say it.
 pub(crate) const STATE_FORMAT: u32 = ARCHIVING_FORMAT;
@@ -195,7 +195,8 @@ impl Chain<'_> {
     }
 
     fn read(&self, key: &str) -> Result<Option<Vec<u8>>, RegistryError> {
-        self.storage.read(key).map_err(|error| RegistryError::io(self.storage.place(key), error))
+        let bytes = self.storage.read(key, MAX_JSON_BYTES);
+        bytes.map_err(|error| RegistryError::io(self.storage.place(key), error))
     }
 }
 
@@ -209,8 +210,11 @@ pub(crate) fn expected_cache(newest: &EventRecord) -> StateCache {
     }
 }
 
+/// Largest number of a version or an event: the wire has no larger ones, and there is one after it.
+pub(crate) const MAX_NUMBER: u64 = i64::MAX as u64;
+
 /// A positive number in its one decimal form, `None` for anything else.
 pub(crate) fn number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
-    (number > 0 && number.to_string() == text).then_some(number)
+    ((1..=MAX_NUMBER).contains(&number) && number.to_string() == text).then_some(number)
 }

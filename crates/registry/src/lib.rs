@@ -20,7 +20,7 @@
 //! - **A crash** at any step leaves the old or the new state. `state.json` is believed about nothing
 //!   but where to begin to look, and is brought up to date on opening.
 //!
-//! On an object store the same keys are written by conditional create; the first object of a version
+//! On an object store the same keys are written by conditional create; the `model.bin` of a version
 //! claims its number, and the manifest, written last, makes it a version.
 
 mod archive;

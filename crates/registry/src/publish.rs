@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::chain::{Change, Signature};
+use crate::chain::{Change, MAX_NUMBER, Signature};
 use crate::draft::Draft;
 use crate::error::RegistryError;
 use crate::event::{Action, EventRecord};
+use crate::load::MODEL_FILE;
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, content_digest, summary_text, to_bytes};
 use crate::names::check_model_name;
 use crate::registry::{
@@ -143,7 +144,13 @@ impl Registry {
     fn next_version(&self, model: &str) -> Result<Free, RegistryError> {
         let (generation, state) = position(self.chain(model).newest()?.as_ref());
         let highest_folder = self.version_folders(model)?.last().copied().unwrap_or(0);
-        Ok(Free { version: state.highest_version.max(highest_folder) + 1, generation })
+        let highest = state.highest_version.max(highest_folder);
+        if highest >= MAX_NUMBER {
+            let place = self.storage.place(&format!("{model}/versions"));
+            let reason = format!("version {highest} is there, and no number is after it");
+            return Err(RegistryError::Corrupt { place, reason });
+        }
+        Ok(Free { version: highest + 1, generation })
     }
 
     /// `None` if somebody else took the number first.
@@ -165,7 +172,8 @@ impl Registry {
         };
         let bytes =
             to_bytes(&manifest, prepared.summary.clone()).map_err(|error| failed(error.into()))?;
-        let content = NewFolder { files: &draft.files, last: (MANIFEST_FILE, &bytes) };
+        let content =
+            NewFolder { claim: MODEL_FILE, files: &draft.files, last: (MANIFEST_FILE, &bytes) };
         let created = self.storage.create_folder(&key, content, &self.steps).map_err(failed)?;
         if created == Create::Exists {
             return Ok(None);

@@ -14,7 +14,7 @@ use crate::names::{CHAMPION, check_alias_name, check_model_name, is_name};
 use crate::sealed::sha256_hex;
 use crate::state::{ModelState, State};
 use crate::steps::{StepHook, Steps};
-use crate::storage::{self, ObjectFiles, Storage};
+use crate::storage::{self, MAX_JSON_BYTES, ObjectFiles, Storage};
 
 /// Newest layout that this build reads, and the one it creates.
 pub const LAYOUT_FORMAT: u32 = 1;
@@ -235,8 +235,9 @@ impl Registry {
             .files
             .get(file)
             .ok_or_else(|| missing("the version was published without it"))?;
-        let bytes =
-            self.read_key(&key)?.ok_or_else(|| missing("the manifest of the version lists it"))?;
+        let bytes = self
+            .read_at_most(&key, entry.size)?
+            .ok_or_else(|| missing("the manifest of the version lists it"))?;
         let found = sha256_hex(&bytes);
         if found != entry.sha256 {
             let (place, expected) = (self.storage.place(&key), entry.sha256.clone());
@@ -305,7 +306,12 @@ impl Registry {
     }
 
     pub(crate) fn read_key(&self, key: &str) -> Result<Option<Vec<u8>>, RegistryError> {
-        self.storage.read(key).map_err(|error| RegistryError::io(self.storage.place(key), error))
+        self.read_at_most(key, MAX_JSON_BYTES)
+    }
+
+    fn read_at_most(&self, key: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, RegistryError> {
+        let bytes = self.storage.read(key, max_bytes);
+        bytes.map_err(|error| RegistryError::io(self.storage.place(key), error))
     }
 
     pub(crate) fn list_key(&self, folder: &str) -> Result<storage::Listing, RegistryError> {

@@ -17,6 +17,9 @@ pub(crate) use object::ObjectFiles;
 use crate::error::RegistryError;
 use crate::steps::Steps;
 
+/// Largest manifest, event or state; what is larger was not written here.
+pub(crate) const MAX_JSON_BYTES: u64 = 16 << 20;
+
 /// Whether a create found the place free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Create {
@@ -34,6 +37,8 @@ pub(crate) struct Listing {
 /// A folder to be created as a whole; `last` makes it valid and is written after all else.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewFolder<'a> {
+    /// The name of a file that every such folder has: whoever writes it first has the folder.
+    pub(crate) claim: &'a str,
     pub(crate) files: &'a BTreeMap<String, Vec<u8>>,
     pub(crate) last: (&'a str, &'a [u8]),
 }
@@ -43,8 +48,9 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// A key as a person finds it: a path or a URL.
     fn place(&self, key: &str) -> String;
 
-    /// The bytes of a file, `None` if there is none.
-    fn read(&self, key: &str) -> io::Result<Option<Vec<u8>>>;
+    /// The bytes of a file, `None` if there is none. Of one that is larger than `max_bytes` one byte more
+    /// and no others: enough to see that it is not the one that was written.
+    fn read(&self, key: &str, max_bytes: u64) -> io::Result<Option<Vec<u8>>>;
 
     /// The direct children of a folder.
     fn list(&self, folder: &str) -> io::Result<Listing>;

@@ -1,6 +1,7 @@
 //! The registry as its callers use it, on local files and on an object store.
 
 mod archive;
+mod bounds;
 mod crash;
 mod judging;
 mod lifecycle;

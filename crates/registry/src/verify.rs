@@ -119,9 +119,16 @@ impl Verifier<'_> {
         let mut events: Vec<EventRecord> = Vec::new();
         let mut expected = 1;
         for generation in generations {
-            for missing in expected..generation {
-                let key = self.chain().event_key(missing);
-                self.problem(&key, "the event is missing, later ones are there");
+            if expected < generation {
+                let key = self.chain().event_key(expected);
+                let what = match generation - expected {
+                    1 => "the event is missing, later ones are there".to_owned(),
+                    n_missing => format!(
+                        "the event is missing, and {} after it; later ones are there",
+                        n_missing - 1
+                    ),
+                };
+                self.problem(&key, what);
             }
             expected = generation + 1;
             self.report.events += 1;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FileEntry, MANIFEST_FORMAT, Manifest, VersionSummary};
 use crate::gates::{GatePolicy, PolicyWire};
+use crate::names::check_file_name;
 use crate::sealed::{SealError, seal, unseal};
 
 #[derive(Serialize, Deserialize)]
@@ -130,6 +131,9 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         (path, FileEntry { size, sha256 })
     };
     let files: BTreeMap<_, _> = wire.files.into_iter().map(entry).collect();
+    for name in files.keys() {
+        check_file_name(name).map_err(|error| ManifestError::Content(error.to_string()))?;
+    }
     let digest = content_digest(&files, &wire.summary);
     if digest != wire.digest {
         let reason = format!("its files and summary have digest {digest}, it says {}", wire.digest);

@@ -1,7 +1,7 @@
 //! Local files: written beside their place, synced, then linked or renamed into it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,8 +50,15 @@ impl Storage for LocalFiles {
         self.path(key).display().to_string()
     }
 
-    fn read(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path(key)) {
+    fn read(&self, key: &str, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+        let read = || {
+            let file = File::open(self.path(key))?;
+            let size = file.metadata()?.len().min(max_bytes);
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+            file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match read() {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),

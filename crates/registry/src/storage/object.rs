@@ -87,6 +87,17 @@ impl ObjectFiles {
             }
         })
     }
+
+    /// Puts an object that must not exist, or is there with these very bytes. A store that answers a
+    /// create with an error may have done it, and then tells the client that tries again that it exists.
+    fn put_ours(&self, key: &str, bytes: &[u8]) -> io::Result<Create> {
+        match self.put_new(key, bytes)? {
+            Create::Exists if self.read(key, bytes.len() as u64)?.as_deref() == Some(bytes) => {
+                Ok(Create::Created)
+            }
+            created => Ok(created),
+        }
+    }
 }
 
 async fn run_jobs(mut queue: UnboundedReceiver<Job>) {
@@ -100,10 +111,14 @@ impl Storage for ObjectFiles {
         format!("{}/{key}", self.location)
     }
 
-    fn read(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+    fn read(&self, key: &str, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
+        let end = max_bytes.saturating_add(1);
         self.wait(async move {
             match store.get(&path).await {
+                Ok(found) if found.meta.size > end => {
+                    Ok(Some(store.get_range(&path, 0..end).await?.to_vec()))
+                }
                 Ok(found) => Ok(Some(found.bytes().await?.to_vec())),
                 Err(object_store::Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
@@ -123,7 +138,7 @@ impl Storage for ObjectFiles {
 
     fn create(&self, key: &str, bytes: &[u8], steps: &Steps) -> io::Result<Create> {
         steps.before("create object")?;
-        let created = self.put_new(key, bytes)?;
+        let created = self.put_ours(key, bytes)?;
         steps.before("object created")?;
         Ok(created)
     }
@@ -134,22 +149,29 @@ impl Storage for ObjectFiles {
         self.wait(async move { store.put(&path, bytes.into()).await }).map(drop)
     }
 
-    /// The first object claims the folder: whoever finds it there leaves the folder alone.
+    /// The claim is created first: whoever finds it there leaves the folder alone. It is not compared,
+    /// because two drafts may have the same model.
     fn create_folder(
         &self,
         folder: &str,
         content: NewFolder<'_>,
         steps: &Steps,
     ) -> io::Result<Create> {
-        let (name, bytes) = content.last;
-        let files = content.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-        for (index, (name, bytes)) in files.chain([(name, bytes)]).enumerate() {
+        let NewFolder { claim, files, last } = content;
+        let (first, others): (Vec<_>, Vec<_>) =
+            files.iter().partition(|(name, _)| name.as_str() == claim);
+        for (name, bytes) in first {
             steps.before("create object")?;
             if self.put_new(&format!("{folder}/{name}"), bytes)? == Create::Exists {
-                if index == 0 {
-                    return Ok(Create::Exists);
-                }
-                let place = self.place(&format!("{folder}/{name}"));
+                return Ok(Create::Exists);
+            }
+        }
+        let others = others.into_iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        for (name, bytes) in others.chain([last]) {
+            steps.before("create object")?;
+            let key = format!("{folder}/{name}");
+            if self.put_ours(&key, bytes)? == Create::Exists {
+                let place = self.place(&key);
                 return Err(io::Error::other(format!("{place} was written by someone else")));
             }
         }

@@ -1,15 +1,15 @@
 //! Several writers at once.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use object_store::memory::InMemory;
 use tempfile::TempDir;
 
-use super::sample::good;
-use crate::{Action, PromoteRequest, Promoted, Registry, RegistryError, StepHook};
+use super::sample::{Sample, good};
+use crate::{Action, FaultPlan, PromoteRequest, Promoted, Registry, RegistryError, StepHook};
 
 /// Runs all at once and gives their results in order.
 fn at_once<T: Send>(writers: Vec<Box<dyn FnOnce() -> T + Send + '_>>) -> Vec<T> {
@@ -129,6 +129,60 @@ fn a_version_is_recorded_once() {
     }));
     registry.publish(&good(1)).unwrap();
     assert_eq!(n_publications(&registry), 2);
+    assert!(registry.verify(None).unwrap().is_clean());
+}
+
+/// Runs `meanwhile` before the n-th step of a write.
+fn at_nth_step(n: usize, meanwhile: impl Fn() + Send + Sync + 'static) -> StepHook {
+    let taken = AtomicUsize::new(0);
+    Arc::new(move |_| {
+        if taken.fetch_add(1, Ordering::SeqCst) == n {
+            meanwhile();
+        }
+        Ok(())
+    })
+}
+
+/// Of two drafts with other files, of which the first by name is another, one has the number: nothing of
+/// the other gets into its folder.
+#[test]
+fn a_number_is_claimed_by_one_draft_whatever_its_files() {
+    let store = Arc::new(InMemory::new());
+    let open = || Registry::on_object_store(store.clone(), "models").unwrap();
+    open().publish(&good(0)).unwrap();
+    // Takes the number first, and gets no further.
+    let other = open().with_step_hook(FaultPlan::stop_at(1).hook());
+    let with_features = Sample { tag: 1, feature_set: Some("f"), ..Sample::default() }.draft();
+    let registry = open().with_step_hook(at_nth_step(0, move || {
+        assert!(other.publish(&with_features).is_err());
+    }));
+    assert_eq!(registry.publish(&good(2)).unwrap().version, 3);
+    let report = registry.verify(None).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+/// A store that has done what it was asked, and answered with an error, is asked again by its client,
+/// and then says that the object exists. So it does here: the same bytes are there before.
+#[test]
+fn an_event_that_was_written_at_the_second_try_is_no_conflict() {
+    let store = Arc::new(InMemory::new());
+    let open = || {
+        let registry = Registry::on_object_store(store.clone(), "models").unwrap();
+        registry.with_clock(|| 1_000_000)
+    };
+    open().publish(&good(1)).unwrap();
+    let promote = |registry: &Registry| {
+        registry.promote(&PromoteRequest {
+            model: "churn".into(),
+            version: 1,
+            actor: "ada".into(),
+            ..PromoteRequest::default()
+        })
+    };
+    let first = open();
+    let registry = open().with_step_hook(at_nth_step(0, move || drop(promote(&first).unwrap())));
+    assert_eq!(promote(&registry).unwrap().generation, 2);
+    assert_eq!(registry.log("churn").unwrap().len(), 2);
     assert!(registry.verify(None).unwrap().is_clean());
 }
 
