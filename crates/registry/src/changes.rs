@@ -326,7 +326,7 @@ impl Registry {
         newest: Option<&EventRecord>,
     ) -> Result<Option<EventRecord>, RegistryError> {
         let Some(newest) = newest.filter(|_| !request_id.is_empty()) else { return Ok(None) };
-        let oldest = newest.generation.saturating_sub(REQUEST_ID_WINDOW).max(1);
+        let oldest = newest.generation.saturating_sub(REQUEST_ID_WINDOW - 1).max(1);
         for generation in (oldest..=newest.generation).rev() {
             let event = self.chain(model).event(generation)?;
             if let Some(event) = event.filter(|event| event.request_id == request_id) {

@@ -78,6 +78,10 @@ impl GateResult {
         Self::new(gate, outcome, message)
     }
 
+    fn of_version(self, gate_version: u32) -> Self {
+        Self { gate_version, ..self }
+    }
+
     /// Keeps a figure; JSON has no other numbers than finite ones.
     fn with(mut self, name: impl Into<String>, value: f64) -> Self {
         if value.is_finite() {

@@ -17,8 +17,8 @@ const NO_HOLDOUT: &str = "the version was published without holdout.bin";
 /// Bins of equal mass of the calibration error.
 const CALIBRATION_BINS: usize = 10;
 
-/// Passes if the lower confidence bound of how much better the candidate is lies above the margin
-/// below zero.
+/// Passes if the lower confidence bound of how much better the candidate is does not lie more than the
+/// margin below zero: without a margin, an equal passes.
 pub(super) fn not_inferior(
     champion: &Model,
     candidate: &LoadedVersion,
@@ -42,7 +42,7 @@ pub(super) fn not_inferior(
         policy.confidence * 100.0,
         -margin,
     );
-    GateResult::passed_or_failed(NOT_INFERIOR, bound > -margin, message)
+    GateResult::passed_or_failed(NOT_INFERIOR, bound >= -margin, message)
         .with(format!("champion_{name}"), champion)
         .with(format!("candidate_{name}"), candidate)
         .with("lower_bound", bound)

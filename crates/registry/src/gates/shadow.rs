@@ -5,6 +5,9 @@ use crate::manifest::VersionSummary;
 
 pub(super) const NAME: &str = "shadow_agreement";
 
+/// Since 2 a row that could not be scored counts as one of another segment.
+const GATE_VERSION: u32 = 2;
+
 /// What a server has counted of rows that one version answered and another scored unseen.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ShadowEvidence {
@@ -29,9 +32,15 @@ pub struct ShadowEvidence {
 }
 
 impl ShadowEvidence {
-    /// Share of the rows that fall into another segment; 0 without rows.
+    /// Share of the rows that fall into another segment, or into none because they could not be scored;
+    /// 0 without rows.
     fn flip_rate(&self) -> f64 {
-        self.n_segment_flips as f64 / self.n_rows.max(1) as f64
+        (self.n_segment_flips + self.n_failed) as f64 / self.n_asked().max(1) as f64
+    }
+
+    /// Rows that it could read.
+    fn n_asked(&self) -> u64 {
+        self.n_rows + self.n_failed
     }
 }
 
@@ -44,15 +53,16 @@ pub(super) fn agreement(
 ) -> GateResult {
     let policy = &candidate.gates;
     let Some(incumbent) = incumbent else {
-        return GateResult::new(NAME, GateOutcome::Skipped, NO_CHAMPION);
+        return GateResult::new(NAME, GateOutcome::Skipped, NO_CHAMPION).of_version(GATE_VERSION);
     };
     let is_judged = policy.min_shadow_rows > 0 || policy.max_shadow_flip_rate.is_some();
     let champion = incumbent.version;
-    let found = evidence.iter().find(|one| one.champion_version == champion && one.n_rows > 0);
+    let found = evidence.iter().find(|one| one.champion_version == champion && one.n_asked() > 0);
     let Some(seen) = found else {
         let message = format!("it has scored no rows as a shadow of version {champion}");
         let outcome = if is_judged { GateOutcome::Failed } else { GateOutcome::Skipped };
         return GateResult::new(NAME, outcome, message)
+            .of_version(GATE_VERSION)
             .with("n_rows", 0.0)
             .with("min_rows", policy.min_shadow_rows.max(1) as f64);
     };
@@ -60,8 +70,9 @@ pub(super) fn agreement(
     let enough = n_rows >= policy.min_shadow_rows;
     let agrees = policy.max_shadow_flip_rate.is_none_or(|most| flip_rate <= most);
     let figures = format!(
-        "{n_rows} rows beside version {champion}, {} of them in another segment",
-        seen.n_segment_flips
+        "{n_rows} rows beside version {champion}, {} of them in another segment; {} more that it could \
+         not score, {} that it could not read",
+        seen.n_segment_flips, seen.n_failed, seen.n_unreadable
     );
     let (outcome, message) = if !is_judged {
         (GateOutcome::Skipped, format!("{figures}; the version's gates set no bounds"))
@@ -75,6 +86,7 @@ pub(super) fn agreement(
     };
     let bounded = policy.max_shadow_flip_rate.unwrap_or(f64::NAN);
     GateResult::new(NAME, outcome, message)
+        .of_version(GATE_VERSION)
         .with("champion_version", champion as f64)
         .with("n_rows", n_rows as f64)
         .with("min_rows", policy.min_shadow_rows as f64)

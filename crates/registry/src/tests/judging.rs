@@ -61,6 +61,9 @@ fn an_equal_passes_a_worse_one_does_not() {
     assert!(passed, "{gates:?}");
     let gate = gates.iter().find(|gate| gate.gate == "metric_not_inferior").unwrap();
     assert_eq!(gate.measured["lower_bound"], 0.0, "the same scores differ on no draw");
+    let strict = GatePolicy { margin: 0.0, ..Sample::default().gates };
+    let (passed, gates) = judge(Some(&champion), &Sample { gates: strict, ..sample() });
+    assert!(passed, "it differs in nothing: {gates:?}");
     let (passed, gates) = judge(Some(&champion), &Sample { asks: "noise", ..sample() });
     assert!(!passed);
     assert_eq!(outcome(&gates, "metric_not_inferior").0, GateOutcome::Failed);
@@ -334,6 +337,16 @@ fn what_a_shadow_has_shown_is_judged_by_the_bounds_of_the_version() {
             assert_eq!(gate.measured["n_rows"], seen.n_rows as f64);
             assert_eq!(gate.measured["mean_shift"], 0.25);
         }
+    }
+    // What it could not score agrees with nothing.
+    let failing = |n_rows, n_failed| ShadowEvidence { n_failed, ..seen(1, n_rows, 0) };
+    for (evidence, expected) in
+        [(failing(90, 10), Passed), (failing(89, 11), Failed), (failing(0, 9), Failed)]
+    {
+        let gate = judged(bounded(0, Some(0.1)), &[evidence.clone()]);
+        assert_eq!((gate.outcome, gate.gate_version), (expected, 2), "{evidence:?}: {gate:?}");
+        let words = format!("{} more that it could not score", evidence.n_failed);
+        assert!(gate.message.contains(&words), "{}", gate.message);
     }
     let bad = bounded(0, Some(1.5)).draft();
     assert!(registry.publish(&bad).unwrap_err().to_string().contains("max_shadow_flip_rate"));
