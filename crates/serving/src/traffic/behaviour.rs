@@ -85,6 +85,11 @@ impl Behaved {
         self.scores.iter().sum()
     }
 
+    /// Requests answered.
+    pub(super) fn n_requests(&self) -> u64 {
+        self.times.iter().sum()
+    }
+
     /// Share of the rows that failed; 0 without rows.
     pub(super) fn error_rate(&self) -> f64 {
         self.failed as f64 / self.n_rows().max(1) as f64
@@ -93,8 +98,7 @@ impl Behaved {
     /// The lower bound of the bucket of the 99th percentile, which is at most 16 % below it: what is
     /// judged by it is never judged too hard. 0 without requests.
     pub(super) fn p99(&self) -> Duration {
-        let n_requests: u64 = self.times.iter().sum();
-        let rank = (n_requests * 99).div_ceil(100);
+        let rank = (self.n_requests() * 99).div_ceil(100);
         let mut n_below = 0;
         for (bucket, n_here) in self.times.iter().enumerate() {
             n_below += n_here;

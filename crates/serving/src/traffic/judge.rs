@@ -48,6 +48,9 @@ struct Memory {
     etag: String,
     champion: History,
     canary: Option<History>,
+    /// The champion since it is the champion, whatever else has changed: what the next one is compared
+    /// with.
+    reference: History,
     /// How the champion before this one behaved in the window before it went.
     before: Option<(u64, Behaved)>,
     /// Whether this state has been judged: what was done about it is not done twice.
@@ -86,6 +89,11 @@ impl History {
     fn in_window(&self) -> Option<Behaved> {
         self.starts.front().map(|(_, first)| self.last.since(first))
     }
+
+    /// For the version that comes after it.
+    fn as_reference(&self) -> Option<(u64, Behaved)> {
+        self.in_window().map(|behaved| (self.version, behaved))
+    }
 }
 
 impl Judge {
@@ -99,11 +107,19 @@ impl Judge {
         let is_same = self.models.get(seen.model).is_some_and(|memory| memory.is_of(&seen));
         if !is_same {
             let last = self.models.remove(seen.model);
+            let fresh = || History::new(*version, now, reading.clone());
+            let is_over = last.as_ref().is_some_and(|last| last.is_over && last.etag == seen.etag);
+            let (before, reference) = match last {
+                Some(last) if last.champion.version == *version => (last.before, last.reference),
+                Some(last) => (last.reference.as_reference(), fresh()),
+                None => (None, fresh()),
+            };
             let memory = Memory {
                 etag: seen.etag.to_owned(),
-                is_over: last.as_ref().is_some_and(|last| last.is_over && last.etag == seen.etag),
-                before: last.and_then(|last| last.before_champion(*version)),
-                champion: History::new(*version, now, reading.clone()),
+                is_over,
+                before,
+                reference,
+                champion: fresh(),
                 canary: seen.canary.map(|(version, canary)| History::new(version, now, canary)),
             };
             self.models.insert(seen.model.to_owned(), memory);
@@ -112,6 +128,7 @@ impl Judge {
         let memory = self.models.get_mut(seen.model)?;
         let window = self.options.window;
         memory.champion.push(now, reading.clone(), window);
+        memory.reference.push(now, reading.clone(), window);
         if let (Some(history), Some((_, canary))) = (&mut memory.canary, seen.canary) {
             history.push(now, canary, window);
         }
@@ -151,15 +168,6 @@ impl Memory {
                 == seen.canary.as_ref().map(|(version, _)| *version)
     }
 
-    /// What the champion is compared with, if `version` is the champion now.
-    fn before_champion(self, version: u64) -> Option<(u64, Behaved)> {
-        if self.champion.version == version {
-            return self.before;
-        }
-        let behaved = self.champion.in_window()?;
-        Some((self.champion.version, behaved))
-    }
-
     fn breach(
         &self,
         promoted_from: Option<u64>,
@@ -179,6 +187,14 @@ impl Memory {
     }
 }
 
+/// Requests without which one of them alone would be the 99th percentile.
+const MIN_REQUESTS: u64 = 100;
+
+/// What a rate of so many rows may be off by chance: three standard errors.
+fn by_chance(rate: f64, n_rows: u64) -> f64 {
+    3.0 * (rate * (1.0 - rate) / n_rows.max(1) as f64).sqrt()
+}
+
 /// The first bound that the behaviour breaches, with its figures. A reference with too few rows is
 /// none: then errors count as they are, and scores are not compared.
 fn breach_of(
@@ -193,14 +209,18 @@ fn breach_of(
     let reference = reference.filter(|reference| reference.n_rows() >= options.min_rows);
     if let Some(allowed) = options.max_error_rate {
         let (rate, usual) = (behaved.error_rate(), reference.map_or(0.0, Behaved::error_rate));
-        if rate > usual + allowed {
+        let by_chance = by_chance((usual + allowed).min(1.0), n_rows)
+            .hypot(reference.map_or(0.0, |reference| by_chance(usual, reference.n_rows())));
+        if rate > usual + allowed + by_chance {
             return Some(format!(
                 "{rate:.4} of {n_rows} rows failed, {usual:.4} of the reference's, at most \
                  {allowed} more are allowed"
             ));
         }
     }
-    if let Some(allowed) = options.max_p99 {
+    if let Some(allowed) = options.max_p99
+        && behaved.n_requests() >= MIN_REQUESTS
+    {
         let p99 = behaved.p99();
         if p99 > allowed {
             let (p99, allowed) = (p99.as_secs_f64() * 1e3, allowed.as_secs_f64() * 1e3);
@@ -396,6 +416,51 @@ mod tests {
         assert_eq!((bench.look(5), bench.look(6)), (None, None));
         bench.rows(200, 0.4, 0.4, 100);
         assert_eq!(bench.look(7).unwrap().etag, "b");
+    }
+
+    /// A few slow requests of many rows each are not one in a hundred.
+    #[test]
+    fn few_requests_are_no_percentile() {
+        let options = GuardOptions { max_p99: Some(Duration::from_millis(50)), ..options() };
+        let mut bench = Bench::with_canary(options);
+        bench.look(0);
+        bench.rows(10_000, 0.4, 0.4, 0);
+        add(&bench.canary.as_ref().unwrap().1, [], 0, [200.0; 99]);
+        assert_eq!(bench.look(1), None);
+        add(&bench.canary.as_ref().unwrap().1, [], 0, [200.0]);
+        assert!(bench.look(2).unwrap().reason.contains("at most 50 ms"));
+    }
+
+    /// As many failures as an error rate at the bound gives by chance one time in six.
+    #[test]
+    fn errors_are_told_from_chance() {
+        let options = GuardOptions { max_error_rate: Some(0.05), ..options() };
+        let mut bench = Bench::with_canary(options);
+        bench.look(0);
+        bench.rows(94, 0.4, 0.4, 6);
+        assert_eq!(bench.look(1), None);
+        // The same share of many rows is none.
+        bench.rows(9400, 0.4, 0.4, 600);
+        assert!(bench.look(2).unwrap().reason.contains("rows failed"));
+    }
+
+    /// The end of a canary, or a ramp, just before a promotion takes nothing from what is known of the
+    /// champion that goes.
+    #[test]
+    fn a_change_of_the_state_leaves_the_reference() {
+        let mut bench = Bench::new(all_bounds());
+        bench.look(0);
+        add(&bench.champion.1, [0.2; 1000], 100, []);
+        bench.look(1);
+        bench.etag = "b";
+        bench.look(2);
+        bench.champion = (2, Behaviour::default());
+        (bench.etag, bench.promoted_from) = ("c", Some(1));
+        bench.look(3);
+        add(&bench.champion.1, [0.2; 1000], 100, []);
+        assert_eq!(bench.look(4), None);
+        add(&bench.champion.1, [0.9; 500], 0, []);
+        assert!(bench.look(5).unwrap().reason.contains("against 1100 of the reference"));
     }
 
     /// A canary whose first load fails comes later, into the same state.
