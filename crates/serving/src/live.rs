@@ -169,9 +169,12 @@ impl LiveModels {
         });
     }
 
-    /// The registry has these models; those that nothing is known of yet are not served.
-    fn announce(&self, names: &[String]) {
-        self.registry_answered_us.store(now_us(), Ordering::Relaxed);
+    /// The registry has these models; those that nothing is known of yet are not served. What is found
+    /// where a registry was is no answer of it unless it `has_answered`.
+    fn announce(&self, names: &[String], has_answered: bool) {
+        if has_answered {
+            self.registry_answered_us.store(now_us(), Ordering::Relaxed);
+        }
         self.readiness.send_if_modified(|now| {
             let (was_read, n_before) = (now.registry_read, now.models.len());
             now.registry_read = true;

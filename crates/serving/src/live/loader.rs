@@ -156,7 +156,7 @@ impl Loader {
         }
         let stale = if is_gone { self.last_answer.elapsed() } else { Duration::ZERO };
         metrics.models.registry_stale.set(stale.as_secs_f64());
-        self.workshop.live.announce(&names);
+        self.workshop.live.announce(&names, !is_gone);
         let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
         let mut models = BTreeMap::new();
         for name in names {
@@ -433,15 +433,14 @@ impl Loader {
             Some((canary.served.version, canary.share.basis_points))
         };
         let (before, after) = (now.and_then(canary), canary(next));
+        let (version, basis_points) = after.unwrap_or_default();
         if before != after {
-            let (version, basis_points) = after.unwrap_or_default();
             tracing::info!(model = name, version, basis_points, "canary's share changed");
-            self.workshop
-                .metrics
-                .traffic
-                .canary_share
-                .get_or_create(&of_model)
-                .set(basis_points.into());
+        }
+        // Of a share that could not be given from the start it is 0, and not nothing.
+        if before != after || next.traffic_error.is_some() {
+            let share = &self.workshop.metrics.traffic.canary_share;
+            share.get_or_create(&of_model).set(basis_points.into());
         }
         if let Some(error) = &next.traffic_error
             && now.is_none_or(|now| now.traffic_error != next.traffic_error)

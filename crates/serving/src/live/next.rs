@@ -60,6 +60,8 @@ pub(super) fn fill_aliases(
         (Some(before), Some(after)) if before.version != after.version => Some(Arc::clone(before)),
         _ => now.and_then(|now| now.previous.clone()),
     };
+    // It is kept for a rollback, and to an archived one there is none.
+    next.previous = next.previous.take().filter(|one| !state.archived.contains(&one.version));
     is_coming
 }
 

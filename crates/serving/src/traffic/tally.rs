@@ -9,8 +9,8 @@ use super::compare::Compared;
 pub(crate) const DIFFERENCE_BOUNDS: [f64; 10] =
     [1e-9, 1e-6, 1e-4, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
 
-/// Pairs that are remembered; the one that was seen longest ago makes room.
-const MAX_PAIRS: usize = 256;
+/// Pairs of a model that are remembered; the one that was seen longest ago makes room.
+const MAX_PAIRS: usize = 64;
 
 /// Of a model: the version that answered, and the one that did not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,10 +102,13 @@ impl Tally {
 impl Tallies {
     pub(crate) fn add(&self, pair: Pair, outcome: Outcome, now_us: i64) {
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
-        if pairs.len() >= MAX_PAIRS && !pairs.contains_key(&pair) {
-            let oldest = pairs.iter().min_by_key(|(_, tally)| tally.last_us);
+        if !pairs.contains_key(&pair) {
+            let of_model = || pairs.iter().filter(|(known, _)| known.model == pair.model);
+            let oldest = of_model().min_by_key(|(_, tally)| tally.last_us);
             let oldest = oldest.map(|(pair, _)| pair.clone());
-            oldest.and_then(|pair| pairs.remove(&pair));
+            if of_model().count() >= MAX_PAIRS {
+                oldest.and_then(|pair| pairs.remove(&pair));
+            }
         }
         pairs.entry(pair).or_default().add(outcome, now_us);
     }
@@ -165,11 +168,14 @@ mod tests {
     #[test]
     fn the_pair_seen_longest_ago_makes_room() {
         let tallies = Tallies::default();
+        let other = Pair { model: "visits".to_owned(), ..pair(0) };
+        tallies.add(other, Outcome::Error, 1);
         for shadow in 0..=MAX_PAIRS as u64 {
             tallies.add(pair(shadow), Outcome::Error, 100 + shadow as i64);
         }
         let reports = tallies.of("churn");
         assert_eq!(reports.len(), MAX_PAIRS);
         assert_eq!(reports[0].shadow, 1);
+        assert_eq!(tallies.of("visits").len(), 1, "another model's are its own");
     }
 }

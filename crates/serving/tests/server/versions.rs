@@ -286,6 +286,31 @@ async fn an_archived_version_is_out_of_use_until_it_is_restored() {
     assert_eq!(told, [(Promoted, 0), (Restored, 2), (Archived, 2)]);
 }
 
+/// The champion before is in memory for a rollback, and an archived one cannot be rolled back to.
+#[tokio::test]
+async fn an_archived_version_answers_nobody() {
+    let server = TestServer::start().await;
+    let mut models = server.models();
+    let promotion = pb::PromoteModelVersionRequest {
+        model: "churn".to_owned(),
+        version: 2,
+        override_gates: true,
+        ..Default::default()
+    };
+    models.promote_model_version(promotion).await.unwrap();
+    let mut asked = request(&["churn"], good_row());
+    asked.models[0].choice = Some(pb::model_selector::Choice::Version(1));
+    server.score(asked.clone()).await.unwrap();
+    let archive = pb::ArchiveModelVersionRequest {
+        model: "churn".to_owned(),
+        version: 1,
+        ..Default::default()
+    };
+    models.archive_model_version(archive).await.unwrap();
+    let status = server.score(asked).await.unwrap_err();
+    assert_eq!(reason(&status), "VERSION_NOT_LOADED");
+}
+
 #[tokio::test]
 async fn an_alias_is_deleted_but_never_the_champion() {
     let server = TestServer::start().await;

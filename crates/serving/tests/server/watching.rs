@@ -280,6 +280,29 @@ async fn the_server_tells_its_status() {
     assert_eq!(status.code(), Code::InvalidArgument);
 }
 
+/// An empty folder where the registry was is no answer of the registry.
+#[tokio::test]
+async fn a_registry_that_is_gone_grows_old() {
+    let server = TestServer::start().await;
+    for model in ["churn", "visits"] {
+        let folder = server.folder.path().join(model);
+        std::fs::rename(&folder, folder.with_extension("Away")).unwrap();
+    }
+    let old = async {
+        loop {
+            let ask = pb::GetServerStatusRequest {};
+            let told = server.admin().get_server_status(ask).await.unwrap().into_inner();
+            let age = told.registry_age.unwrap();
+            // Sixty looks later.
+            if age.seconds > 0 || age.nanos > 300_000_000 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, old).await.expect("the age grows");
+    server.score(request(&["churn"], good_row())).await.unwrap();
+}
+
 /// Nobody is told that there is nothing when nothing is known yet.
 #[tokio::test]
 async fn a_watch_of_an_empty_registry_says_that_it_is_empty() {
