@@ -115,15 +115,31 @@ impl Chain<'_> {
         let Some(newest) = self.newest()? else { return Ok(Vec::new()) };
         let mut log = Vec::new();
         for generation in 1..newest.generation {
-            let key = self.event_key(generation);
-            let missing = || RegistryError::FileMissing {
-                place: self.storage.place(&key),
-                reason: format!("the chain goes on to generation {}", newest.generation),
-            };
-            log.push(self.event(generation)?.ok_or_else(missing)?);
+            log.push(self.link(generation, &newest)?);
         }
         log.push(newest);
         Ok(log)
+    }
+
+    /// Up to `max` events before generation `before`, newest first.
+    pub(crate) fn log_before(
+        &self,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<EventRecord>, RegistryError> {
+        let Some(newest) = self.newest()? else { return Ok(Vec::new()) };
+        let last = before.map_or(newest.generation, |before| before.saturating_sub(1));
+        let generations = (1..=last.min(newest.generation)).rev().take(max);
+        generations.map(|generation| self.link(generation, &newest)).collect()
+    }
+
+    /// An event that must be there, because later ones are.
+    fn link(&self, generation: u64, newest: &EventRecord) -> Result<EventRecord, RegistryError> {
+        let missing = || RegistryError::FileMissing {
+            place: self.storage.place(&self.event_key(generation)),
+            reason: format!("the chain goes on to generation {}", newest.generation),
+        };
+        self.event(generation)?.ok_or_else(missing)
     }
 
     /// Appends the event after `base`. `None` if somebody else appended first.

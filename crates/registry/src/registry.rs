@@ -221,6 +221,21 @@ impl Registry {
         self.chain(model).log()
     }
 
+    /// Up to `max` events of a model before generation `before`, newest first; `None` begins with the
+    /// newest. Reads no others.
+    ///
+    /// # Errors
+    /// As [`log`](Self::log).
+    pub fn log_before(
+        &self,
+        model: &str,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<EventRecord>, RegistryError> {
+        self.check_model(model)?;
+        self.chain(model).log_before(before, max)
+    }
+
     pub(crate) fn read_listed(
         &self,
         manifest: &Manifest,

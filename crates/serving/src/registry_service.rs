@@ -205,8 +205,14 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<pb::ListModelEventsRequest>,
     ) -> Result<Response<pb::ListModelEventsResponse>, Status> {
         let pb::ListModelEventsRequest { model, page_size, page_token } = request.into_inner();
-        let page = PageOf { model, page_size, page_token };
-        let (records, next_page_token) = self.newest_first(page, Registry::log).await?;
+        Check::default().model(&model).end()?;
+        let page = Page::read(page_size, &page_token)?;
+        // By generation: what is added meanwhile moves no page, and no page reads all events.
+        let (before, max) = page.before();
+        let read = move |registry: &Registry| registry.log_before(&model, before, max);
+        let records = self.ask(read).await?;
+        let oldest = records.last().map_or(1, |record| record.generation);
+        let next_page_token = if oldest > 1 { oldest.to_string() } else { String::new() };
         let events = records.into_iter().map(model_event).collect();
         Ok(Response::new(pb::ListModelEventsResponse { events, next_page_token }))
     }

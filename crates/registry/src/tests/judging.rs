@@ -343,7 +343,7 @@ fn what_a_shadow_has_shown_is_judged_by_the_bounds_of_the_version() {
     for (evidence, expected) in
         [(failing(90, 10), Passed), (failing(89, 11), Failed), (failing(0, 9), Failed)]
     {
-        let gate = judged(bounded(0, Some(0.1)), &[evidence.clone()]);
+        let gate = judged(bounded(0, Some(0.1)), std::slice::from_ref(&evidence));
         assert_eq!((gate.outcome, gate.gate_version), (expected, 2), "{evidence:?}: {gate:?}");
         let words = format!("{} more that it could not score", evidence.n_failed);
         assert!(gate.message.contains(&words), "{}", gate.message);

@@ -115,6 +115,12 @@ impl Page {
         }
     }
 
+    /// Of a list by numbers, newest first, whose token is the last number that was told: before which
+    /// one the page begins, if there was one, and how many it has.
+    pub(super) fn before(self) -> (Option<u64>, usize) {
+        ((self.start > 0).then_some(self.start as u64), self.size)
+    }
+
     pub(crate) fn cut<T>(self, items: Vec<T>) -> (Vec<T>, String) {
         let n_items = items.len();
         let end = self.start.saturating_add(self.size);

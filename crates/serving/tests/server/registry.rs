@@ -251,6 +251,26 @@ async fn traffic_is_checked_changed_and_kept_in_the_trail() {
     assert_eq!((&events[1].previous_traffic, &events[1].traffic), (&None, &Some(policy)));
 }
 
+/// What happens between two pages is on neither of them, and repeats nothing.
+#[tokio::test]
+async fn events_are_told_once_while_others_are_added() {
+    let server = TestServer::start().await;
+    let mut models = server.models();
+    let ask = |page_token: &str| pb::ListModelEventsRequest {
+        model: "churn".to_owned(),
+        page_size: 2,
+        page_token: page_token.to_owned(),
+    };
+    let first = models.list_model_events(ask("")).await.unwrap().into_inner();
+    server.registry.set_alias("churn", "next", 2, "ada").unwrap();
+    let second = models.list_model_events(ask(&first.next_page_token)).await.unwrap().into_inner();
+    let generations = |page: &pb::ListModelEventsResponse| {
+        page.events.iter().map(|event| event.generation).collect::<Vec<_>>()
+    };
+    assert_eq!((generations(&first), generations(&second)), (vec![3, 2], vec![1]));
+    assert_eq!(second.next_page_token, "");
+}
+
 /// A version that would be found broken by users is found broken before.
 #[tokio::test]
 async fn traffic_never_goes_to_a_version_that_could_not_be_served() {
