@@ -1,5 +1,8 @@
 //! The thread that follows the registry: it alone swaps and frees. Versions are loaded beside it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -80,18 +83,7 @@ impl Loader {
             // An error says that the server has ended.
             let _ = results.send(Command::Loaded(wanted, outcome));
         })?;
-        let loader = Self {
-            workshop,
-            jobs,
-            poll_interval,
-            pending: BTreeSet::new(),
-            failures: BTreeMap::new(),
-            is_tried: false,
-            retries: BTreeMap::new(),
-            waiting: Vec::new(),
-            retired: Vec::new(),
-            last_answer: Instant::now(),
-        };
+        let loader = Self::new(workshop, jobs, poll_interval);
         let handle = LoaderHandle::new(commands);
         let alive = handle.alive();
         let thread = std::thread::Builder::new()
@@ -102,6 +94,21 @@ impl Loader {
                 source: source.into(),
             })?;
         Ok((handle, thread))
+    }
+
+    fn new(workshop: Workshop, jobs: Sender<Wanted>, poll_interval: Duration) -> Self {
+        Self {
+            workshop,
+            jobs,
+            poll_interval,
+            pending: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            is_tried: false,
+            retries: BTreeMap::new(),
+            waiting: Vec::new(),
+            retired: Vec::new(),
+            last_answer: Instant::now(),
+        }
     }
 
     fn run(mut self, inbox: &Receiver<Command>, alive: &Weak<()>) {

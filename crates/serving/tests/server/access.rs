@@ -290,6 +290,14 @@ async fn only_admins_override_gates_and_the_trail_names_who_it_was() {
     let status = models.promote_model_version(asked).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     assert!(status.message().contains("admin to override gates"), "{status:?}");
+    let traffic = pb::UpdateTrafficPolicyRequest {
+        model: "churn".to_owned(),
+        override_gates: true,
+        ..Default::default()
+    };
+    let asked = bearing(Some(&keys.keys["ada"]), traffic);
+    let status = models.update_traffic_policy(asked).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
     models.promote_model_version(bearing(Some(&keys.keys["root"]), promotion)).await.unwrap();
     let rollback = pb::RollbackModelRequest { model: "churn".to_owned(), ..Default::default() };
     models.rollback_model(bearing(Some(&keys.keys["ada"]), rollback)).await.unwrap();
