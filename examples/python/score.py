@@ -31,7 +31,10 @@ DEADLINE_SECONDS = 1.0
 
 
 def connect(server, key=None, ca=None):
-    """One channel for the whole process. With `ca` (PEM) over TLS, with `key` on every call."""
+    """One channel for the whole process. With `ca` (PEM) over TLS, with `key` on every call: over TLS only,
+    for whoever listens in could use it."""
+    if key is not None and ca is None:
+        raise ValueError("a key needs TLS: give `ca`, the roots of the server's certificate in PEM")
     options = [
         ("grpc.service_config", SERVICE_CONFIG),
         ("grpc.keepalive_time_ms", 30_000),

@@ -72,7 +72,8 @@ impl CallOptions {
 /// The settings that every call has, as methods of its builder.
 macro_rules! call_options {
     () => {
-        /// How long this call may take, over all its attempts.
+        /// How long this call may take, over all its attempts; [`Duration::MAX`](std::time::Duration::MAX)
+        /// for as long as it takes.
         pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
             self.call.deadline = Some(deadline);
             self
@@ -131,12 +132,12 @@ impl Client {
 
     /// When a call that starts now must be over.
     pub(crate) fn until(&self, options: &CallOptions) -> Instant {
-        Instant::now() + options.deadline.unwrap_or(self.shared.deadline)
+        after(options.deadline.unwrap_or(self.shared.deadline))
     }
 
     /// The same for a change of the registry.
     pub(crate) fn change_until(&self, options: &CallOptions) -> Instant {
-        Instant::now() + options.deadline.unwrap_or(self.shared.change_deadline)
+        after(options.deadline.unwrap_or(self.shared.change_deadline))
     }
 
     /// Sends `request` until it is answered with anything but UNAVAILABLE, attempts run out, or it is
@@ -177,7 +178,7 @@ impl Client {
                 return Err(failed);
             }
             let asked = failed.failure().and_then(|failure| failure.retry_delay);
-            let next = Instant::now() + policy.wait(n_attempts, asked);
+            let next = after(policy.wait(n_attempts, asked));
             if next >= until {
                 // Nothing would come of waiting: what the server said is worth more.
                 return Err(failed);
@@ -202,6 +203,12 @@ impl Client {
         request.set_timeout(until.saturating_duration_since(Instant::now()));
         Ok(request)
     }
+}
+
+/// What is for ever ends in thirty years: a clock cannot count further than it can.
+fn after(wait: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    Instant::now() + wait.min(FOR_EVER)
 }
 
 /// tonic keeps `grpc-timeout` on this side too, and calls it CANCELLED.

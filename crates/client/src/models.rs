@@ -135,9 +135,11 @@ macro_rules! change_options {
             self
         }
 
-        /// Your own id of the change; without one it gets a fresh one. A repeat of it changes nothing.
+        /// Your own id of the change; without one, or with an empty one, it gets a fresh one: attempts
+        /// must be told from changes. A repeat of it changes nothing.
         pub fn request_id(mut self, id: impl Into<String>) -> Self {
-            self.request.request_id = id.into();
+            let id = id.into();
+            self.request.request_id = if id.is_empty() { fresh_id() } else { id };
             self
         }
     };
@@ -255,5 +257,22 @@ impl SetAliasCall {
                 async move { registry.set_model_alias(request).await }
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_has_an_id_in_any_case() {
+        let client = Client::connect("http://127.0.0.1:1").unwrap();
+        assert_eq!(client.promote("churn", 1).request_id("mine").request.request_id, "mine");
+        let ids = [
+            client.promote("churn", 1).request_id("").request.request_id,
+            client.rollback("churn").request_id("").request.request_id,
+            client.set_alias("churn", "next", 1).request_id("").request.request_id,
+        ];
+        assert!(ids.iter().all(|id| !id.is_empty()), "{ids:?}");
     }
 }

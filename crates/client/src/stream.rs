@@ -1,9 +1,11 @@
 //! Scores as they come, on one connection.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use segue_api::v1 as pb;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -52,6 +54,17 @@ pub struct ScoreRequests {
     models: Vec<pb::ModelSelector>,
     options: pb::ScoreOptions,
     next: u64,
+    owed: Arc<Owed>,
+}
+
+/// Answers that are to come. Nobody is late who has not been asked.
+#[derive(Debug, Default)]
+struct Owed {
+    n_sent: AtomicU64,
+    /// No request will come any more: the end of the stream is owed.
+    is_over: AtomicBool,
+    /// Told of every change.
+    changed: Notify,
 }
 
 /// Where the answers of a stream come from, in the order of the requests.
@@ -59,6 +72,8 @@ pub struct ScoreRequests {
 pub struct ScoreAnswers {
     stream: Streaming<pb::ScoreStreamResponse>,
     patience: Duration,
+    owed: Arc<Owed>,
+    n_answered: u64,
 }
 
 /// The answer to one request of a stream.
@@ -83,7 +98,7 @@ impl StreamCall {
         self
     }
 
-    /// How long to wait for each answer. The stream itself may stay open.
+    /// How long to wait for each answer, from when one is owed. The stream itself may stay open.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.call.deadline = Some(deadline);
         self
@@ -115,8 +130,10 @@ impl StreamCall {
             Err(_elapsed) => return Err(too_late(1, None)),
         };
         let models = self.models.iter().map(Selector::to_proto).collect();
-        let requests = ScoreRequests { sender, models, options: self.options, next: 0 };
-        Ok(ScoreStream { requests, answers: ScoreAnswers { stream, patience } })
+        let owed = Arc::new(Owed::default());
+        let answers = ScoreAnswers { stream, patience, owed: Arc::clone(&owed), n_answered: 0 };
+        let requests = ScoreRequests { sender, models, options: self.options, next: 0, owed };
+        Ok(ScoreStream { requests, answers })
     }
 }
 
@@ -145,29 +162,58 @@ impl ScoreRequests {
         let request = pb::ScoreStreamRequest { sequence, request: Some(request) };
         self.sender.send(request).await.map_err(|_| Error::StreamEnded)?;
         self.next += 1;
+        self.owed.n_sent.store(self.next, Ordering::Release);
+        self.owed.changed.notify_one();
         Ok(sequence)
     }
 }
 
+impl Drop for ScoreRequests {
+    fn drop(&mut self) {
+        self.owed.is_over.store(true, Ordering::Release);
+        self.owed.changed.notify_one();
+    }
+}
+
 impl ScoreAnswers {
-    /// The next answer; `None` after the last, when the requests have ended.
+    /// The next answer; `None` after the last, when the requests have ended. Waits for the first request
+    /// that is not answered as long as it takes, and from then on no longer than the deadline.
     ///
     /// # Errors
     /// [`Error::Failed`]: how the stream ended, UNAVAILABLE when the server stops, or DEADLINE_EXCEEDED
     /// if no answer came in time.
     pub async fn next(&mut self) -> Result<Option<StreamAnswer>, Error> {
         use pb::score_stream_response::Result as Outcome;
-        let answer = match tokio::time::timeout(self.patience, self.stream.message()).await {
-            Ok(Ok(Some(answer))) => answer,
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Err(status)) => return Err(Error::after(&status, 1)),
-            Err(_elapsed) => return Err(too_late(1, None)),
+        let message = loop {
+            if self.is_owed() {
+                break match tokio::time::timeout(self.patience, self.stream.message()).await {
+                    Ok(message) => message,
+                    Err(_elapsed) => return Err(too_late(1, None)),
+                };
+            }
+            tokio::select! {
+                message = self.stream.message() => break message,
+                () = self.owed.changed.notified() => {}
+            }
         };
+        let answer = match message {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Ok(None),
+            Err(status) => return Err(Error::after(&status, 1)),
+        };
+        // In order: what is before it will not be answered any more.
+        self.n_answered = self.n_answered.max(answer.sequence.saturating_add(1));
         let outcome = match answer.result {
             Some(Outcome::Response(response)) => Ok(Scored::new(response)?),
             Some(Outcome::Error(status)) => Err(Failure::from(&status)),
             None => return Err(Error::Answer { part: "result of a message" }),
         };
         Ok(Some(StreamAnswer { sequence: answer.sequence, outcome }))
+    }
+
+    /// Whether the server has something to say.
+    fn is_owed(&self) -> bool {
+        self.owed.is_over.load(Ordering::Acquire)
+            || self.owed.n_sent.load(Ordering::Acquire) > self.n_answered
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use segue_client::{Client, Code};
+use segue_client::{Client, Code, Row};
 
 use crate::fake::{Act, Fake};
 
@@ -35,6 +35,42 @@ async fn a_silent_server_is_given_up_at_the_deadline() {
     let (first, second) = (timeout_us(&fake, 0), timeout_us(&fake, 1));
     assert!(first > 30_000 && first <= 60_000, "{first}");
     assert!(second <= 30_000, "{second}");
+}
+
+#[tokio::test]
+async fn a_stream_waits_for_answers_and_not_for_questions() {
+    let fake = Fake::acting([Act::NeverAnswer]);
+    let (address, _stop) = fake.start().await;
+    let client = Client::connect(format!("http://{address}")).unwrap();
+    let deadline = Duration::from_millis(300);
+    let stream = client.stream("churn").deadline(deadline).open().await.unwrap();
+    let (mut requests, mut answers) = stream.split();
+    // Nobody has asked: as long as it takes.
+    let idle = tokio::time::timeout(2 * deadline, answers.next()).await;
+    assert!(idle.is_err(), "{idle:?}");
+    requests.send(&Row::new()).await.unwrap();
+    let late = answers.next().await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    // A question that is asked while the answer is waited for.
+    let waiting = tokio::spawn(async move { (answers.next().await, answers) });
+    requests.send(&Row::new()).await.unwrap();
+    let (answer, mut answers) = waiting.await.unwrap();
+    assert_eq!(answer.unwrap().unwrap().sequence, 1);
+    drop(requests);
+    assert_eq!(answers.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn for_ever_is_no_reason_to_panic() {
+    let fake = Fake::default();
+    let (address, _stop) = fake.start().await;
+    let client = Client::connect(format!("http://{address}")).unwrap();
+    let call = client.score("churn").deadline(Duration::MAX);
+    assert_eq!(call.send().await.unwrap().score(), 0.25);
+    let stream = client.stream("churn").deadline(Duration::MAX).open().await.unwrap();
+    let (mut requests, mut answers) = stream.split();
+    requests.send(&Row::new()).await.unwrap();
+    assert_eq!(answers.next().await.unwrap().unwrap().sequence, 0);
 }
 
 #[tokio::test]

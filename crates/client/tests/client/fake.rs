@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use segue_client::proto as pb;
 use segue_client::proto::scoring_service_server::{ScoringService, ScoringServiceServer};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::metadata::MetadataMap;
@@ -82,6 +82,13 @@ pub(crate) fn identity_config(identity: Identity) -> ServerTlsConfig {
     ServerTlsConfig::new().identity(identity)
 }
 
+fn answer(request: pb::ScoreRequest) -> pb::ScoreResponse {
+    let predictions = vec![pb::Prediction { score: 0.25, ..Default::default() }];
+    let served_by = vec![pb::ServedBy { model: "churn".into(), version: 3, ..Default::default() }];
+    let result = Some(pb::ScoredRow { predictions, ..Default::default() });
+    pb::ScoreResponse { result, served_by, request_id: request.request_id }
+}
+
 #[tonic::async_trait]
 impl ScoringService for Fake {
     async fn score(
@@ -96,12 +103,7 @@ impl ScoringService for Fake {
             Some(Act::Refuse(status)) => return Err(status),
             Some(Act::NeverAnswer) => std::future::pending().await,
         }
-        let predictions = vec![pb::Prediction { score: 0.25, ..Default::default() }];
-        let served_by =
-            vec![pb::ServedBy { model: "churn".into(), version: 3, ..Default::default() }];
-        let result = Some(pb::ScoredRow { predictions, ..Default::default() });
-        let request_id = request.request_id;
-        Ok(Response::new(pb::ScoreResponse { result, served_by, request_id }))
+        Ok(Response::new(answer(request)))
     }
 
     async fn score_batch(
@@ -116,9 +118,27 @@ impl ScoringService for Fake {
 
     async fn score_stream(
         &self,
-        _: Request<Streaming<pb::ScoreStreamRequest>>,
+        request: Request<Streaming<pb::ScoreStreamRequest>>,
     ) -> Result<Response<Self::ScoreStreamStream>, Status> {
-        Err(Status::unimplemented("not asked"))
+        use pb::score_stream_response::Result as Outcome;
+        let mut requests = request.into_inner();
+        let script = Arc::clone(&self.script);
+        let (sender, answers) = mpsc::channel(8);
+        tokio::spawn(async move {
+            while let Ok(Some(request)) = requests.message().await {
+                let act = script.lock().unwrap().pop_front();
+                let result = match act {
+                    Some(Act::NeverAnswer) => continue,
+                    Some(Act::Refuse(status)) => return drop(sender.send(Err(status)).await),
+                    None => Outcome::Response(answer(request.request.unwrap())),
+                };
+                let (sequence, result) = (request.sequence, Some(result));
+                let answer = pb::ScoreStreamResponse { sequence, result };
+                // Whoever asked may have left.
+                let _ = sender.send(Ok(answer)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(answers)))
     }
 
     async fn get_model_schema(
