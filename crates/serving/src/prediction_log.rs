@@ -30,7 +30,7 @@ use segue_api::NamedValue;
 use segue_api::v1 as pb;
 use segue_dataset::UNSEEN_CATEGORY;
 
-pub(crate) use self::columns::{Column, ColumnValues, Kind, TableWriter, feature_column};
+pub(crate) use self::columns::{Column, ColumnValues, Kind, TableWriter, beside, feature_column};
 pub(crate) use self::folder::{FileName, Folder, hour_text};
 use self::id::PredictionIds;
 pub(crate) use self::id::{HOUR_US, PredictionId, ServerId};

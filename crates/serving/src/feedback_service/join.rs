@@ -13,7 +13,7 @@ use super::files::{Unreadable, Wanted, read_outcomes};
 use super::outcome::{Held, Label};
 use crate::prediction_log::{
     Column, ColumnValues, FileName, Folder, HOUR_US, Kind, PredictionId, Scan, Shape, Stretch,
-    TableWriter, Target, feature_column, read_log, read_shape,
+    TableWriter, Target, beside, feature_column, read_log, read_shape,
 };
 use crate::scoring_service::now_us;
 
@@ -265,9 +265,7 @@ impl Table {
                 }
                 Some(_) => {}
                 None => {
-                    let is_taken = OWN.contains(&feature.name.as_str());
-                    let prefix = if is_taken { "feature." } else { "" };
-                    let name = format!("{prefix}{}", feature.name);
+                    let name = beside(&feature.name, &|name| OWN.contains(&name));
                     columns.push((name.clone(), if is_text { Kind::Text } else { Kind::Number }));
                     features.insert(name, feature_column(&feature.name));
                 }

@@ -42,12 +42,23 @@ pub(crate) const SUBJECT: &str = "subject_id";
 
 /// The name of a feature's column: its own, but for one that a fixed column has.
 pub(crate) fn feature_column(name: &str) -> String {
-    let taken = FIXED.contains(&name)
-        || name == SUBJECT
-        || OUTCOME_COLUMNS.contains(&name)
-        || name.starts_with("score.");
-    if taken { format!("feature.{name}") } else { name.to_owned() }
+    let is_taken = |name: &str| {
+        FIXED.contains(&name)
+            || name == SUBJECT
+            || OUTCOME_COLUMNS.contains(&name)
+            || name.starts_with("score.")
+    };
+    beside(name, &is_taken)
 }
+
+/// A name for a column beside those that are taken: with `feature.` before it if it is, and also if it is
+/// what a taken one becomes by that.
+pub(crate) fn beside(name: &str, is_taken: &dyn Fn(&str) -> bool) -> String {
+    let bare = name.trim_start_matches(PREFIX);
+    if is_taken(name) || is_taken(bare) { format!("{PREFIX}{name}") } else { name.to_owned() }
+}
+
+const PREFIX: &str = "feature.";
 
 /// Columns that a join with outcomes adds.
 pub(crate) const OUTCOME_COLUMNS: [&str; 3] = ["label", "weight", "outcome_time"];

@@ -189,7 +189,9 @@ fn read_frame(input: &mut impl Read, n_left: u64, payload: &mut Vec<u8>) -> io::
     if n_left < FRAME_HEAD_BYTES as u64 {
         return Ok(Frame::Torn);
     }
-    input.read_exact(&mut head)?;
+    if !is_filled(input, &mut head)? {
+        return Ok(Frame::Torn);
+    }
     let [a, b, c, d, e, f, g, h] = head;
     let (length, checksum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
     let n_bytes = FRAME_HEAD_BYTES as u64 + u64::from(length);
@@ -197,9 +199,21 @@ fn read_frame(input: &mut impl Read, n_left: u64, payload: &mut Vec<u8>) -> io::
         return Ok(Frame::Torn);
     }
     payload.resize(length as usize, 0);
-    input.read_exact(payload)?;
+    if !is_filled(input, payload)? {
+        return Ok(Frame::Torn);
+    }
     if crc32fast::hash(payload) != checksum {
         return Ok(Frame::Torn);
     }
     Ok(Frame::Whole(n_bytes))
+}
+
+/// Whether there was enough. A writer that could not write cuts off what it wrote, also under a reader
+/// who has seen the file longer.
+fn is_filled(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+    match input.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }

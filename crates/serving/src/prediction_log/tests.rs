@@ -204,6 +204,44 @@ fn a_flipped_bit_ends_a_journal_there() {
 }
 
 #[test]
+fn a_journal_that_is_cut_under_its_reader_is_torn_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::create(dir.path()).unwrap();
+    let path = folder.journal(&file_name());
+    let mut journal = JournalWriter::create(&path, &shape(0, false)).unwrap();
+    let mut row = Row::of(PredictionIds::new(3).next(0));
+    row.scores = vec![0.5];
+    row.values = vec![1.0; 3];
+    // More than a reader has in its buffer.
+    row.request_id = "r".repeat(100_000);
+    journal.push(&row);
+    journal.flush().unwrap();
+    let end = journal.n_bytes();
+    journal.push(&row);
+    journal.flush().unwrap();
+    let mut reader = JournalReader::open(std::fs::File::open(&path).unwrap()).unwrap().unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(end + 70_000).unwrap();
+    assert!(matches!(reader.next().unwrap(), Next::Row(one) if *one == row));
+    assert!(matches!(reader.next().unwrap(), Next::Torn(_)));
+}
+
+#[test]
+fn no_two_columns_have_one_name() {
+    let names = ["score", "feature.score", "feature.feature.score", "age", "feature.age", "label"];
+    let columns = names.map(super::columns::feature_column);
+    let expected = [
+        "feature.score",
+        "feature.feature.score",
+        "feature.feature.feature.score",
+        "age",
+        "feature.age",
+        "feature.label",
+    ];
+    assert_eq!(columns, expected);
+}
+
+#[test]
 fn files_too_many_are_removed_from_the_oldest() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::create(dir.path()).unwrap();

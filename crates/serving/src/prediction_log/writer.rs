@@ -227,9 +227,10 @@ impl LogWriter {
             server: self.server,
             sequence: self.next_sequence,
         };
+        // Also if it fails: what is left of it then must not be in the way of the next.
+        self.next_sequence += 1;
         self.options.before("open a journal")?;
         let journal = JournalWriter::create(&self.folder.journal(&name), &shape)?;
-        self.next_sequence += 1;
         let version = Arc::clone(version);
         self.journals.push(OpenJournal { version, name, journal, buffered: Vec::new() });
         Ok(self.journals.len() - 1)

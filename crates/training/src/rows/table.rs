@@ -21,6 +21,10 @@ use crate::read::{Frame, FrameColumn};
 /// Categories of a column beyond this many are read as unseen; the most frequent are kept.
 const MAX_CATEGORIES: usize = 1_000;
 
+/// Stands in a prediction log for a category that the version did not know and whose text nobody had
+/// (docs/feedback.md). It is no category of its own: later rows would have the texts.
+const UNSEEN_TEXT: &str = "__unseen__";
+
 /// Reads the table of a job and divides it.
 ///
 /// Vocabularies are frozen on the training rows, most frequent first, ties by text.
@@ -286,7 +290,8 @@ fn features(
 fn categories(column: &FrameColumn, n_rows: usize, train: &[u32]) -> (Vec<String>, Vec<f64>, u64) {
     let texts: Vec<Option<String>> = (0..n_rows).map(|row| text_of(&column.cell(row))).collect();
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for text in train.iter().filter_map(|&row| texts[row as usize].as_deref()) {
+    let known = train.iter().filter_map(|&row| texts[row as usize].as_deref());
+    for text in known.filter(|text| *text != UNSEEN_TEXT) {
         *counts.entry(text).or_default() += 1;
     }
     let mut ranked: Vec<(&str, u64)> = counts.into_iter().collect();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::{file_name, predicted, read_back, version};
 use crate::prediction_log::columns::ColumnValues;
-use crate::prediction_log::folder::FileName;
-use crate::prediction_log::id::HOUR_US;
+use crate::prediction_log::folder::{FileName, Folder};
+use crate::prediction_log::id::{HOUR_US, ServerId};
 use crate::prediction_log::record::Row;
 use crate::prediction_log::{LogMetrics, PredictionLogOptions, Recorder};
 use crate::scoring_service::now_us;
@@ -150,5 +150,38 @@ fn what_cannot_be_removed_holds_up_no_bound() {
     send(&recorder, 1.0);
     recorder.flush(true);
     assert_eq!((metrics.dropped("over_budget").get(), metrics.rows.get()), (1, 0));
+    recorder.finish();
+}
+
+#[test]
+fn what_is_left_of_a_journal_is_not_in_the_way_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_failing = Arc::new(AtomicBool::new(true));
+    let hook = Arc::clone(&is_failing);
+    let open = dir.path().join(".open");
+    let server = Arc::new(Mutex::new(None));
+    let name = Arc::clone(&server);
+    let mut options = PredictionLogOptions::new(dir.path());
+    options.before_write = Some(Arc::new(move |what| {
+        if what == "open a journal" && hook.swap(false, Ordering::SeqCst) {
+            // Made, and then neither locked nor taken away.
+            let server: ServerId = name.lock().unwrap().unwrap();
+            let name = FileName { hour: now_us() / HOUR_US, server, ..file_name() };
+            let path = Folder::existing(open.parent().unwrap()).journal(&name);
+            std::fs::write(path, "").unwrap();
+        }
+        Ok(())
+    }));
+    let metrics = LogMetrics::default();
+    let recorder = Recorder::start(Some(&options), HOUR, metrics.clone()).unwrap();
+    *server.lock().unwrap() = Some(recorder.ids.server());
+    send(&recorder, 1.0);
+    recorder.flush(false);
+    assert_eq!(metrics.write_errors.get(), 1);
+    while metrics.rows.get() == 0 {
+        send(&recorder, 2.0);
+        recorder.flush(false);
+    }
+    assert_eq!(metrics.write_errors.get(), 1);
     recorder.finish();
 }
