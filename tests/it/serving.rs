@@ -205,6 +205,28 @@ pub(crate) fn request(row: pb::FeatureRow) -> pb::ScoreRequest {
     pb::ScoreRequest { models: vec![selector()], row: Some(row), ..Default::default() }
 }
 
+/// The first version may come from the very server that will answer with it, so a server starts over a
+/// registry that has none, and says what it waits for.
+#[tokio::test]
+async fn the_first_start_needs_no_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = segue();
+    serve.args(["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--poll", "0.05"]);
+    serve.arg("--registry").arg(folder.path().join("models"));
+    let mut child = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = lines_of(&mut child);
+    let note = next_line(&mut lines, "champion").await;
+    assert!(note.contains("segue promote"), "{note}");
+    let address = address_in(&next_line(&mut lines, "(gRPC)").await);
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let request = HealthCheckRequest { service: String::new() };
+    let answer = HealthClient::new(channel).check(request).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::NotServing);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 pub(crate) async fn schema(server: &Server) -> pb::Schema {
     let request = pb::GetModelSchemaRequest { model: Some(selector()) };
     server.scoring().get_model_schema(request).await.unwrap().into_inner().schema.unwrap()

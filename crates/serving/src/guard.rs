@@ -121,7 +121,7 @@ where
             head.extensions.insert(caller.clone());
         }
         let held = match permit {
-            Some(permit) if route.is_leased() => {
+            Some(permit) if route.is_leased => {
                 Held::Lease(Lease::new(Some(permit), Arc::clone(connection.budgets())))
             }
             permit => Held::Permit(permit),

@@ -84,6 +84,10 @@ impl GrpcInferenceService for Inference {
             let answer = self.on_pool(deadline, move || this.infer(request, deadline));
             answer.await?
         } else {
+            if request.is_explained() {
+                // The other requests of its connection need not wait for it.
+                tokio::task::yield_now().await;
+            }
             self.infer(request, deadline)?
         };
         Ok(Response::new(answer.into_wire(is_raw)))

@@ -16,6 +16,8 @@ pub(super) struct Route {
     pub(super) is_stream: bool,
     /// Whether it is mostly over in less time than a task takes to start.
     pub(super) is_short: bool,
+    /// Whether its work may go on elsewhere after its caller has left.
+    pub(super) is_leased: bool,
     /// Who may call it.
     pub(super) need: Need,
     /// Place of its counters.
@@ -99,15 +101,11 @@ const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Watch, true, Need::Known),
 ];
 
-/// One row, not many. If it is to be explained it steps aside.
-const SHORT: (&str, &str) = (SCORING, "Score");
+/// One row: scored where it is read, and nowhere else.
+const SCORE: (&str, &str) = (SCORING, "Score");
 
-impl Route {
-    /// Whether its work may go on elsewhere after its caller has left.
-    pub(super) fn is_leased(self) -> bool {
-        !self.is_short && matches!(self.lane, Lane::Scoring | Lane::Registry)
-    }
-}
+/// Few rows, mostly. What turns out to be more, or is to be explained, steps aside.
+const SHORT: [(&str, &str); 2] = [SCORE, (INFERENCE, "ModelInfer")];
 
 impl Routes {
     /// The routes of this server.
@@ -116,8 +114,16 @@ impl Routes {
         let mut route = |(grpc_service, grpc_method, lane, is_stream, need)| {
             let labels = MethodLabels { grpc_service, grpc_method };
             calls.push(metrics.requests.calls(labels));
-            let is_short = (grpc_service, grpc_method) == SHORT;
-            Route { labels, lane, is_stream, is_short, need, calls: calls.len() - 1 }
+            let method = (grpc_service, grpc_method);
+            Route {
+                labels,
+                lane,
+                is_stream,
+                is_short: SHORT.contains(&method),
+                is_leased: method != SCORE && matches!(lane, Lane::Scoring | Lane::Registry),
+                need,
+                calls: calls.len() - 1,
+            }
         };
         let unknown = route(("unknown", "unknown", Lane::Free, false, Need::Known));
         let path =

@@ -126,6 +126,11 @@ impl InferRequest {
         usize::try_from(n_rows).unwrap_or(0)
     }
 
+    /// Whether contributions are asked for, which take longer than scores.
+    pub(super) fn is_explained(&self) -> bool {
+        self.outputs.iter().any(|output| output.name == Output::TreeShap.name())
+    }
+
     /// The cap that the request sets for itself.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         parameters::timeout(&self.parameters)

@@ -25,9 +25,9 @@ const MAX_PENDING_RESETS: usize = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a caller may send before it is read. Enough for a batch in a few round trips; handlers read
-/// at once, so that only requests that nobody wants yet can fill it.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// What a caller may send before it is read. Handlers read at once, so that only requests that nobody
+/// wants yet can fill it; one stream may, because a batch in several round trips is a slow batch.
+const STREAM_WINDOW_BYTES: u32 = CONNECTION_WINDOW_BYTES;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
 /// What one stream may hold between its answer and the socket.
