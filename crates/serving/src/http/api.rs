@@ -131,7 +131,8 @@ impl Pages {
             asker.authorize(&self.guard, page.route, page.need)?;
             let permit = self.guard.admit(page.lane, asker.connection()?)?;
             let lease = Lease::new(permit, Arc::clone(asker.connection()?.budgets()));
-            let work = lease.over(async { work(pages, deadline).await });
+            // What is around it would copy it several times.
+            let work = lease.over(Box::pin(work(pages, deadline)));
             self.guard.contain(page.route, None, deadline, work).await?
         };
         let observer = &self.guard.observer;

@@ -278,7 +278,8 @@ mod tests {
                 };
                 let mut read = Vec::new();
                 let (written, n_read) = tokio::join!(written, caller.read_to_end(&mut read));
-                (written.unwrap(), n_read.unwrap());
+                written.unwrap();
+                n_read.unwrap();
                 read
             });
             prop_assert!(read == expected);

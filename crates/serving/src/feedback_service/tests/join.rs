@@ -1,6 +1,6 @@
 //! Logs of several servers as one table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use parquet::file::reader::SerializedFileReader;
@@ -25,8 +25,8 @@ fn request(logs: &[&Path], out: &Path) -> JoinRequest {
 }
 
 /// Ids and labels of the table.
-fn labels(out: &PathBuf) -> Vec<(PredictionId, i64)> {
-    let reader = SerializedFileReader::try_from(out.as_path()).unwrap();
+fn labels(out: &Path) -> Vec<(PredictionId, i64)> {
+    let reader = SerializedFileReader::try_from(out).unwrap();
     let mut labels = Vec::new();
     for row in reader {
         let columns: std::collections::HashMap<String, Field> =
