@@ -234,11 +234,20 @@ async fn a_broken_candidate_is_refused_and_told_and_no_score_fails() {
         }
 
         // The alias `next` asks for it: status, metrics and log say that it cannot be had.
-        let model = until_load_error(&server, MODEL).await;
-        assert!(model.load_error.contains(why), "{what}: {}", model.load_error);
-        let states: Vec<_> = model.loaded.iter().map(|one| (one.version, one.state())).collect();
         use pb::ModelVersionState::{Failed, Serving};
-        assert_eq!(states, [(1, Serving), (2, Failed)], "{what}");
+        let settled = async {
+            loop {
+                let model = until_load_error(&server, MODEL).await;
+                let states: Vec<_> =
+                    model.loaded.iter().map(|one| (one.version, one.state())).collect();
+                // In between it is tried again, and loading.
+                if states == [(1, Serving), (2, Failed)] {
+                    return model;
+                }
+            }
+        };
+        let model = tokio::time::timeout(PATIENCE, settled).await.expect(what);
+        assert!(model.load_error.contains(why), "{what}: {}", model.load_error);
         assert!(model.loaded[1].state_reason.contains(why), "{what}: {model:?}");
         let (_, page) = server.get("/metrics").await;
         let failed =
