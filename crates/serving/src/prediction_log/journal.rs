@@ -6,7 +6,7 @@
 //! Its writer holds a lock on it as long as it lives.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use prost::Message;
@@ -70,12 +70,17 @@ impl JournalWriter {
             Err(_) => {
                 // If not even this works, the reader stops at the torn frame.
                 drop(self.file.set_len(self.n_bytes));
-                drop(io::Seek::seek(&mut self.file, io::SeekFrom::Start(self.n_bytes)));
+                drop(self.file.seek(io::SeekFrom::Start(self.n_bytes)));
             }
         }
         self.buffer.clear();
         self.n_buffered_rows = 0;
         written
+    }
+
+    /// The file, still locked, for who makes a whole file of it. What is buffered is gone.
+    pub(crate) fn into_file(self) -> File {
+        self.file
     }
 
     /// Empties the buffer without writing it.
@@ -135,8 +140,9 @@ pub(crate) enum Next {
 }
 
 impl JournalReader {
-    /// Reads the head. `None` if not even that is whole.
-    pub(crate) fn open(file: File) -> io::Result<Option<Self>> {
+    /// Reads the head, from the start of the file. `None` if not even that is whole.
+    pub(crate) fn open(mut file: File) -> io::Result<Option<Self>> {
+        file.rewind()?;
         let n_left = file.metadata()?.len();
         let mut input = BufReader::with_capacity(1 << 16, file);
         let mut payload = Vec::new();

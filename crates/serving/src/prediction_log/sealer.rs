@@ -22,8 +22,11 @@ use crate::scoring_service::now_us;
 /// After this long what failed is tried again, and what is too old looked for.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// The file of a journal of this process, locked by it.
+type Held = File;
+
 enum Command {
-    Seal(FileName),
+    Seal(FileName, Held),
     /// Answer when everything asked for before has been tried.
     Settle(Sender<()>),
     Stop,
@@ -60,10 +63,12 @@ impl Sealer {
         Ok(Self { commands, n_bytes, thread: Some(thread) })
     }
 
-    /// Has a journal sealed whose writer has let it go.
-    pub(super) fn seal(&self, name: FileName) {
+    /// Has a journal sealed that nobody writes any more. Its lock comes along: let go and taken anew,
+    /// it could be in other hands for a moment (a child of this process holds it until it has become
+    /// its own program), and the journal would be left behind at the end of the process.
+    pub(super) fn seal(&self, name: FileName, held: Held) {
         // Without the thread it is sealed at the next start.
-        let _ = self.commands.send(Command::Seal(name));
+        let _ = self.commands.send(Command::Seal(name, held));
     }
 
     /// Waits until every journal given before has been tried.
@@ -94,15 +99,17 @@ struct Work {
     options: Arc<PredictionLogOptions>,
     metrics: LogMetrics,
     n_bytes: Arc<AtomicU64>,
-    /// Journals that could not be sealed yet.
-    waiting: Vec<FileName>,
+    /// Journals that could not be sealed yet, with the files of those of this process.
+    waiting: Vec<(FileName, Option<Held>)>,
     failing: bool,
 }
 
 impl Work {
     fn run(mut self, inbox: &Receiver<Command>) {
         match self.folder.journals() {
-            Ok(journals) => self.waiting.extend(journals.into_iter().map(|(name, _)| name)),
+            Ok(journals) => {
+                self.waiting.extend(journals.into_iter().map(|(name, _)| (name, None)));
+            }
             Err(error) => {
                 tracing::warn!(%error, "journals of earlier processes cannot be listed");
             }
@@ -110,8 +117,8 @@ impl Work {
         self.pass();
         loop {
             match inbox.recv_timeout(RETRY) {
-                Ok(Command::Seal(name)) => {
-                    self.waiting.push(name);
+                Ok(Command::Seal(name, held)) => {
+                    self.waiting.push((name, Some(held)));
                     self.pass();
                 }
                 Ok(Command::Settle(done)) => {
@@ -125,21 +132,21 @@ impl Work {
     }
 
     fn pass(&mut self) {
-        for name in std::mem::take(&mut self.waiting) {
-            match self.seal(&name) {
+        for (name, held) in std::mem::take(&mut self.waiting) {
+            match self.seal(&name, held.as_ref()) {
                 Ok(Sealed::Done { n_rows, n_torn_bytes }) => {
                     self.note_recovery(&name, n_rows, n_torn_bytes);
                     self.failing = false;
                 }
                 Ok(Sealed::Gone) => {}
                 // Its writer lives; it will be sealed there, or here after that one's end.
-                Ok(Sealed::Locked) => self.waiting.push(name),
+                Ok(Sealed::Locked) => self.waiting.push((name, held)),
                 Err(error) => {
                     self.metrics.write_errors.inc();
                     if !std::mem::replace(&mut self.failing, true) {
                         tracing::error!(%error, "a file of the prediction log cannot be written; tried again");
                     }
-                    self.waiting.push(name);
+                    self.waiting.push((name, held));
                 }
             }
         }
@@ -162,8 +169,16 @@ impl Work {
         }
     }
 
-    fn seal(&self, name: &FileName) -> Result<Sealed, ParquetError> {
-        seal(&self.folder, name, &self.options)
+    fn seal(&self, name: &FileName, held: Option<&Held>) -> Result<Sealed, ParquetError> {
+        let path = self.folder.journal(name);
+        let file = match held {
+            Some(held) => held.try_clone()?,
+            None => match locked(&path)? {
+                Ok(file) => file,
+                Err(otherwise) => return Ok(otherwise),
+            },
+        };
+        seal(file, &self.folder, name, &self.options)
     }
 
     /// Removes what is too old, then the oldest until the rest is not too much. What cannot be removed
@@ -213,28 +228,32 @@ pub(super) enum Sealed {
     Locked,
 }
 
-/// Writes the journal's rows to a file without a real name, and gives it its name when it is whole
-/// and on the disk. Killed at any point, the same is done again to the same end.
+/// The journal of another process, locked if nobody has it any more.
+fn locked(path: &Path) -> io::Result<Result<File, Sealed>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Err(Sealed::Gone)),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Ok(Err(Sealed::Locked)),
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+    }
+    // Sealed by another between the opening and the lock.
+    Ok(if path.exists() { Ok(file) } else { Err(Sealed::Gone) })
+}
+
+/// Writes the rows of a journal, whose lock `file` has, to a file without a real name, and gives it
+/// its name when it is whole and on the disk. Killed at any point, the same is done again to the same
+/// end.
 pub(super) fn seal(
+    file: File,
     folder: &Folder,
     name: &FileName,
     options: &PredictionLogOptions,
 ) -> Result<Sealed, ParquetError> {
     let path = folder.journal(name);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Sealed::Gone),
-        Err(error) => return Err(error.into()),
-    };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => return Ok(Sealed::Locked),
-        Err(fs::TryLockError::Error(error)) => return Err(error.into()),
-    }
-    // Sealed by another between the opening and the lock.
-    if !path.exists() {
-        return Ok(Sealed::Gone);
-    }
     let n_journal_bytes = file.metadata()?.len();
     let Some(mut journal) = JournalReader::open(file)? else {
         fs::remove_file(&path)?;

@@ -18,7 +18,7 @@ use super::id::{PredictionId, PredictionIds};
 use super::journal::{JournalReader, JournalWriter, Next};
 use super::options::PredictionLogOptions;
 use super::record::{LoggedVersion, Row, Shape, ShapeFeature, Target, UnseenText};
-use super::sealer::{Sealed, seal};
+use super::sealer::{Sealed, Sealer, seal};
 use super::{LogMetrics, Recorder};
 
 /// 2026-11-22T16:00Z.
@@ -138,9 +138,8 @@ proptest! {
             journal.push(row);
             journal.flush().unwrap();
         }
-        drop(journal);
         let options = PredictionLogOptions::new(dir.path());
-        let sealed = seal(&folder, &name, &options).unwrap();
+        let sealed = seal(journal.into_file(), &folder, &name, &options).unwrap();
         prop_assert_eq!(sealed, Sealed::Done { n_rows: rows.len() as u64, n_torn_bytes: 0 });
         let (found, read) = read_back(&folder.file(&name));
         prop_assert_eq!(&found, &shape);
@@ -165,11 +164,11 @@ proptest! {
             journal.flush().unwrap();
             ends.push(journal.n_bytes());
         }
-        drop(journal);
         let cut = cut.index(*ends.last().unwrap() as usize) as u64;
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(cut).unwrap();
         let n_whole = ends.iter().filter(|end| **end <= cut).count().saturating_sub(1);
-        let sealed = seal(&folder, &name, &PredictionLogOptions::new(dir.path())).unwrap();
+        let options = PredictionLogOptions::new(dir.path());
+        let sealed = seal(journal.into_file(), &folder, &name, &options).unwrap();
         let n_torn_bytes = cut - ends.iter().copied().filter(|end| *end <= cut).max().unwrap_or(0);
         prop_assert_eq!(sealed, Sealed::Done { n_rows: n_whole as u64, n_torn_bytes });
         prop_assert_eq!(folder.file(&name).exists(), n_whole > 0);
@@ -180,21 +179,31 @@ proptest! {
     }
 }
 
-#[test]
-fn a_flipped_bit_ends_a_journal_there() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::create(dir.path()).unwrap();
-    let path = folder.journal(&file_name());
-    let mut journal = JournalWriter::create(&path, &shape(0, false)).unwrap();
-    let mut row = Row::of(PredictionIds::new(3).next(0));
-    row.scores = vec![0.5];
-    row.values = vec![1.0; 3];
-    let ends = [0, 1, 2].map(|_| {
-        journal.push(&row);
+/// A journal of `row` so many times, and where it ended after each.
+fn journal_of(row: &Row, n_rows: usize, path: &Path) -> (JournalWriter, Vec<u64>) {
+    let mut journal = JournalWriter::create(path, &shape(0, false)).unwrap();
+    let ends = (0..n_rows).map(|_| {
+        journal.push(row);
         journal.flush().unwrap();
         journal.n_bytes()
     });
-    drop(journal);
+    let ends = ends.collect();
+    (journal, ends)
+}
+
+fn any_row() -> Row {
+    let mut row = Row::of(PredictionIds::new(3).next(0));
+    row.scores = vec![0.5];
+    row.values = vec![1.0; 3];
+    row
+}
+
+#[test]
+fn a_flipped_bit_ends_a_journal_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = Folder::create(dir.path()).unwrap().journal(&file_name());
+    let row = any_row();
+    let (_, ends) = journal_of(&row, 3, &path);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[ends[0] as usize + 20] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
@@ -206,24 +215,34 @@ fn a_flipped_bit_ends_a_journal_there() {
 #[test]
 fn a_journal_that_is_cut_under_its_reader_is_torn_there() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::create(dir.path()).unwrap();
-    let path = folder.journal(&file_name());
-    let mut journal = JournalWriter::create(&path, &shape(0, false)).unwrap();
-    let mut row = Row::of(PredictionIds::new(3).next(0));
-    row.scores = vec![0.5];
-    row.values = vec![1.0; 3];
+    let path = Folder::create(dir.path()).unwrap().journal(&file_name());
+    let mut row = any_row();
     // More than a reader has in its buffer.
     row.request_id = "r".repeat(100_000);
-    journal.push(&row);
-    journal.flush().unwrap();
-    let end = journal.n_bytes();
-    journal.push(&row);
-    journal.flush().unwrap();
+    let (_writer, ends) = journal_of(&row, 2, &path);
     let mut reader = JournalReader::open(std::fs::File::open(&path).unwrap()).unwrap().unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(end + 70_000).unwrap();
+    file.set_len(ends[0] + 70_000).unwrap();
     assert!(matches!(reader.next().unwrap(), Next::Row(one) if *one == row));
     assert!(matches!(reader.next().unwrap(), Next::Torn(_)));
+}
+
+/// Between the start of a child and its becoming its own program, the child has this process's files,
+/// and their locks with them. Letting go of a journal did not unlock it then, and a log that ended in
+/// such a moment left the journal unsealed until the next start.
+#[test]
+fn a_journal_is_sealed_though_a_child_still_has_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::create(dir.path()).unwrap();
+    let name = file_name();
+    let (journal, _) = journal_of(&any_row(), 3, &folder.journal(&name));
+    let file = journal.into_file();
+    let _of_the_child = file.try_clone().unwrap();
+    let options = Arc::new(PredictionLogOptions::new(dir.path()));
+    let mut sealer = Sealer::start(folder.clone(), options, LogMetrics::default()).unwrap();
+    sealer.seal(name, file);
+    sealer.stop();
+    assert_eq!((folder.files().unwrap().len(), folder.journals().unwrap().len()), (1, 0));
 }
 
 #[test]

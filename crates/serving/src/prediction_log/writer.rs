@@ -312,9 +312,7 @@ impl LogWriter {
         for place in (0..self.journals.len()).rev() {
             if is_done(&self.journals[place]) {
                 let OpenJournal { name, journal, .. } = self.journals.swap_remove(place);
-                // Its lock with it.
-                drop(journal);
-                self.sealer.seal(name);
+                self.sealer.seal(name, journal.into_file());
             }
         }
     }
