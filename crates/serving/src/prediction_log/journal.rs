@@ -5,7 +5,7 @@
 //! a frame: length in four bytes, CRC-32 of the payload in four bytes, payload, numbers little-endian.
 //! Its writer holds a lock on it as long as it lives.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
@@ -30,10 +30,23 @@ pub(crate) struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// A new journal, its head written, locked.
-    pub(crate) fn create(path: &Path, shape: &Shape) -> io::Result<Self> {
+    /// A new journal, its head written, locked. `None` if a sealer that looks for what others left has
+    /// found it before it was locked, and takes it for an empty one: then it is, or will be, removed.
+    ///
+    /// `before_lock` is called between the two, for tests.
+    pub(crate) fn create(
+        path: &Path,
+        shape: &Shape,
+        before_lock: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().create_new(true).read(true).write(true).open(path)?;
-        file.try_lock().map_err(io::Error::from)?;
+        before_lock()?;
+        match file.try_lock() {
+            // Nobody else makes a file of this name.
+            Ok(()) if path.try_exists()? => {}
+            Ok(()) | Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         let mut journal =
             Self { file, buffer: Vec::new(), n_bytes: 0, n_rows: 0, n_buffered_rows: 0 };
         let head = serde_json::to_vec(shape).map_err(io::Error::other)?;
@@ -43,7 +56,7 @@ impl JournalWriter {
             drop(std::fs::remove_file(path));
             return Err(error);
         }
-        Ok(journal)
+        Ok(Some(journal))
     }
 
     /// Adds a row to the buffer; [`flush`](Self::flush) writes it.

@@ -133,7 +133,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::create(dir.path()).unwrap();
         let (name, shape) = (file_name(), shape(n_classes, with_subjects));
-        let mut journal = JournalWriter::create(&folder.journal(&name), &shape).unwrap();
+        let mut journal = opened(&folder.journal(&name), &shape);
         for row in &rows {
             journal.push(row);
             journal.flush().unwrap();
@@ -157,7 +157,7 @@ proptest! {
         let folder = Folder::create(dir.path()).unwrap();
         let (name, shape) = (file_name(), shape(0, true));
         let path = folder.journal(&name);
-        let mut journal = JournalWriter::create(&path, &shape).unwrap();
+        let mut journal = opened(&path, &shape);
         let mut ends = vec![journal.n_bytes()];
         for row in &rows {
             journal.push(row);
@@ -179,9 +179,13 @@ proptest! {
     }
 }
 
+fn opened(path: &Path, shape: &Shape) -> JournalWriter {
+    JournalWriter::create(path, shape, || Ok(())).unwrap().unwrap()
+}
+
 /// A journal of `row` so many times, and where it ended after each.
 fn journal_of(row: &Row, n_rows: usize, path: &Path) -> (JournalWriter, Vec<u64>) {
-    let mut journal = JournalWriter::create(path, &shape(0, false)).unwrap();
+    let mut journal = opened(path, &shape(0, false));
     let ends = (0..n_rows).map(|_| {
         journal.push(row);
         journal.flush().unwrap();

@@ -220,17 +220,24 @@ impl LogWriter {
         }
         let mut shape = version.shape.clone();
         shape.with_subjects = self.subjects.are_named();
-        let name = FileName {
+        let mut name = FileName {
             hour,
             model: shape.model.clone(),
             version: shape.version,
             server: self.server,
             sequence: self.next_sequence,
         };
-        // Also if it fails: what is left of it then must not be in the way of the next.
-        self.next_sequence += 1;
-        self.options.before("open a journal")?;
-        let journal = JournalWriter::create(&self.folder.journal(&name), &shape)?;
+        let journal = loop {
+            name.sequence = self.next_sequence;
+            // Also if it fails: what is left of it then must not be in the way of the next.
+            self.next_sequence += 1;
+            self.options.before("open a journal")?;
+            let before_lock = || self.options.before("lock a journal");
+            let path = self.folder.journal(&name);
+            if let Some(journal) = JournalWriter::create(&path, &shape, before_lock)? {
+                break journal;
+            }
+        };
         let version = Arc::clone(version);
         self.journals.push(OpenJournal { version, name, journal, buffered: Vec::new() });
         Ok(self.journals.len() - 1)

@@ -153,6 +153,42 @@ fn what_cannot_be_removed_holds_up_no_bound() {
     recorder.finish();
 }
 
+/// Between making a journal and locking it, the sealer of a server that starts over the same folder may
+/// find it: empty, and nobody's. It was removed, and what was written to it was lost and counted as written.
+#[test]
+fn a_journal_that_a_sealer_takes_away_is_noticed() {
+    for is_still_there in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join(".open");
+        let held = Arc::new(Mutex::new(Vec::new()));
+        let locks = Arc::clone(&held);
+        let is_first = AtomicBool::new(true);
+        let mut options = PredictionLogOptions::new(dir.path());
+        options.before_write = Some(Arc::new(move |what| {
+            if what == "lock a journal" && is_first.swap(false, Ordering::SeqCst) {
+                let made = std::fs::read_dir(&open).unwrap().next().unwrap().unwrap().path();
+                let file = std::fs::File::open(&made).unwrap();
+                file.try_lock().unwrap();
+                if is_still_there {
+                    // As long as it takes.
+                    locks.lock().unwrap().push(file);
+                } else {
+                    std::fs::remove_file(&made).unwrap();
+                }
+            }
+            Ok(())
+        }));
+        let metrics = LogMetrics::default();
+        let recorder = Recorder::start(Some(&options), HOUR, metrics.clone()).unwrap();
+        // Its own sealer has looked around.
+        recorder.flush(true);
+        send(&recorder, 1.0);
+        recorder.finish();
+        assert_eq!((metrics.rows.get(), metrics.write_errors.get()), (1, 0));
+        assert_eq!(scores(&recorder), [1.0], "{is_still_there}");
+    }
+}
+
 #[test]
 fn what_is_left_of_a_journal_is_not_in_the_way_of_the_next() {
     let dir = tempfile::tempdir().unwrap();
