@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use prost::Message;
+use prost::{DecodeError, Message};
 use segue_api::v1::{FeatureValue, Missing, NamedFeatures, NamedValue, feature_value::Kind};
 
 /// `segue.v1.NamedFeatures` as the proto file has it.
@@ -32,11 +32,16 @@ fn values() -> impl Strategy<Value = BTreeMap<String, FeatureValue>> {
 
 /// What a map would hold; its texts owned, its numbers by their bits.
 fn as_map(features: &NamedFeatures) -> BTreeMap<String, String> {
+    try_map(features).unwrap()
+}
+
+fn try_map(features: &NamedFeatures) -> Result<BTreeMap<String, String>, DecodeError> {
     let shown = |value: NamedValue<'_>| match value {
         NamedValue::Number(number) => format!("{:x}", number.to_bits()),
         other => format!("{other:?}"),
     };
-    features.iter().map(|(name, value)| (name.to_owned(), shown(value))).collect()
+    let entry = |(name, value): (&str, NamedValue<'_>)| (name.to_owned(), shown(value));
+    features.iter().map(|read| read.map(entry)).collect()
 }
 
 fn from_map(values: &BTreeMap<String, FeatureValue>) -> NamedFeatures {
@@ -49,6 +54,8 @@ proptest! {
         let ours = from_map(&values);
         let bytes = Generated { values }.encode_to_vec();
         let read = NamedFeatures::decode(bytes.as_slice()).unwrap();
+        prop_assert_eq!(read.len(), ours.len());
+        prop_assert_eq!(read.encode_to_vec(), bytes);
         prop_assert_eq!(as_map(&read), as_map(&ours));
     }
 
@@ -86,10 +93,11 @@ proptest! {
             bytes.truncate(cut.index(bytes.len() + 1));
         }
         let generated = Generated::decode(bytes.as_slice());
-        let ours = NamedFeatures::decode(bytes.as_slice());
+        // What an entry is, is seen when it is read.
+        let ours = NamedFeatures::decode(bytes.as_slice()).and_then(|ours| try_map(&ours));
         match (generated, ours) {
             (Ok(generated), Ok(ours)) => {
-                prop_assert_eq!(as_map(&ours), as_map(&from_map(&generated.values)));
+                prop_assert_eq!(ours, as_map(&from_map(&generated.values)));
             }
             (generated, ours) => prop_assert_eq!(generated.is_err(), ours.is_err()),
         }

@@ -302,7 +302,8 @@ fn unseen(version: &LoggedVersion, values: &[f64], about: &About<'_>) -> Vec<Uns
     }
     // Of a name that is there twice the last counts.
     let mut texts: BTreeMap<usize, &str> = BTreeMap::new();
-    for (name, value) in named.iter() {
+    // All of them were read before.
+    for (name, value) in named.iter().flatten() {
         let Some(column) = columns.get(name) else { continue };
         match value {
             NamedValue::Category(text) if text.len() <= MAX_UNSEEN_BYTES => {

@@ -1,5 +1,6 @@
 //! Features by name.
 
+use prost::DecodeError;
 use segue_api::v1::{NamedFeatures, NamedValue};
 use segue_dataset::{Feature, FeatureKind, Schema, UNSEEN_CATEGORY};
 
@@ -20,7 +21,15 @@ pub(super) fn read(
         let schema = one.served.model.schema();
         Reader { given, schema, model: &one.served.name, reading, path }.row(findings)
     };
-    let read: Vec<Row> = selected.iter().map(read_for).collect();
+    let read: Vec<Row> = match selected.iter().map(read_for).collect::<Result<_, DecodeError>>() {
+        Ok(read) => read,
+        Err(error) => {
+            let field = format!("{path}.named.values");
+            let description = format!("not a name and a value: {error}");
+            findings.bad(field, Reason::FieldInvalid, description);
+            return Vec::new();
+        }
+    };
     // Nothing is extra if one model knows all there is.
     if read.iter().all(|row| row.n_known < given.len()) {
         find_extra(given, selected, reading, path, findings);
@@ -44,7 +53,7 @@ fn find_extra(
 ) {
     let known =
         |name: &str| selected.iter().any(|one| one.served.model.schema().index_of(name).is_some());
-    for (name, _) in given.iter().filter(|(name, _)| !known(name)) {
+    for (name, _) in given.iter().flatten().filter(|(name, _)| !known(name)) {
         let field = field_of(path, name);
         let message = "no selected model has this feature; GetModelSchema lists them".to_owned();
         if reading.strict {
@@ -68,13 +77,16 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn row(&self, findings: &mut Findings) -> Row {
+    /// # Errors
+    /// Of bytes that are no name and value; then nothing else is said of the row.
+    fn row(&self, findings: &mut Findings) -> Result<Row, DecodeError> {
         let features = self.schema.features();
         let mut given = vec![None; features.len()];
         let mut n_known = 0;
         // Callers that send columns in their order are the quickest to serve.
         let mut next = 0;
-        for (name, value) in self.given.iter() {
+        for entry in self.given.iter() {
+            let (name, value) = entry?;
             let column = match features.get(next) {
                 Some(feature) if feature.name == name => next,
                 _ => match self.schema.index_of(name) {
@@ -92,7 +104,7 @@ impl Reader<'_> {
                 Some(given) => self.value(column, feature, given, findings),
                 None => self.absent(feature, findings),
             };
-        Row { values: columns.map(value).collect(), n_known }
+        Ok(Row { values: columns.map(value).collect(), n_known })
     }
 
     fn absent(&self, feature: &Feature, findings: &mut Findings) -> f64 {

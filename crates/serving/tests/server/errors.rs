@@ -100,6 +100,32 @@ async fn features_are_checked_all_at_once() {
     server.score(lenient).await.unwrap();
 }
 
+/// Values are read with their row, so that bytes that are none are a bad field of that row alone.
+#[tokio::test]
+async fn bytes_that_are_no_features_are_a_bad_field() {
+    use prost::Message;
+    let server = TestServer::start().await;
+    let broken = pb::NamedFeatures::decode(&[0x0A, 2, 0xFF, 0xFF][..]).unwrap();
+    let row = pb::FeatureRow {
+        features: Some(pb::feature_row::Features::Named(broken)),
+        ..Default::default()
+    };
+    let asked = request(&["churn", "visits"], row.clone());
+    one_bad_field(&server, asked, "FIELD_INVALID", "row.named.values").await;
+    let batch = pb::ScoreBatchRequest {
+        models: vec![selector("churn")],
+        rows: vec![good_row(), row],
+        allow_partial: true,
+        ..Default::default()
+    };
+    let answer = server.scoring().score_batch(batch).await.unwrap().into_inner();
+    use pb::row_result::Result::{Error, Row};
+    assert!(matches!(answer.results[0].result, Some(Row(_))));
+    let Some(Error(status)) = &answer.results[1].result else { panic!("{answer:?}") };
+    assert_eq!(status.code, Code::InvalidArgument as i32);
+    assert!(status.message.contains("rows[1].named.values"), "{status:?}");
+}
+
 #[tokio::test]
 async fn oddities_are_warnings_unless_strict() {
     let server = TestServer::start().await;
