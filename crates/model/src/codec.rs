@@ -24,6 +24,7 @@ mod writer;
 use sha2::{Digest, Sha256};
 
 use crate::ModelError;
+use crate::courtesy::sha256;
 use reader::Reader;
 use writer::Writer;
 
@@ -167,7 +168,7 @@ impl<const N: usize> Format<N> {
             let expected = total.saturating_add(CHECKSUM_BYTES as u64);
             return Err(DecodeError::Length { file, expected, found: bytes.len() as u64 });
         }
-        if Sha256::digest(body)[..] != *checksum {
+        if sha256(body)[..] != *checksum {
             return Err(DecodeError::Checksum { file });
         }
         let mut rest = &body[head_bytes..];

@@ -35,6 +35,7 @@ use segue_dataset::Matrix;
 pub use interactions::Interactions;
 pub use reasons::{Direction, FeatureValue, Reason};
 
+use crate::courtesy::giving_way;
 use crate::{Child, Combine, Ensemble, Model, Node, Tree};
 use blocks::{OfRow, OfRows};
 use program::{Compiler, Program};
@@ -137,7 +138,7 @@ impl Explainer {
     pub(crate) fn of(ensemble: &Ensemble, n_columns: usize) -> Self {
         let mut compiler = Compiler::default();
         let compile = |tree: &Tree| compiler.compile(tree, n_columns);
-        let programs = ensemble.trees.iter().map(compile).collect();
+        let programs = giving_way(&ensemble.trees).map(compile).collect();
         let mut bias = vec![0.0; ensemble.n_outputs()];
         for (tree, &output) in ensemble.numbered_trees() {
             add_expectation(tree, output as usize, &mut bias);

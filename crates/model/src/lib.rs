@@ -6,6 +6,7 @@
 
 mod calibration;
 mod codec;
+mod courtesy;
 mod engines;
 mod ensemble;
 pub mod exchange;

@@ -2,6 +2,7 @@
 
 use super::parts::{read_schema, read_target, write_schema, write_target};
 use super::{DecodeError, Format, Reader, Writer};
+use crate::courtesy::giving_way;
 use crate::{
     Calibration, CategorySet, Child, Combine, Ensemble, Link, MissingRule, Model, ModelParts, Node,
     Split, Tree,
@@ -149,7 +150,7 @@ fn read_ensemble(mut reader: Reader<'_>) -> Result<Ensemble, DecodeError> {
     let base = reader.f64s()?;
     let n_trees = reader.count(TREE_BYTES)?;
     let (mut trees, mut tree_output) = (Vec::with_capacity(n_trees), Vec::with_capacity(n_trees));
-    for _ in 0..n_trees {
+    for _ in giving_way(0..n_trees) {
         tree_output.push(reader.u32()?);
         trees.push(read_tree(&mut reader)?);
     }

@@ -1,6 +1,7 @@
 //! The values of all leaves, and what each tree adds to which output.
 
 use super::kernels::{Kernel, LANES, Lanes};
+use crate::courtesy::giving_way;
 use crate::{Child, Ensemble, Tree};
 
 /// Values that can be read from any tree's first on, so that a byte is always a valid index.
@@ -76,7 +77,7 @@ impl Leaves {
         let mut values = Vec::with_capacity(n_values + PADDING);
         let mut trees = Vec::with_capacity(ensemble.trees.len());
         let mut ranks = LeafRanks::default();
-        for (tree, &output) in ensemble.trees.iter().zip(&ensemble.tree_output) {
+        for (tree, &output) in giving_way(ensemble.numbered_trees()) {
             let width = tree.leaf_width as usize;
             trees.push(TreeLeaves {
                 first: values.len() as u32,

@@ -20,6 +20,7 @@ use super::encoding::{Encoding, Question, RowNumbers};
 use super::kernels::{Kernel, LANES, Lanes, prefetch};
 use super::leaves::{LeafRanks, Leaves};
 use crate::Ensemble;
+use crate::courtesy::giving_way;
 use cut::{Cutter, Piece, Way};
 use sets::SetAnswers;
 
@@ -114,7 +115,7 @@ impl MaskForest {
         let numbers = encoding.of_row()?;
         let mut cutter = Cutter::new(encoding.n_number_bytes());
         let mut rest = questions;
-        for (index, tree) in ensemble.trees.iter().enumerate() {
+        for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
             let ranks = ranks.of_tree(index);

@@ -16,6 +16,7 @@ use super::leaves::Leaves;
 use super::masks::{MaskForest, MaskRoom};
 use super::select::{SelectForest, Work};
 use super::walk::WalkForest;
+use crate::courtesy::giving_way;
 use crate::{Combine, Ensemble};
 
 /// Vectors of a block of many rows, and of a block of few.
@@ -216,7 +217,7 @@ impl Codes {
         let mut select = SelectForest::default();
         let (mut walk_cost, mut block_cost) = (0.0, 0.0);
         let mut rest = &questions[..];
-        for (index, tree) in ensemble.trees.iter().enumerate() {
+        for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
             let (by_walk, by_select) = (costs.walk(tree), costs.select(tree));

@@ -6,6 +6,7 @@
 
 use super::encoding::Question;
 use super::leaves::{LeafRanks, Leaves};
+use crate::courtesy::giving_way;
 use crate::{Child, Ensemble, Tree};
 
 /// Walks side by side.
@@ -46,7 +47,7 @@ impl WalkForest {
             roots: Vec::with_capacity(ensemble.trees.len()),
         };
         let mut rest = questions;
-        for (index, tree) in ensemble.trees.iter().enumerate() {
+        for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
             let ranks = ranks.of_tree(index);

@@ -3,6 +3,7 @@
 use segue_dataset::{Feature, TargetKind};
 
 use super::ModelParts;
+use crate::courtesy::giving_way;
 use crate::{Calibration, Child, Ensemble, Link, Split, Tree};
 
 /// Why parts do not make a model.
@@ -77,7 +78,8 @@ pub(super) fn check(parts: &ModelParts) -> Result<(), ModelError> {
     length("tree_output", ensemble.trees.len(), ensemble.tree_output.len())?;
     length("behaviours", parts.schema.len(), parts.behaviours.len())?;
     check_link(&parts.target, ensemble.link)?;
-    for (index, (tree, &output)) in ensemble.trees.iter().zip(&ensemble.tree_output).enumerate() {
+    let trees = ensemble.trees.iter().zip(&ensemble.tree_output).enumerate();
+    for (index, (tree, &output)) in giving_way(trees) {
         check_tree(tree, output, n_outputs, parts.schema.features())
             .map_err(|fault| ModelError::Tree { tree: index, fault })?;
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use segue_dataset::{Matrix, TargetKind};
 
 use super::Model;
-use crate::EngineScratch;
+use crate::{Calibration, EngineScratch, Link};
 
 /// Rows whose margins are worked out together; several blocks of the engines.
 const BLOCK_ROWS: usize = 1024;
@@ -81,6 +81,13 @@ impl Model {
         self.calibration().apply(outputs);
     }
 
+    /// Whether no value of an answer depends on the others.
+    fn answers_value_by_value(&self) -> bool {
+        let is_shared = matches!(self.ensemble().link, Link::Softmax)
+            || matches!(self.calibration(), Calibration::PerClass(_));
+        !is_shared
+    }
+
     /// Outputs of all rows, row-major, shape `(n_rows, n_outputs)`.
     ///
     /// # Panics
@@ -138,8 +145,10 @@ impl Model {
             block.resize(out.len(), 0.0);
             let block_rows = start..rows.end.min(start + BLOCK_ROWS);
             self.scorer.margins_of_rows(features, block_rows, engine, block);
-            let margins = block.chunks_exact(n_outputs);
-            for (margins, out) in margins.zip(out.chunks_exact_mut(n_outputs)) {
+            // Where every value is an answer of its own, a block of them is answered like a row.
+            let n_at_once = if self.answers_value_by_value() { out.len() } else { n_outputs };
+            let margins = block.chunks_exact(n_at_once);
+            for (margins, out) in margins.zip(out.chunks_exact_mut(n_at_once)) {
                 self.answer(margins, raw, outputs);
                 out.copy_from_slice(pick(Scores { margins, raw, outputs }));
             }

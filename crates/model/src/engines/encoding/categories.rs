@@ -2,6 +2,7 @@
 
 use super::ByteColumn;
 use crate::CategorySet;
+use crate::courtesy::giving_way;
 use crate::engines::kernels::{Kernel, LANES, Lanes};
 use crate::tree::LIGHTGBM_ZERO;
 
@@ -58,7 +59,7 @@ impl Category {
         let n_sets = lookups.len();
         let n_entries = Self::n_entries_for(n_codes);
         let mut by_code = vec![OUTSIDE; n_entries * n_sets];
-        for (index, lookup) in lookups.iter().enumerate() {
+        for (index, lookup) in giving_way(lookups.iter().enumerate()) {
             for code in lookup.set.codes() {
                 by_code[code as usize * n_sets + index] = INSIDE;
             }
@@ -70,7 +71,8 @@ impl Category {
         let mut outside = Vec::new();
         if n_vectors <= MAX_VECTORS {
             outside = vec![Lanes([-1; LANES]); n_sets * n_vectors];
-            for (lookup, outside) in lookups.iter().zip(outside.chunks_exact_mut(n_vectors)) {
+            let sets = lookups.iter().zip(outside.chunks_exact_mut(n_vectors));
+            for (lookup, outside) in giving_way(sets) {
                 let missing = lookup.missing_left.then_some(n_codes as u32 + 1);
                 for entry in lookup.set.codes().chain(missing) {
                     *super::lane(outside, entry as usize / 8) &= !(1 << (entry % 8));
@@ -110,7 +112,7 @@ impl Category {
     /// The entries inside of each set.
     pub(in crate::engines) fn entries_inside(&self) -> Vec<Vec<u32>> {
         let mut inside = vec![Vec::new(); self.n_sets];
-        for (entry, codes) in self.by_code.chunks_exact(self.n_sets).enumerate() {
+        for (entry, codes) in giving_way(self.by_code.chunks_exact(self.n_sets).enumerate()) {
             for (inside, &code) in inside.iter_mut().zip(codes) {
                 if code == INSIDE {
                     inside.push(entry as u32);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::Encoding;
 use super::categories::{Category, Lookup};
 use super::numbers::Number;
+use crate::courtesy::giving_way;
 use crate::engines::thresholds::CHUNK;
 use crate::{CategorySet, Ensemble, MissingRule, Node, Split};
 
@@ -31,7 +32,7 @@ pub(in crate::engines) fn encode(
     n_columns: usize,
 ) -> Option<(Encoding, Vec<Question>)> {
     let mut asked = Asked::new(n_columns);
-    for (index, node) in ensemble.trees.iter().flat_map(|tree| &tree.nodes).enumerate() {
+    for (index, node) in giving_way(&ensemble.trees).flat_map(|tree| &tree.nodes).enumerate() {
         asked.add(u32::try_from(index).ok()?, node);
     }
     asked.encode()
@@ -112,7 +113,7 @@ impl<'a> Asked<'a> {
     fn encode(mut self) -> Option<(Encoding, Vec<Question>)> {
         let mut questions = vec![Question::default(); self.n_nodes];
         let mut encoding = Encoding { n_features: self.numbers.len(), ..Encoding::default() };
-        for (feature, asked) in self.numbers.iter_mut().enumerate() {
+        for (feature, asked) in giving_way(self.numbers.iter_mut().enumerate()) {
             if !asked.nodes.is_empty() {
                 asked.encode(feature, &mut encoding, &mut questions)?;
             }
