@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use segue_events::RoleMap;
 use segue_features::FeatureDefinition;
+use segue_registry::{GateMetric, GatePolicy, NewFeatures};
 use serde::{Deserialize, Serialize};
 
 pub use duration::Span;
@@ -165,21 +166,72 @@ pub struct SegmentEntry {
     pub description: String,
 }
 
-/// Thresholds that a version must hold to be promoted; stored with the version.
+/// What a version must hold to be promoted; stored with the version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatesSection {
     /// Largest calibration error on the test rows.
     pub max_calibration_error: f64,
-    /// How much worse than the champion the main metric may be, at the lower end of its interval.
+    /// The metric on which it must not be inferior to the champion; by default the task's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<GateMetric>,
+    /// How much worse than the champion that metric may be, at the lower end of its interval.
     pub non_inferiority_margin: f64,
+    /// One-sided confidence of that interval, 0.5 to 0.9999.
+    pub confidence: f64,
     /// Lowest AUC of any slice of enough rows (binary tasks).
     pub min_slice_auc: f64,
+    /// How far the AUC of a slice may lie below that of all rows.
+    pub max_slice_drop: f64,
+    /// Slices with fewer rows are not judged.
+    pub min_slice_rows: u64,
+    /// Whether it may ask for features that the champion does not know.
+    pub new_features: NewFeatures,
+    /// Whether who promotes it must be somebody else than who published it.
+    pub distinct_approver: bool,
+    /// Rows that it must have scored as a shadow of the champion.
+    pub min_shadow_rows: u64,
+    /// Share of those rows that may fall into another segment; by default not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_shadow_flip_rate: Option<f64>,
 }
 
 impl Default for GatesSection {
     fn default() -> Self {
-        Self { max_calibration_error: 0.05, non_inferiority_margin: 0.01, min_slice_auc: 0.5 }
+        let policy = GatePolicy::default();
+        Self {
+            max_calibration_error: policy.max_calibration_error,
+            metric: policy.metric,
+            non_inferiority_margin: 0.01,
+            confidence: policy.confidence,
+            min_slice_auc: policy.slice_min_auc,
+            max_slice_drop: policy.slice_max_drop,
+            min_slice_rows: policy.slice_min_rows,
+            new_features: policy.new_features,
+            distinct_approver: policy.distinct_approver,
+            min_shadow_rows: policy.min_shadow_rows,
+            max_shadow_flip_rate: policy.max_shadow_flip_rate,
+        }
+    }
+}
+
+impl GatesSection {
+    /// As the registry keeps them.
+    pub(crate) fn policy(&self) -> GatePolicy {
+        GatePolicy {
+            metric: self.metric,
+            margin: self.non_inferiority_margin,
+            confidence: self.confidence,
+            max_calibration_error: self.max_calibration_error,
+            slice_min_auc: self.min_slice_auc,
+            slice_max_drop: self.max_slice_drop,
+            slice_min_rows: self.min_slice_rows,
+            new_features: self.new_features,
+            distinct_approver: self.distinct_approver,
+            min_shadow_rows: self.min_shadow_rows,
+            max_shadow_flip_rate: self.max_shadow_flip_rate,
+            ..GatePolicy::default()
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use segue_events::SourceFormat;
 use segue_features::Condition;
+use segue_registry::GateMetric;
 
 use super::{Answer, EventsJob, Job, JobError, Origin, Span, Spine};
 use crate::train::segments_of;
@@ -20,7 +21,7 @@ impl Job {
             return value("model", error.to_string());
         }
         self.check_learners(path)?;
-        self.check_thresholds(path)?;
+        self.check_gates(path)?;
         if let Err(error) = segments_of(self) {
             return value("[[segments]]", error.to_string());
         }
@@ -41,16 +42,41 @@ impl Job {
         }
     }
 
-    fn check_thresholds(&self, path: &Path) -> Result<(), JobError> {
+    fn check_gates(&self, path: &Path) -> Result<(), JobError> {
         let gates = &self.gates;
         let bounded = [
-            ("gates.max_calibration_error", gates.max_calibration_error),
-            ("gates.non_inferiority_margin", gates.non_inferiority_margin),
-            ("gates.min_slice_auc", gates.min_slice_auc),
+            ("gates.max_calibration_error", gates.max_calibration_error, 0.0, 1.0),
+            ("gates.non_inferiority_margin", gates.non_inferiority_margin, 0.0, 1.0),
+            ("gates.confidence", gates.confidence, 0.5, 0.9999),
+            ("gates.min_slice_auc", gates.min_slice_auc, 0.0, 1.0),
+            ("gates.max_slice_drop", gates.max_slice_drop, 0.0, 1.0),
+            ("gates.max_shadow_flip_rate", gates.max_shadow_flip_rate.unwrap_or(0.0), 0.0, 1.0),
         ];
-        match bounded.into_iter().find(|(_, bound)| !(0.0..=1.0).contains(bound)) {
-            Some((key, bound)) => {
-                Err(JobError::value(path, key, format!("is {bound}, expected 0 to 1")))
+        let out = |(_, bound, low, high): &(&str, f64, f64, f64)| !(*low..=*high).contains(bound);
+        if let Some((key, bound, low, high)) = bounded.into_iter().find(out) {
+            return Err(JobError::value(
+                path,
+                key,
+                format!("is {bound}, expected {low} to {high}"),
+            ));
+        }
+        let answer = self.task.answer();
+        let suits = |metric: &GateMetric| match answer {
+            Answer::YesNo => {
+                use GateMetric::{Auc, AveragePrecision, Brier, LogLoss};
+                matches!(metric, Auc | AveragePrecision | LogLoss | Brier)
+            }
+            Answer::Class => *metric == GateMetric::LogLoss,
+            Answer::Number => matches!(metric, GateMetric::Rmse | GateMetric::Mae),
+        };
+        match gates.metric.filter(|metric| !suits(metric)) {
+            Some(metric) => {
+                let (task, asked) = (self.task.name(), answer.words());
+                let message = format!(
+                    "is {:?}, which does not measure task {task:?}: it asks for {asked}",
+                    metric.name()
+                );
+                Err(JobError::value(path, "gates.metric", message))
             }
             None => Ok(()),
         }

@@ -47,6 +47,45 @@ fn every_default_reads_back() {
 }
 
 #[test]
+fn every_bound_of_a_job_is_one_of_its_versions() {
+    use segue_registry::{GateMetric, GatePolicy, NewFeatures};
+    let more = r#"
+[gates]
+max_calibration_error = 0.1
+metric = "brier"
+non_inferiority_margin = 0.2
+confidence = 0.9
+min_slice_auc = 0.6
+max_slice_drop = 0.3
+min_slice_rows = 7
+new_features = "forbid"
+distinct_approver = true
+min_shadow_rows = 1000
+max_shadow_flip_rate = 0.02
+"#;
+    let job = parse(&events("churn", more)).unwrap();
+    let expected = GatePolicy {
+        max_calibration_error: 0.1,
+        metric: Some(GateMetric::Brier),
+        margin: 0.2,
+        confidence: 0.9,
+        slice_min_auc: 0.6,
+        slice_max_drop: 0.3,
+        slice_min_rows: 7,
+        new_features: NewFeatures::Forbid,
+        distinct_approver: true,
+        min_shadow_rows: 1000,
+        max_shadow_flip_rate: Some(0.02),
+        ..GatePolicy::default()
+    };
+    assert_eq!(job.gates.policy(), expected);
+    let again = parse(&job.to_toml()).unwrap();
+    assert_eq!(again.gates, job.gates);
+    let without = GatePolicy { margin: 0.01, ..GatePolicy::default() };
+    assert_eq!(parse(&events("churn", "")).unwrap().gates.policy(), without);
+}
+
+#[test]
 fn what_is_written_reads_back() {
     let more = r#"
 format = "plain"
@@ -314,6 +353,15 @@ fn parameters_out_of_range_are_told_by_the_jobs_own_keys() {
         ),
         ("[compare]\nsample_rows = 1", "compare.sample_rows: is 1, expected 2 to "),
         ("[gates]\nmin_slice_auc = nan", "gates.min_slice_auc: is NaN, expected 0 to 1"),
+        ("[gates]\nconfidence = 1.0", "gates.confidence: is 1, expected 0.5 to 0.9999"),
+        (
+            "[gates]\nmax_shadow_flip_rate = 2.0",
+            "gates.max_shadow_flip_rate: is 2, expected 0 to 1",
+        ),
+        (
+            "[gates]\nmetric = \"rmse\"",
+            "gates.metric: is \"rmse\", which does not measure task \"churn\": it asks for a yes or no",
+        ),
     ] {
         let message = refused(&events("churn", &format!("{section}\n")));
         assert!(message.starts_with(&format!("churn.toml: {expected}")), "{message}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{GoldenRow, Holdout, Model, Profile, SegmentSet, SliceColumn, encode_golden};
-use segue_registry::{Draft, GatePolicy, VersionSummary};
+use segue_registry::{Draft, VersionSummary};
 
 use super::question::question;
 use super::{Judged, Parts, Preflight, Start, TrainError, file_name};
@@ -71,12 +71,7 @@ pub(super) fn make(made: Made<'_>) -> Result<Finished, TrainError> {
         slice_metrics: judged.evaluation.slice_metrics(),
         lineage: lineage.into_iter().collect(),
         created_by: made.created_by.to_owned(),
-        gates: GatePolicy {
-            margin: job.gates.non_inferiority_margin,
-            max_calibration_error: job.gates.max_calibration_error,
-            slice_min_auc: job.gates.min_slice_auc,
-            ..GatePolicy::default()
-        },
+        gates: job.gates.policy(),
     };
     Ok(Finished { draft: Draft { model: job.model.clone(), files, summary }, report_html })
 }
