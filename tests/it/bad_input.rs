@@ -281,8 +281,8 @@ fn the_registry_says_what_it_has() {
         (&["promote", "table", "9"], 1, &["version 9", "1, 2"]),
         (&["promote", "table", "2", "--alias", "b ad"], 1, &["\"b ad\"", "expected"]),
         (&["promote", "table", "2", "--etag", "stale"], 75, &["\"stale\"", "read the model again"]),
-        (&["models", "alias", "table", "champion", "2"], 1, &["\"champion\"", "promotion"]),
-        (&["models", "alias", "table", "canary", "7"], 1, &["version 7", "1, 2"]),
+        (&["alias", "table", "champion", "2"], 1, &["\"champion\"", "promotion"]),
+        (&["alias", "table", "canary", "7"], 1, &["version 7", "1, 2"]),
         (&["models", "show", "tabel"], 1, &["\"tabel\"", "table"]),
         (&["models", "show", "table@7"], 1, &["version 7", "1, 2"]),
         (&["models", "diff", "table", "1", "7"], 1, &["version 7", "1, 2"]),
@@ -317,6 +317,31 @@ fn a_version_behind_the_gates_is_not_promoted() {
     let log = log.json();
     let last = log.as_array().unwrap().last().unwrap();
     assert_eq!((&last["gates_overridden"], &last["reason"]), (&true.into(), &"known".into()));
+}
+
+#[test]
+fn a_version_that_wants_another_approver_is_not_put_before_users_by_its_publisher() {
+    let desk = Desk::new();
+    let bound = "max_calibration_error = 1.0";
+    let job = replaced(JOB, bound, &format!("{bound}\ndistinct_approver = true"));
+    desk.write("job.toml", &job);
+    let train = ["train", "job.toml", "--actor", "ada", "--registry", "models"];
+    segue().args(train).current_dir(desk.path()).done();
+    let promote = ["promote", "table", "1", "--registry", "models", "--actor"];
+    let split = ["traffic", "table", "--canary", "1", "--share", "100", "--registry", "models"];
+    let by_ada = [&split[..], &["--actor", "ada"]].concat();
+    let says = ["gates failed", "approval", "someone else must approve"];
+    desk.fails(&[&promote[..], &["ada"]].concat(), 1, &says);
+    desk.fails(&by_ada, 1, &says);
+    let done = |args: &[&str]| segue().args(args).current_dir(desk.path()).done();
+    done(&[&by_ada[..], &["--override-gates", "--reason", "known"]].concat());
+    done(&[&promote[..], &["grace"]].concat());
+    let log = ["models", "log", "table", "--registry", "models"];
+    let log = segue().args(log).current_dir(desk.path()).json();
+    let events = log.as_array().unwrap();
+    let told: Vec<_> = events.iter().map(|one| (&one["actor"], &one["gates_overridden"])).collect();
+    let (ada, grace) = ("ada".into(), "grace".into());
+    assert_eq!(told[1..], [(&ada, &true.into()), (&grace, &false.into())]);
 }
 
 #[test]

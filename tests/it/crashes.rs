@@ -106,7 +106,7 @@ fn a_rollback_that_dies_moves_the_alias_or_does_not() {
 fn an_alias_that_dies_is_there_or_is_not() {
     let name = |registry: &Path| {
         let mut name = segue();
-        name.args(["models", "alias", "table", "canary", "2", "--registry"]).arg(registry);
+        name.args(["alias", "table", "canary", "2", "--registry"]).arg(registry);
         name
     };
     die_at_every_step(&copied, &name, &|registry| {

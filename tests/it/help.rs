@@ -27,7 +27,7 @@ const COMMANDS: [&str; 22] = [
     "demo",
 ];
 
-const MODELS_COMMANDS: [&str; 6] = ["list", "show", "diff", "log", "verify", "alias"];
+const MODELS_COMMANDS: [&str; 5] = ["list", "show", "diff", "log", "verify"];
 
 #[test]
 fn every_command_explains_itself() {

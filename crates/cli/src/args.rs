@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 mod access;
+mod changes;
 mod exchange;
 mod guard;
 mod observe;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use access::{Access, AccessWhat, Security};
+pub(crate) use changes::{Alias, Archive, Promote, Rollback, Traffic};
 pub(crate) use exchange::{Export, Import};
 pub(crate) use guard::GuardArgs;
 pub(crate) use observe::{Health, LogFormat, Observe};
@@ -296,153 +298,6 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         registry: RegistryArgs,
     },
-    /// Point an alias at a version without gates (not for `champion`: use promote)
-    Alias {
-        /// Model
-        model: String,
-        /// Alias
-        alias: String,
-        /// Version
-        #[arg(id = "number", value_name = "VERSION")]
-        version: u64,
-        /// Why, for the audit trail
-        #[arg(long, default_value = "")]
-        reason: String,
-        /// Who
-        #[arg(long, env = "USER", default_value = "unknown")]
-        actor: String,
-        #[command(flatten)]
-        registry: RegistryArgs,
-    },
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Promote {
-    /// Model
-    pub(crate) model: String,
-    /// Version
-    #[arg(id = "number", value_name = "VERSION")]
-    pub(crate) version: u64,
-    /// Alias to move
-    #[arg(long, default_value = "champion")]
-    pub(crate) alias: String,
-    /// Why, for the audit trail
-    #[arg(long, default_value = "")]
-    pub(crate) reason: String,
-    /// Refuse if the model has changed since this etag was read
-    #[arg(long)]
-    pub(crate) etag: Option<String>,
-    /// Run the gates, change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Promote although a gate fails; the audit trail says so
-    #[arg(long)]
-    pub(crate) override_gates: bool,
-    /// Who
-    #[arg(long, env = "USER", default_value = "unknown")]
-    pub(crate) actor: String,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Rollback {
-    /// Model
-    pub(crate) model: String,
-    /// Alias to move
-    #[arg(long, default_value = "champion")]
-    pub(crate) alias: String,
-    /// Version to go back to [default: where the alias was before]
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) to: Option<u64>,
-    /// Why, for the audit trail
-    #[arg(long, default_value = "")]
-    pub(crate) reason: String,
-    /// Who
-    #[arg(long, env = "USER", default_value = "unknown")]
-    pub(crate) actor: String,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-/// Who changes something, why, and on what condition.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Terms {
-    /// Why, for the audit trail
-    #[arg(long, default_value = "")]
-    pub(crate) reason: String,
-    /// Refuse if the model has changed since this etag was read
-    #[arg(long)]
-    pub(crate) etag: Option<String>,
-    /// Run every check, change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Who
-    #[arg(long, env = "USER", default_value = "unknown")]
-    pub(crate) actor: String,
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(group = clap::ArgGroup::new("to").required(true).args(["number", "delete"]))]
-pub(crate) struct Alias {
-    /// Model
-    pub(crate) model: String,
-    /// Alias
-    pub(crate) alias: String,
-    /// Version to point at
-    #[arg(id = "number", value_name = "VERSION")]
-    pub(crate) version: Option<u64>,
-    /// Delete the alias
-    #[arg(long)]
-    pub(crate) delete: bool,
-    #[command(flatten)]
-    pub(crate) terms: Terms,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Traffic {
-    /// Model
-    pub(crate) model: String,
-    /// Version that answers a share of the requests that name neither version nor alias
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) canary: Option<u64>,
-    /// That share, 0 to 10000; who was in a smaller one stays in a larger one
-    #[arg(long, value_name = "BASIS_POINTS")]
-    pub(crate) share: Option<u32>,
-    /// Mixed into the hash that picks users: another salt picks others
-    #[arg(long)]
-    pub(crate) salt: Option<String>,
-    /// Versions that score copies, their answers unseen; instead of those that do so now
-    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
-    pub(crate) shadow: Vec<u64>,
-    /// Share of the rows that is copied, 0 to 10000
-    #[arg(long, value_name = "BASIS_POINTS")]
-    pub(crate) shadow_share: Option<u32>,
-    /// All requests go to the champion, and no copies anywhere
-    #[arg(long, conflicts_with_all = ["canary", "share", "salt", "shadow", "shadow_share"])]
-    pub(crate) off: bool,
-    #[command(flatten)]
-    pub(crate) terms: Terms,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Archive {
-    /// Model
-    pub(crate) model: String,
-    /// Version
-    #[arg(id = "number", value_name = "VERSION")]
-    pub(crate) version: u64,
-    /// Let the archived version be used again
-    #[arg(long)]
-    pub(crate) restore: bool,
-    #[command(flatten)]
-    pub(crate) terms: Terms,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -515,28 +370,24 @@ fn size(text: &str) -> Result<u64, String> {
         ("MiB", 1 << 20),
         ("GiB", 1 << 30),
     ];
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = text[digits.len()..].trim();
-    let known = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
-    let bytes = match (digits.parse::<u64>(), known) {
-        (Ok(number), Some((_, unit))) => number.checked_mul(*unit),
-        _ => None,
-    };
-    bytes.ok_or_else(|| "a size is a whole number and a unit, such as 512MiB or 4GiB".to_owned())
+    let expected = "a size is a whole number and a unit, such as 512MiB or 4GiB";
+    measure(text, &UNITS, str::eq_ignore_ascii_case).ok_or_else(|| expected.to_owned())
 }
 
 /// A length of time, from a whole number and a unit.
 fn length_of_time(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let seconds = measure(text, &UNITS, |name, unit| name == unit);
+    let expected = "a length of time is a whole number and s, m, h or d, such as 14d";
+    seconds.map(Duration::from_secs).ok_or_else(|| expected.to_owned())
+}
+
+/// A whole number times its unit; `None` for anything else, and for what is too large.
+fn measure(text: &str, units: &[(&str, u64)], is_unit: impl Fn(&str, &str) -> bool) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = text[digits.len()..].trim();
-    let known = UNITS.iter().find(|(name, _)| *name == unit);
-    let seconds = match (digits.parse::<u64>(), known) {
-        (Ok(number), Some((_, unit))) => number.checked_mul(*unit),
-        _ => None,
-    };
-    let expected = || "a length of time is a whole number and s, m, h or d, such as 14d".to_owned();
-    seconds.map(Duration::from_secs).ok_or_else(expected)
+    let (_, size) = units.iter().find(|(name, _)| is_unit(name, unit))?;
+    digits.parse::<u64>().ok()?.checked_mul(*size)
 }
 
 #[derive(Debug, ClapArgs)]

@@ -39,7 +39,7 @@ use segue_training::train::{TrainError, TrainOptions};
 use segue_training::tune::TuneError;
 
 use crate::args::JobArgs;
-use crate::console::table;
+use crate::console::{Console, table};
 
 /// Data or a job that cannot be used (`EX_DATAERR`).
 const EXIT_DATA: u8 = 65;
@@ -152,6 +152,17 @@ pub(crate) fn resolve(registry: &Registry, text: &str) -> anyhow::Result<(String
         },
     };
     Ok((model.to_owned(), version))
+}
+
+/// Shows the gates that stopped a change.
+pub(crate) fn with_gates<T>(
+    outcome: Result<T, RegistryError>,
+    console: &Console,
+) -> Result<T, RegistryError> {
+    if let Err(RegistryError::GateFailed(gates)) = &outcome {
+        console.say(&gate_table(gates));
+    }
+    outcome
 }
 
 /// Gates as a table.

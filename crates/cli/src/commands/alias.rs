@@ -10,7 +10,7 @@ use crate::args::Alias;
 use crate::console::Console;
 
 pub(crate) fn run(args: &Alias, console: &Console) -> anyhow::Result<()> {
-    let registry = open_registry(&args.registry.registry)?;
+    let registry = open_registry(&args.terms.registry.registry)?;
     let applied = registry.move_aliases(&AliasRequest {
         model: args.model.clone(),
         moves: BTreeMap::from([(args.alias.clone(), args.version)]),

@@ -8,7 +8,7 @@ use crate::args::Archive;
 use crate::console::Console;
 
 pub(crate) fn run(args: &Archive, console: &Console) -> anyhow::Result<()> {
-    let registry = open_registry(&args.registry.registry)?;
+    let registry = open_registry(&args.terms.registry.registry)?;
     let request = ArchiveRequest {
         model: args.model.clone(),
         version: args.version,

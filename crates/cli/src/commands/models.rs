@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use segue_registry::{
-    Action, AliasMove, AliasRequest, Applied, Changed, Diff, Manifest, ModelState, Registry,
-    Traffic, VerifyReport,
+    Action, AliasMove, Applied, Changed, Diff, Manifest, ModelState, Registry, Traffic,
+    VerifyReport,
 };
 use serde_json::{Value, json};
 
@@ -32,19 +32,6 @@ pub(crate) fn run(args: &Models, console: &Console) -> anyhow::Result<ExitCode> 
             if !report.is_clean() {
                 return Ok(ExitCode::FAILURE);
             }
-        }
-        ModelsCommand::Alias { model, alias, version, reason, actor, registry } => {
-            let registry = open_registry(&registry.registry)?;
-            let applied = registry.move_aliases(&AliasRequest {
-                model: model.clone(),
-                moves: BTreeMap::from([(alias.clone(), Some(*version))]),
-                actor: actor.clone(),
-                reason: reason.clone(),
-                ..AliasRequest::default()
-            })?;
-            console.result(&state_json(&applied.state), || {
-                format!("{alias} of {model} points at version {version}")
-            });
         }
     }
     Ok(ExitCode::SUCCESS)

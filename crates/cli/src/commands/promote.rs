@@ -1,33 +1,26 @@
 //! `segue promote`.
 
-use segue_registry::{PromoteRequest, RegistryError};
+use segue_registry::PromoteRequest;
 use serde_json::json;
 
-use super::{gate_table, open_registry};
+use super::{gate_table, open_registry, with_gates};
 use crate::args::Promote;
 use crate::console::Console;
 
 pub(crate) fn run(args: &Promote, console: &Console) -> anyhow::Result<()> {
-    let registry = open_registry(&args.registry.registry)?;
+    let registry = open_registry(&args.terms.registry.registry)?;
     let request = PromoteRequest {
         model: args.model.clone(),
         version: args.version,
         alias: args.alias.clone(),
-        etag: args.etag.clone(),
-        actor: args.actor.clone(),
-        reason: args.reason.clone(),
-        validate_only: args.dry_run,
+        etag: args.terms.etag.clone(),
+        actor: args.terms.actor.clone(),
+        reason: args.terms.reason.clone(),
+        validate_only: args.terms.dry_run,
         override_gates: args.override_gates,
         ..PromoteRequest::default()
     };
-    let promoted = match registry.promote(&request) {
-        Ok(promoted) => promoted,
-        Err(RegistryError::GateFailed(gates)) => {
-            console.say(&gate_table(&gates));
-            return Err(RegistryError::GateFailed(gates).into());
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let promoted = with_gates(registry.promote(&request), console)?;
     let machine = json!({
         "model": args.model,
         "version": args.version,
@@ -36,7 +29,7 @@ pub(crate) fn run(args: &Promote, console: &Console) -> anyhow::Result<()> {
         "generation": promoted.generation,
         "etag": promoted.etag,
         "gates": promoted.gates,
-        "dry_run": args.dry_run,
+        "dry_run": args.terms.dry_run,
     });
     console.result(&machine, || {
         let from = match promoted.previous_version {
@@ -49,7 +42,7 @@ pub(crate) fn run(args: &Promote, console: &Console) -> anyhow::Result<()> {
                 "{alias} of {model} points at version {to} already; nothing was changed"
             );
         }
-        let done = if args.dry_run { "would move" } else { "moved" };
+        let done = if args.terms.dry_run { "would move" } else { "moved" };
         format!(
             "{}\n{alias} of {model} {done} from {from} to version {to}",
             gate_table(&promoted.gates)

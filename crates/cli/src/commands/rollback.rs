@@ -8,13 +8,15 @@ use crate::args::Rollback;
 use crate::console::Console;
 
 pub(crate) fn run(args: &Rollback, console: &Console) -> anyhow::Result<()> {
-    let registry = open_registry(&args.registry.registry)?;
+    let registry = open_registry(&args.terms.registry.registry)?;
     let back = registry.rollback(&RollbackRequest {
         model: args.model.clone(),
         alias: args.alias.clone(),
         to_version: args.to,
-        actor: args.actor.clone(),
-        reason: args.reason.clone(),
+        etag: args.terms.etag.clone(),
+        actor: args.terms.actor.clone(),
+        reason: args.terms.reason.clone(),
+        validate_only: args.terms.dry_run,
         ..RollbackRequest::default()
     })?;
     let machine = json!({
@@ -24,18 +26,17 @@ pub(crate) fn run(args: &Rollback, console: &Console) -> anyhow::Result<()> {
         "to": back.to,
         "generation": back.generation,
         "etag": back.etag,
+        "dry_run": args.terms.dry_run,
     });
     console.result(&machine, || {
-        if back.event_id.is_none() {
-            let (alias, model, to) = (&args.alias, &args.model, back.to);
+        let (alias, model, from, to) = (&args.alias, &args.model, back.from, back.to);
+        if from == to {
             return format!(
                 "{alias} of {model} points at version {to} already; nothing was changed"
             );
         }
-        format!(
-            "{} of {} moved back from version {} to version {}",
-            args.alias, args.model, back.from, back.to
-        )
+        let done = if args.terms.dry_run { "would move" } else { "moved" };
+        format!("{alias} of {model} {done} back from version {from} to version {to}")
     });
     Ok(())
 }

@@ -3,18 +3,18 @@
 use segue_registry::{Applied, Traffic, TrafficRequest};
 
 use super::models::{applied_json, traffic_text};
-use super::open_registry;
+use super::{open_registry, with_gates};
 use crate::args;
 use crate::console::Console;
 
 pub(crate) fn run(args: &args::Traffic, console: &Console) -> anyhow::Result<()> {
-    let registry = open_registry(&args.registry.registry)?;
+    let registry = open_registry(&args.terms.registry.registry)?;
     let state = registry.model(&args.model)?;
     let traffic = wanted(args, state.traffic.clone());
     let applied = if traffic == state.traffic {
         Applied { state, event_id: None }
     } else {
-        registry.set_traffic(&TrafficRequest {
+        let request = TrafficRequest {
             model: args.model.clone(),
             traffic: traffic.clone(),
             // What is not named was read from this state, and must not be put back over another.
@@ -22,8 +22,10 @@ pub(crate) fn run(args: &args::Traffic, console: &Console) -> anyhow::Result<()>
             actor: args.terms.actor.clone(),
             reason: args.terms.reason.clone(),
             validate_only: args.terms.dry_run,
+            override_gates: args.override_gates,
             ..TrafficRequest::default()
-        })?
+        };
+        with_gates(registry.set_traffic(&request), console)?
     };
     console.result(&applied_json(&applied, args.terms.dry_run), || {
         let will = if args.terms.dry_run && applied.event_id.is_none() { " (dry run)" } else { "" };
