@@ -1,4 +1,4 @@
-//! Client of a segue server: scores, models, health.
+//! Client of a segue server: scores, what became of them, models, health.
 //!
 //! ```no_run
 //! # async fn score() -> Result<(), segue_client::Error> {
@@ -30,6 +30,7 @@ mod error;
 mod health;
 mod models;
 mod options;
+mod outcomes;
 mod packed;
 mod retry;
 mod row;
@@ -44,6 +45,7 @@ pub use error::{Error, Failure, FieldViolation, Precondition};
 pub use health::Health;
 pub use models::{ModelCall, PromoteCall, RollbackCall, SetAliasCall};
 pub use options::{ClientBuilder, TlsOptions};
+pub use outcomes::{Label, Outcome, OutcomeCall, OutcomesCall, Recorded};
 pub use packed::Layout;
 pub use prost_types::Timestamp;
 pub use retry::RetryPolicy;

@@ -8,6 +8,7 @@ mod fake;
 #[path = "../../../serving/tests/server/harness.rs"]
 #[expect(dead_code, reason = "the server's own tests use the rest")]
 mod harness;
+mod outcomes;
 mod packed;
 mod real;
 mod retries;
