@@ -1,5 +1,6 @@
 //! `segue.v1.ScoringService`.
 
+mod chunks;
 mod stream;
 
 use std::ops::Range;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rayon::prelude::*;
 use segue_api::v1 as pb;
 use segue_api::v1::scoring_service_server::ScoringService;
 use tokio::sync::watch;
@@ -27,9 +27,6 @@ use crate::score::{Job, Scored};
 use crate::to_proto::{schema, served_by, target};
 use crate::traffic::{Input, Shadows};
 use crate::{Reason, ServeOptions, ServingError};
-
-/// Rows that a thread of the pool scores between two looks at the deadline.
-const ROWS_PER_CHUNK: usize = 64;
 
 /// Answers scoring requests.
 #[derive(Debug, Clone)]
@@ -248,17 +245,7 @@ impl Shared {
         deadline: Deadline,
         work: impl Fn(Range<usize>) -> T + Sync,
     ) -> Result<Vec<T>, ServingError> {
-        let chunk = |chunk: usize| {
-            deadline.check()?;
-            let first = chunk * ROWS_PER_CHUNK;
-            Ok(work(first..n_rows.min(first + ROWS_PER_CHUNK)))
-        };
-        let chunks = 0..n_rows.div_ceil(ROWS_PER_CHUNK);
-        if self.is_large(n_rows) {
-            chunks.into_par_iter().map(chunk).collect()
-        } else {
-            chunks.map(chunk).collect()
-        }
+        chunks::each(n_rows, self.is_large(n_rows), deadline, work)
     }
 
     /// Whether so many rows are for the pool.

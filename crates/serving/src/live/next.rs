@@ -90,8 +90,8 @@ pub(super) fn place(
 }
 
 /// Fills `next` from the traffic policy, and tells whether any version of it is being loaded for the
-/// first time. A canary that is not there has no share: the champion, which is
-/// proven, answers instead. A shadow that is not there is left out.
+/// first time. A canary that is not there has no share: the champion, which is proven, answers instead.
+/// A shadow that is not there is left out.
 pub(super) fn fill_traffic(
     state: &ModelState,
     mut get: impl FnMut(u64) -> Result<Arc<ServedVersion>, Missing>,

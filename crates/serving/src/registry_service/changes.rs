@@ -25,12 +25,7 @@ impl ModelRegistry {
         let version = Check::default()
             .model(&request.model)
             .alias(&alias)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
+            .terms(&request.etag, &request.request_id, &request.actor, &request.reason)
             .version("version", request.version)
             .end()?;
         let name = request.model.clone();
@@ -102,28 +97,7 @@ impl ModelRegistry {
         &self,
         request: pb::ArchiveModelVersionRequest,
     ) -> Result<pb::ArchiveModelVersionResponse, ServingError> {
-        let version = Check::default()
-            .model(&request.model)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
-            .version("version", request.version)
-            .end()?;
-        let change = ArchiveRequest {
-            model: request.model,
-            version,
-            etag: given(request.etag),
-            request_id: request.request_id,
-            actor: request.actor,
-            reason: request.reason,
-            validate_only: request.validate_only,
-        };
-        let name = change.model.clone();
-        let archive = move |registry: &Registry| Ok((registry.archive(&change)?, Vec::new()));
-        let (model, event_id) = self.applied(&name, request.validate_only, archive).await?;
+        let (model, event_id) = self.set_archived(request, Registry::archive).await?;
         Ok(pb::ArchiveModelVersionResponse { model: Some(model), event_id })
     }
 
@@ -131,14 +105,37 @@ impl ModelRegistry {
         &self,
         request: pb::RestoreModelVersionRequest,
     ) -> Result<pb::RestoreModelVersionResponse, ServingError> {
+        let pb::RestoreModelVersionRequest {
+            model,
+            version,
+            etag,
+            request_id,
+            actor,
+            reason,
+            validate_only,
+        } = request;
+        let request = pb::ArchiveModelVersionRequest {
+            model,
+            version,
+            etag,
+            request_id,
+            actor,
+            reason,
+            validate_only,
+        };
+        let (model, event_id) = self.set_archived(request, Registry::restore).await?;
+        Ok(pb::RestoreModelVersionResponse { model: Some(model), event_id })
+    }
+
+    /// Takes a version out of use, or back.
+    async fn set_archived(
+        &self,
+        request: pb::ArchiveModelVersionRequest,
+        set: fn(&Registry, &ArchiveRequest) -> Result<Applied, RegistryError>,
+    ) -> Result<(pb::Model, String), ServingError> {
         let version = Check::default()
             .model(&request.model)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
+            .terms(&request.etag, &request.request_id, &request.actor, &request.reason)
             .version("version", request.version)
             .end()?;
         let change = ArchiveRequest {
@@ -151,9 +148,8 @@ impl ModelRegistry {
             validate_only: request.validate_only,
         };
         let name = change.model.clone();
-        let restore = move |registry: &Registry| Ok((registry.restore(&change)?, Vec::new()));
-        let (model, event_id) = self.applied(&name, request.validate_only, restore).await?;
-        Ok(pb::RestoreModelVersionResponse { model: Some(model), event_id })
+        let set = move |registry: &Registry| Ok((set(registry, &change)?, Vec::new()));
+        self.applied(&name, request.validate_only, set).await
     }
 
     pub(super) async fn roll_back(
@@ -161,12 +157,12 @@ impl ModelRegistry {
         request: pb::RollbackModelRequest,
     ) -> Result<pb::RollbackModelResponse, ServingError> {
         let alias = alias_or_champion(request.alias);
-        let check = Check::default().model(&request.model).alias(&alias).texts([
-            ("etag", &request.etag),
-            ("request_id", &request.request_id),
-            ("actor", &request.actor),
-            ("reason", &request.reason),
-        ]);
+        let check = Check::default().model(&request.model).alias(&alias).terms(
+            &request.etag,
+            &request.request_id,
+            &request.actor,
+            &request.reason,
+        );
         let to_version = match request.to_version {
             Some(version) => Some(check.version("to_version", version).end()?),
             None => check.end().map(|_| None)?,
@@ -201,12 +197,7 @@ impl ModelRegistry {
         let version = Check::default()
             .model(&request.model)
             .alias(&request.alias)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
+            .terms(&request.etag, &request.request_id, &request.actor, &request.reason)
             .version("version", request.version)
             .end()?;
         let change = AliasRequest {
@@ -235,12 +226,7 @@ impl ModelRegistry {
         Check::default()
             .model(&request.model)
             .alias(&request.alias)
-            .texts([
-                ("etag", &request.etag),
-                ("request_id", &request.request_id),
-                ("actor", &request.actor),
-                ("reason", &request.reason),
-            ])
+            .terms(&request.etag, &request.request_id, &request.actor, &request.reason)
             .end()?;
         let change = AliasRequest {
             model: request.model,
@@ -262,13 +248,10 @@ impl ModelRegistry {
         request: pb::UpdateTrafficPolicyRequest,
     ) -> Result<pb::UpdateTrafficPolicyResponse, ServingError> {
         let salt = request.traffic.as_ref().map(|traffic| traffic.salt.clone()).unwrap_or_default();
-        let check = Check::default().model(&request.model).texts([
-            ("etag", &request.etag),
-            ("request_id", &request.request_id),
-            ("actor", &request.actor),
-            ("reason", &request.reason),
-            ("traffic.salt", &salt),
-        ]);
+        let check = Check::default()
+            .model(&request.model)
+            .terms(&request.etag, &request.request_id, &request.actor, &request.reason)
+            .texts([("traffic.salt", &salt)]);
         let (check, traffic) = match request.traffic {
             Some(policy) => traffic_of(check, policy),
             None => (check, None),

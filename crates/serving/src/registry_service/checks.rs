@@ -58,6 +58,22 @@ impl Check {
         self
     }
 
+    /// What every change says of itself.
+    pub(super) fn terms(
+        self,
+        etag: &String,
+        request_id: &String,
+        actor: &String,
+        reason: &String,
+    ) -> Self {
+        self.texts([
+            ("etag", etag),
+            ("request_id", request_id),
+            ("actor", actor),
+            ("reason", reason),
+        ])
+    }
+
     pub(super) fn version(self, field: &str, version: i64) -> Self {
         let (check, version) = self.number(field, version);
         Self { version, ..check }

@@ -105,12 +105,7 @@ async fn logs_and_metrics_have_no_user_and_no_value() {
     ];
     drop(server.infer(raw(&tensors)).await);
     // So that there is something to read.
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     server.models().promote_model_version(promotion).await.unwrap();
 
     let (_, page) = server.get("/metrics").await;

@@ -175,12 +175,7 @@ async fn a_canary_that_cannot_be_loaded_has_no_share() {
 async fn a_canary_that_is_promoted_is_the_champion_of_all() {
     let server = TestServer::start().await;
     split(&server, canary(5000)).await;
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     server.models().promote_model_version(promotion).await.unwrap();
     for user in ["user-1", "user-2"] {
         let asked = request(&["churn"], of_subject(user, good_row()));

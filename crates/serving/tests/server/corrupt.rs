@@ -109,7 +109,7 @@ fn forge_manifest(folder: &Path) {
     let envelope: Envelope<'_> = serde_json::from_str(&manifest).unwrap();
     let mut content: Content<'_> = serde_json::from_str(envelope.content.get()).unwrap();
     content.files.sort_by(|a, b| a.path.cmp(&b.path));
-    let forged = hex(&Sha256::digest(&model));
+    let forged = hex::encode(Sha256::digest(&model));
     let mut text = envelope.content.get().to_owned();
     let mut digest = Sha256::new();
     let mut put = |part: &str| {
@@ -128,14 +128,10 @@ fn forge_manifest(folder: &Path) {
         put(&file.sha256);
     }
     put(content.summary.get());
-    let text = text.replace(&content.digest, &hex(&digest.finalize()));
-    let sha256 = hex(&Sha256::digest(text.as_bytes()));
+    let text = text.replace(&content.digest, &hex::encode(digest.finalize()));
+    let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
     let manifest = format!("{{\"sha256\": \"{sha256}\",\n\"content\": {text}}}\n");
     std::fs::write(folder.join("manifest.json"), manifest).unwrap();
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 type Damage = fn(&Path);
@@ -218,12 +214,7 @@ async fn a_broken_candidate_is_refused_and_told_and_no_score_fails() {
         server.wait_for_health(&format!("model/{MODEL}"), ServingStatus::Serving).await;
         let scoring = Scoring::start(&server, 2);
 
-        let promotion = pb::PromoteModelVersionRequest {
-            model: MODEL.to_owned(),
-            version: 2,
-            override_gates: true,
-            ..Default::default()
-        };
+        let promotion = promotion(MODEL, 2);
         for _ in 0..3 {
             let refused = server.models().promote_model_version(promotion.clone()).await;
             let status = refused.expect_err(what);

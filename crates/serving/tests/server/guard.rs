@@ -120,13 +120,8 @@ async fn a_new_champion_that_breaches_is_rolled_back() {
     until_looked(&server).await;
     batch(&server).await;
     until_looked(&server).await;
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 3,
-        override_gates: true,
-        actor: "ada".to_owned(),
-        ..Default::default()
-    };
+    let promotion =
+        pb::PromoteModelVersionRequest { actor: "ada".to_owned(), ..promotion("churn", 3) };
     server.models().promote_model_version(promotion).await.unwrap();
     let event = until_guarded(&server).await;
     let Action::RolledBack { from: 3, to: 1, .. } = event.action else { panic!("{event:?}") };

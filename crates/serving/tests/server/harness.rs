@@ -448,6 +448,16 @@ pub(crate) async fn until_generation(server: &TestServer, model: &str, generatio
     tokio::time::timeout(PATIENCE, followed).await.expect("the registry is followed");
 }
 
+/// The promotion of a version, whatever its gates say.
+pub(crate) fn promotion(model: &str, version: i64) -> pb::PromoteModelVersionRequest {
+    pb::PromoteModelVersionRequest {
+        model: model.to_owned(),
+        version,
+        override_gates: true,
+        ..Default::default()
+    }
+}
+
 /// Waits until something of a model could not be loaded.
 pub(crate) async fn until_load_error(server: &TestServer, model: &str) -> pb::Model {
     let failed = async {

@@ -49,12 +49,7 @@ async fn no_request_fails_while_versions_swap() {
     let clients: Vec<_> = (0..4).map(client).collect();
     for step in 0..20 {
         let version = if step % 2 == 0 { 2 } else { 1 };
-        let promotion = pb::PromoteModelVersionRequest {
-            model: "churn".to_owned(),
-            version,
-            override_gates: true,
-            ..Default::default()
-        };
+        let promotion = promotion("churn", version);
         server.models().promote_model_version(promotion).await.unwrap();
         let answer = server.score(request(&["churn"], good_row())).await.unwrap();
         assert_eq!(answer.served_by[0].version, version);
@@ -94,12 +89,7 @@ async fn versions_out_of_service_are_let_go() {
     let server = TestServer::start().await;
     publish(&server.registry, &churn_draft(0.75));
     for version in [2, 3] {
-        let promotion = pb::PromoteModelVersionRequest {
-            model: "churn".to_owned(),
-            version,
-            override_gates: true,
-            ..Default::default()
-        };
+        let promotion = promotion("churn", version);
         server.models().promote_model_version(promotion).await.unwrap();
     }
     let (_, page) = server.get("/metrics").await;
@@ -136,12 +126,7 @@ async fn a_corrupt_candidate_leaves_the_old_version_serving() {
     let folder = file.parent().unwrap();
     std::fs::rename(&file, folder.join("model.bin.old")).unwrap();
     std::fs::write(&file, &bytes).unwrap();
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     let status = server.models().promote_model_version(promotion).await.unwrap_err();
     assert_eq!(status.code(), Code::DataLoss, "{status:?}");
     assert_eq!(status.get_error_details().error_info().unwrap().reason, "DIGEST_MISMATCH");

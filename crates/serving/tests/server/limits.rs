@@ -67,12 +67,7 @@ async fn the_server_has_a_deadline_of_its_own() {
 #[tokio::test]
 async fn overload_is_refused_and_promotions_still_work() {
     let server = TestServer::start_with(ServeOptions { max_in_flight: 1, ..quick() }).await;
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     // The stalled request holds the only permit until both are answered.
     let refused_and_promoted = async {
         let status = loop {

@@ -59,12 +59,7 @@ async fn served_version(server: &TestServer) -> i64 {
 async fn a_rollback_waits_for_no_other_version() {
     let server = TestServer::start().await;
     let mut models = server.models();
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     models.promote_model_version(promotion).await.unwrap();
     let mut other = visits_draft();
     other.summary.lineage.insert("seed".to_owned(), "8".to_owned());

@@ -1,16 +1,12 @@
 //! Reading the registry and moving its aliases.
 
 use segue_api::v1 as pb;
+use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
 use crate::harness::*;
-
-fn promotion(version: i64) -> pb::PromoteModelVersionRequest {
-    let model = "churn".to_owned();
-    pb::PromoteModelVersionRequest { model, version, override_gates: true, ..Default::default() }
-}
 
 fn reason(status: &Status) -> String {
     status.get_error_details().error_info().unwrap().reason.clone()
@@ -25,11 +21,11 @@ async fn a_promotion_is_in_service_when_it_is_answered_and_goes_back() {
     let server = TestServer::start().await;
     let mut models = server.models();
     assert_eq!(served_version(&server).await, 1);
-    let dry = pb::PromoteModelVersionRequest { validate_only: true, ..promotion(2) };
+    let dry = pb::PromoteModelVersionRequest { validate_only: true, ..promotion("churn", 2) };
     let told = models.promote_model_version(dry).await.unwrap().into_inner();
     assert!(told.event_id.is_empty() && !told.gates.is_empty());
     assert_eq!(served_version(&server).await, 1);
-    let mut real = promotion(2);
+    let mut real = promotion("churn", 2);
     (real.actor, real.reason) = ("ada".to_owned(), "better".to_owned());
     let told = models.promote_model_version(real).await.unwrap().into_inner();
     assert_eq!((told.previous_version, told.model.unwrap().aliases["champion"]), (1, 2));
@@ -58,19 +54,21 @@ async fn changes_are_refused_with_their_reason() {
     let server = TestServer::start().await;
     let mut models = server.models();
     let mut refused = async |request| models.promote_model_version(request).await.unwrap_err();
-    let stale = pb::PromoteModelVersionRequest { etag: "0-old".to_owned(), ..promotion(2) };
+    let stale =
+        pb::PromoteModelVersionRequest { etag: "0-old".to_owned(), ..promotion("churn", 2) };
     let status = refused(stale).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
-    let status = refused(promotion(9)).await;
+    let status = refused(promotion("churn", 9)).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "VERSION_NOT_FOUND"));
-    let nowhere = pb::PromoteModelVersionRequest { model: "tenure".to_owned(), ..promotion(1) };
+    let nowhere =
+        pb::PromoteModelVersionRequest { model: "tenure".to_owned(), ..promotion("churn", 1) };
     let status = refused(nowhere).await;
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "MODEL_NOT_FOUND"));
     let bad = pb::PromoteModelVersionRequest {
         model: "../churn".to_owned(),
         alias: "9".to_owned(),
         reason: "x".repeat(5000),
-        ..promotion(-1)
+        ..promotion("churn", -1)
     };
     let status = refused(bad).await;
     let details = status.get_error_details();
@@ -98,7 +96,7 @@ async fn rollbacks_and_repeats_are_refused_with_their_reason() {
     let mut models = server.models();
     let same_id = |version| pb::PromoteModelVersionRequest {
         request_id: "r-1".to_owned(),
-        ..promotion(version)
+        ..promotion("churn", version)
     };
     let first = models.promote_model_version(same_id(2)).await.unwrap().into_inner();
     let again = models.promote_model_version(same_id(2)).await.unwrap().into_inner();
@@ -152,7 +150,7 @@ async fn of_two_promotions_on_one_etag_one_wins() {
     let etag = server.models().get_model(ask).await.unwrap().into_inner().model.unwrap().etag;
     let race = |version| {
         let (mut models, etag) = (server.models(), etag.clone());
-        let request = pb::PromoteModelVersionRequest { etag, ..promotion(version) };
+        let request = pb::PromoteModelVersionRequest { etag, ..promotion("churn", version) };
         tokio::spawn(async move { models.promote_model_version(request).await })
     };
     let (left, right) = (race(2), race(3));
@@ -172,8 +170,10 @@ async fn a_version_that_could_not_be_served_is_not_promoted() {
     draft.files.insert("features.toml".to_owned(), other);
     let version = publish(&server.registry, &draft) as i64;
     let before = server.registry.model("visits").unwrap();
-    let promote =
-        pb::PromoteModelVersionRequest { model: "visits".to_owned(), ..promotion(version) };
+    let promote = pb::PromoteModelVersionRequest {
+        model: "visits".to_owned(),
+        ..promotion("churn", version)
+    };
     let status = server.models().promote_model_version(promote).await.unwrap_err();
     let expected = (Code::FailedPrecondition, "NOT_SERVABLE");
     assert_eq!((status.code(), reason(&status).as_str()), expected);
@@ -271,6 +271,28 @@ async fn events_are_told_once_while_others_are_added() {
     assert_eq!(second.next_page_token, "");
 }
 
+/// A newer build has changed the model: this one says so instead of guessing, and what it serves it
+/// goes on serving.
+#[tokio::test]
+async fn an_event_of_a_newer_build_is_told_and_not_guessed_at() {
+    let server = TestServer::start().await;
+    let events = server.folder.path().join("churn/events");
+    let newest = server.registry.generation("churn").unwrap();
+    let text = std::fs::read_to_string(events.join(format!("{newest}.json"))).unwrap();
+    let mut event: serde_json::Value = serde_json::from_str(&text).unwrap();
+    event["content"]["format"] = 99.into();
+    let content = event["content"].to_string();
+    let sha256 = hex::encode(Sha256::digest(content.as_bytes()));
+    let sealed = format!("{{\"sha256\": \"{sha256}\", \"content\": {content}}}");
+    std::fs::write(events.join(format!("{}.json", newest + 1)), sealed).unwrap();
+    let mut models = server.models();
+    let status = models.promote_model_version(promotion("churn", 2)).await.unwrap_err();
+    let expected = (Code::FailedPrecondition, "FORMAT_UNSUPPORTED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected, "{}", status.message());
+    assert!(status.message().contains("99"), "{}", status.message());
+    assert_eq!(served_version(&server).await, 1);
+}
+
 /// A version that would be found broken by users is found broken before.
 #[tokio::test]
 async fn traffic_never_goes_to_a_version_that_could_not_be_served() {
@@ -330,7 +352,7 @@ async fn a_panic_in_the_registry_is_internal_and_the_server_goes_on() {
     let server =
         TestServer::over(folder, registry.with_clock(|| panic!("the clock stands")), quick()).await;
     server.wait_for_health("model/churn", ServingStatus::Serving).await;
-    let status = server.models().promote_model_version(promotion(2)).await.unwrap_err();
+    let status = server.models().promote_model_version(promotion("churn", 2)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
     assert!(!status.message().contains("clock"), "{}", status.message());
     let (_, page) = server.get("/metrics").await;
@@ -353,7 +375,7 @@ async fn damage_is_data_loss_and_a_store_that_fails_is_unavailable() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DataLoss, "CORRUPT"));
     std::fs::write(path("events/3.json"), newest).unwrap();
     std::fs::rename(path("versions/2/model.bin"), path("elsewhere")).unwrap();
-    let status = models.promote_model_version(promotion(2)).await.unwrap_err();
+    let status = models.promote_model_version(promotion("churn", 2)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DataLoss, "FILE_MISSING"));
     std::fs::remove_file(path("state.json")).unwrap();
     std::fs::create_dir(path("state.json")).unwrap();
@@ -399,7 +421,7 @@ async fn a_failed_gate_is_one_violation_each() {
     let status = models
         .promote_model_version(pb::PromoteModelVersionRequest {
             override_gates: false,
-            ..promotion(version)
+            ..promotion("churn", version)
         })
         .await
         .unwrap_err();

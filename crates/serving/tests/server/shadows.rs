@@ -218,12 +218,7 @@ async fn a_promotion_keeps_what_the_shadow_has_shown() {
     let told = server.models().validate_model_version(ask).await.unwrap().into_inner();
     let gate = told.gates.iter().find(|gate| gate.gate == "shadow_agreement").unwrap();
     assert_eq!(gate.measured["n_rows"], 50.0, "{gate:?}");
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     server.models().promote_model_version(promotion).await.unwrap();
     let event = server.registry.log("churn").unwrap().pop().unwrap();
     let gate = event.gates.iter().find(|gate| gate.gate == "shadow_agreement").unwrap();

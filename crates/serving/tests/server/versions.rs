@@ -104,12 +104,7 @@ async fn a_version_comes_over_the_wire_and_is_the_one_that_was_made() {
     bad(&status, Code::InvalidArgument, "REQUEST_ID_REUSED", "request_id");
     assert_eq!(server.registry.versions("churn").unwrap().len(), 3);
 
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 3,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 3);
     server.models().promote_model_version(promotion).await.unwrap();
     let answer = server.score(request(&["churn"], good_row())).await.unwrap();
     let expected = offline(&churn_model(0.75), &[40.0, 1.0, 1.0]);
@@ -291,12 +286,7 @@ async fn an_archived_version_is_out_of_use_until_it_is_restored() {
 async fn an_archived_version_answers_nobody() {
     let server = TestServer::start().await;
     let mut models = server.models();
-    let promotion = pb::PromoteModelVersionRequest {
-        model: "churn".to_owned(),
-        version: 2,
-        override_gates: true,
-        ..Default::default()
-    };
+    let promotion = promotion("churn", 2);
     models.promote_model_version(promotion).await.unwrap();
     let mut asked = request(&["churn"], good_row());
     asked.models[0].choice = Some(pb::model_selector::Choice::Version(1));

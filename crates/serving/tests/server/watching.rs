@@ -37,11 +37,6 @@ fn states(model: &pb::Model) -> Vec<(i64, pb::ModelVersionState)> {
     model.loaded.iter().map(|one| (one.version, one.state())).collect()
 }
 
-fn promotion(version: i64) -> pb::PromoteModelVersionRequest {
-    let model = "churn".to_owned();
-    pb::PromoteModelVersionRequest { model, version, override_gates: true, ..Default::default() }
-}
-
 async fn version_state(server: &TestServer, version: i64) -> (pb::ModelVersionState, String) {
     let ask = pb::GetModelVersionRequest { model: "churn".to_owned(), version };
     let told = server.models().get_model_version(ask).await.unwrap().into_inner();
@@ -60,7 +55,7 @@ async fn a_version_says_where_it_is() {
     assert_eq!(version_state(&server, 1).await, (Serving, String::new()));
     let (state, why) = version_state(&server, 2).await;
     assert!(state == Registered && why.contains("no alias"), "{why}");
-    models.promote_model_version(promotion(2)).await.unwrap();
+    models.promote_model_version(promotion("churn", 2)).await.unwrap();
     // In memory for a rollback, and whoever names it is answered.
     assert_eq!(version_state(&server, 1).await.0, Ready);
     assert_eq!(version_state(&server, 2).await.0, Serving);
@@ -95,7 +90,7 @@ async fn a_watch_tells_what_is_there_and_then_what_changes() {
     assert!(first.caught_up && first.models.len() == 1, "a model that is not there is waited for");
 
     let mut models = server.models();
-    models.promote_model_version(promotion(2)).await.unwrap();
+    models.promote_model_version(promotion("churn", 2)).await.unwrap();
     let is_swapped = |model: &pb::Model| model.name == "churn" && model.aliases["champion"] == 2;
     let swapped = until(&mut all, is_swapped).await;
     assert_eq!(states(&swapped), [(1, Ready), (2, Serving)]);
@@ -161,7 +156,7 @@ async fn states_come_in_their_order() {
     let order = [Loading, Warming, Serving, Ready, Draining];
     let last = std::cell::RefCell::new(std::collections::BTreeMap::new());
     for version in [2, 3] {
-        models.promote_model_version(promotion(version)).await.unwrap();
+        models.promote_model_version(promotion("churn", version)).await.unwrap();
     }
     // Version 1 goes when 3 comes.
     until(&mut churn, |model| {

@@ -1,7 +1,5 @@
 //! What is around the server goes away, and comes back.
 
-use segue_api::v1 as pb;
-
 use crate::harness::*;
 use crate::times;
 use crate::traffic::Callers;
@@ -29,12 +27,7 @@ async fn scores_go_on_while_the_registry_is_gone() {
         std::fs::remove_file(&root).unwrap();
         std::fs::rename(&away, &root).unwrap();
         until_stale(&server, |stale| stale == 0.0).await;
-        let promotion = pb::PromoteModelVersionRequest {
-            model: "churn".to_owned(),
-            version: 1 + (outage as i64 + 1) % 2,
-            override_gates: true,
-            ..Default::default()
-        };
+        let promotion = promotion("churn", 1 + (outage as i64 + 1) % 2);
         server.models().promote_model_version(promotion).await.unwrap();
     }
     callers.stop();

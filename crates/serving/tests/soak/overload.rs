@@ -57,12 +57,7 @@ async fn ten_times_the_load_is_refused_and_promotions_go_on() {
     let mut n_promotions = 0;
     while next.load(Ordering::Relaxed) < n_calls {
         n_promotions += 1;
-        let promotion = pb::PromoteModelVersionRequest {
-            model: "churn".to_owned(),
-            version: 1 + n_promotions % 2,
-            override_gates: true,
-            ..Default::default()
-        };
+        let promotion = promotion("churn", 1 + n_promotions % 2);
         server.models().promote_model_version(promotion).await.unwrap();
     }
     let (mut admitted, mut refused): (Vec<Duration>, Vec<Duration>) = Default::default();

@@ -22,13 +22,8 @@ async fn a_thousand_swaps_fail_nobody() {
     let mut models = server.models();
     for swap in 0..n_swaps {
         let version = if swap % 2 == 0 {
-            let promotion = pb::PromoteModelVersionRequest {
-                model: "churn".to_owned(),
-                version: 2,
-                // The tiny models have no holdout to be judged on.
-                override_gates: true,
-                ..Default::default()
-            };
+            // The tiny models have no holdout to be judged on.
+            let promotion = promotion("churn", 2);
             models.promote_model_version(promotion).await.unwrap();
             2
         } else {
