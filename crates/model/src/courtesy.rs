@@ -6,14 +6,14 @@
 
 use sha2::{Digest, Sha256};
 
-/// Trees between two offers: some ten to fifty microseconds of work, where an offer without anybody who
-/// takes it is half a microsecond.
-const ITEMS: usize = 8;
+/// Trees between two offers: a few tenths of a millisecond of work. On a full machine whoever takes an
+/// offer keeps the processor for milliseconds, so that too many of them would be the end of all progress.
+const ITEMS: usize = 64;
 
-/// Bytes that are hashed between two offers: about a tenth of a millisecond.
-const BYTES: usize = 128 << 10;
+/// Bytes that are hashed between two offers: about as long.
+const BYTES: usize = 512 << 10;
 
-/// The same items, and before every eighth whoever waits for this thread's processor.
+/// The same items, and before every sixty-fourth whoever waits for this thread's processor.
 pub(crate) fn giving_way<I: IntoIterator>(items: I) -> impl Iterator<Item = I::Item> {
     items.into_iter().enumerate().map(|(index, item)| {
         if index % ITEMS == ITEMS - 1 {
@@ -26,9 +26,11 @@ pub(crate) fn giving_way<I: IntoIterator>(items: I) -> impl Iterator<Item = I::I
 /// The SHA-256 of bytes that may be many.
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    for piece in bytes.chunks(BYTES) {
+    for (index, piece) in bytes.chunks(BYTES).enumerate() {
+        if index > 0 {
+            std::thread::yield_now();
+        }
         digest.update(piece);
-        std::thread::yield_now();
     }
     digest.finalize().into()
 }

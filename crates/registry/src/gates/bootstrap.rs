@@ -8,6 +8,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Draws before others have their turn.
+const DRAWS_AT_ONCE: u64 = 8;
+
 /// The seed of every gate.
 const SEED: u64 = 0x5e67_7565_6761_7465;
 
@@ -65,7 +68,7 @@ pub(super) fn differences(
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let (mut drawn, mut room) = (vec![0.0; weight.len()], Vec::with_capacity(weight.len()));
     let mut differences = Vec::with_capacity(samples as usize);
-    for _ in 0..u64::from(samples) * 2 {
+    for draw in 0..u64::from(samples) * 2 {
         if differences.len() == samples as usize || n_rows == 0 {
             break;
         }
@@ -79,8 +82,10 @@ pub(super) fn differences(
         if let (Some(left), Some(right)) = (left, right) {
             differences.push(left - right);
         }
-        // A promotion is judged where others want to have rows scored.
-        std::thread::yield_now();
+        if draw % DRAWS_AT_ONCE == DRAWS_AT_ONCE - 1 {
+            // A promotion is judged where others want to have rows scored.
+            std::thread::yield_now();
+        }
     }
     differences.sort_by(f64::total_cmp);
     differences

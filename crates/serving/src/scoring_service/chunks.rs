@@ -10,10 +10,13 @@ use crate::guard::Deadline;
 /// Rows between two looks at the deadline.
 const ROWS_PER_CHUNK: usize = 64;
 
+/// Chunks before others have their turn: about half a millisecond of named rows.
+const CHUNKS_AT_ONCE: usize = 4;
+
 /// Works on ranges of rows that cover `0..n_rows`, in order. After the deadline none is begun.
 ///
 /// `is_shared`: among the threads of the pool that this must then run on. Those let whoever else wants
-/// their processor go first after each range: the kernel takes it from them only at the next tick of its
+/// their processor go first every few ranges: the kernel takes it from them only at the next tick of its
 /// clock, which is up to 4 ms later, and callers of one row must not wait so long for a batch.
 pub(super) fn each<T: Send>(
     n_rows: usize,
@@ -32,7 +35,9 @@ pub(super) fn each<T: Send>(
     }
     let shared = |one: usize| {
         let done = chunk(one);
-        std::thread::yield_now();
+        if one % CHUNKS_AT_ONCE == CHUNKS_AT_ONCE - 1 {
+            std::thread::yield_now();
+        }
         done
     };
     chunks.into_par_iter().map(shared).collect()

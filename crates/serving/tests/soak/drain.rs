@@ -40,6 +40,7 @@ async fn stop_under_load() {
         tokio::spawn(callers.clone().batches()),
         tokio::spawn(callers.clone().stream()),
     ];
+    callers.until_answered(calling.len()).await;
     let mut deaf = TcpStream::connect(server.grpc).await.unwrap();
     deaf.write_all(NEVER_ENDING).await.unwrap();
     deaf.write_all(&head_of_score()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use segue_api::v1 as pb;
@@ -22,6 +22,8 @@ pub(crate) struct Callers {
     server: std::net::SocketAddr,
     expected: Expected,
     done: Arc<AtomicBool>,
+    /// Callers that have had an answer.
+    n_answered: Arc<AtomicUsize>,
 }
 
 /// What a caller saw: how long each answer took.
@@ -33,7 +35,26 @@ impl Callers {
         let bits = |shift| offline(&churn_model(shift), &row).to_bits();
         let expected = shifts.iter().map(|&(version, shift)| (version, bits(shift))).collect();
         let done = Arc::new(AtomicBool::new(false));
-        Self { server: server.grpc, expected: Arc::new(expected), done }
+        let n_answered = Arc::default();
+        Self { server: server.grpc, expected: Arc::new(expected), done, n_answered }
+    }
+
+    /// Waits until so many callers have had an answer.
+    pub(crate) async fn until_answered(&self, n_callers: usize) {
+        let answered = async {
+            while self.n_answered.load(Ordering::Relaxed) < n_callers {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("callers are answered");
+    }
+
+    /// An answer that took so long.
+    fn saw(&self, seen: &mut Seen, took: Duration) {
+        if seen.is_empty() {
+            self.n_answered.fetch_add(1, Ordering::Relaxed);
+        }
+        seen.push(took);
     }
 
     pub(crate) fn stop(&self) {
@@ -63,7 +84,7 @@ impl Callers {
         while !self.done.load(Ordering::Relaxed) {
             let started = Instant::now();
             let answer = client.score(request(&["churn"], good_row())).await.unwrap().into_inner();
-            seen.push(started.elapsed());
+            self.saw(&mut seen, started.elapsed());
             self.check(&answer.result.unwrap(), &answer.served_by, &mut generation);
         }
         seen
@@ -81,7 +102,7 @@ impl Callers {
             };
             let started = Instant::now();
             let answer = client.score_batch(batch).await.unwrap().into_inner();
-            seen.push(started.elapsed());
+            self.saw(&mut seen, started.elapsed());
             assert_eq!(answer.served_by.len(), 1);
             assert_eq!(answer.results.len(), 100);
             for result in answer.results {
@@ -105,7 +126,7 @@ impl Callers {
             let started = Instant::now();
             requests.send(pb::ScoreStreamRequest { sequence, request }).await.unwrap();
             let answer = answers.message().await.unwrap().unwrap();
-            seen.push(started.elapsed());
+            self.saw(&mut seen, started.elapsed());
             assert_eq!(answer.sequence, sequence);
             let Some(pb::score_stream_response::Result::Response(answer)) = answer.result else {
                 panic!("{answer:?}");
