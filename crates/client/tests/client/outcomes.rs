@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use segue_client::{Code, Outcome, Recorded, Row};
+use segue_client::{Client, Code, Outcome, Recorded, Row, Scored};
 use segue_serving::{PredictionLogOptions, ServeOptions};
 
 use crate::harness::{TestServer, quick};
@@ -13,6 +13,11 @@ async fn server_with_log(dir: &tempfile::TempDir) -> TestServer {
     TestServer::start_with(ServeOptions { prediction_log, ..quick() }).await
 }
 
+async fn scored(client: &Client) -> Scored {
+    let row = Row::new().feature("age", 40).category("plan", "pro").missing("visits");
+    client.score("churn").row(row).send().await.unwrap()
+}
+
 const FIRST: Recorded = Recorded { is_matched: true, is_duplicate: false, is_correction: false };
 
 #[tokio::test]
@@ -20,8 +25,7 @@ async fn an_outcome_is_recorded_once_however_often_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let server = server_with_log(&dir).await;
     let client = client_of(&server);
-    let row = Row::new().feature("age", 40).category("plan", "pro").missing("visits");
-    let scored = client.score("churn").row(row).send().await.unwrap();
+    let scored = scored(&client).await;
     let id = scored.prediction_id();
     // Early outcomes are recorded too: ask until the log has the prediction.
     let tell = || client.outcome(id, true).request_id("r1");
@@ -44,8 +48,7 @@ async fn of_many_outcomes_each_has_its_own_answer() {
     let dir = tempfile::tempdir().unwrap();
     let server = server_with_log(&dir).await;
     let client = client_of(&server);
-    let row = Row::new().feature("age", 40).category("plan", "pro").missing("visits");
-    let scored = client.score("churn").row(row).send().await.unwrap();
+    let scored = scored(&client).await;
     let outcomes = [Outcome::new(scored.prediction_id(), true), Outcome::new("nobody's", 1.5)];
     let told = client.outcomes(outcomes).send().await.unwrap();
     assert_eq!(told.len(), 2);

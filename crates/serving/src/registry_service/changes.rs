@@ -105,23 +105,14 @@ impl ModelRegistry {
         &self,
         request: pb::RestoreModelVersionRequest,
     ) -> Result<pb::RestoreModelVersionResponse, ServingError> {
-        let pb::RestoreModelVersionRequest {
-            model,
-            version,
-            etag,
-            request_id,
-            actor,
-            reason,
-            validate_only,
-        } = request;
         let request = pb::ArchiveModelVersionRequest {
-            model,
-            version,
-            etag,
-            request_id,
-            actor,
-            reason,
-            validate_only,
+            model: request.model,
+            version: request.version,
+            etag: request.etag,
+            request_id: request.request_id,
+            validate_only: request.validate_only,
+            actor: request.actor,
+            reason: request.reason,
         };
         let (model, event_id) = self.set_archived(request, Registry::restore).await?;
         Ok(pb::RestoreModelVersionResponse { model: Some(model), event_id })
