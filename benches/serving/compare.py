@@ -157,6 +157,7 @@ def strain(options, folder, work):
             command = [options.load, "swaps", "--target", f"http://127.0.0.1:{segue.port}", "--model", model]
             command += ["--body", folder / "score-named.bin", "--times", str(options.swaps)]
             seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        first = seen["callers_go_first"]
         steady, swapping = seen["steady"], seen["swapping"]
         lines.append(
             f"| {seen['swaps']:,} promotions and rollbacks, {trees} trees | {steady['n'] + swapping['n']:,} | {seen['failed']} "
@@ -176,6 +177,8 @@ def strain(options, folder, work):
     }
     for key, name in names.items():
         lines.append(f"| {name} | {seen[key]['n']:,} | {seen[key]['p50_us']:,} | {seen[key]['p99_us']:,} |")
+    first = "have real-time priority, as if on a machine of their own" if first else "wait for the processors that the server takes"
+    lines += ["", f"The 1,000 calls a second and the caller of one row {first}."]
     return lines
 
 
@@ -187,12 +190,14 @@ def peers(options, folder, work):
     with contextlib.ExitStack() as stack:
         segue = stack.enter_context(servers.segue(options.segue, folder, work))
         fastapi = stack.enter_context(servers.fastapi(python["fastapi"], folder, work))
+        frames = stack.enter_context(servers.fastapi(python["fastapi"], folder, work, frames=True))
         mlserver = stack.enter_context(servers.mlserver(python["mlserver"], folder, work))
         json_options = {"content_type": "application/json", "http1": True, "connections": 32, "streams": 1}
         contenders = {
             "segue, gRPC Score, named": (segue, SCORE, folder / "score-named.bin", options.requests, {}),
             "segue, gRPC ModelInfer": (segue, INFER, folder / "infer.bin", options.requests, {}),
-            "FastAPI + LightGBM, 2 workers": (fastapi, "/score", folder / "row.json", few, json_options),
+            "FastAPI + LightGBM, 2 workers, NumPy": (fastapi, "/score", folder / "row.json", few, json_options),
+            "FastAPI + LightGBM, 2 workers, pandas": (frames, "/score", folder / "row.json", few, json_options),
             "MLServer + LightGBM, gRPC": (mlserver, INFER, folder / "infer.bin", few, {}),
         }
         rounds = {name: [] for name in contenders}

@@ -105,12 +105,12 @@ def echo(load, response_bytes, work):
     return Server(command, port, work / "echo.log").wait_for_port()
 
 
-def fastapi(python, folder, work, workers=2):
+def fastapi(python, folder, work, workers=2, frames=False):
     port = free_port()
     command = [python, "-m", "uvicorn", "fastapi_app:app", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(workers), "--no-access-log", "--log-level", "warning"]
-    environment = {"MODEL_FILE": f"{folder}/churn.lightgbm.txt", "OMP_NUM_THREADS": "1"}
-    server = Server(command, port, work / "fastapi.log", cwd=HERE, environment=environment)
+    environment = {"MODEL_FILE": f"{folder}/churn.lightgbm.txt", "OMP_NUM_THREADS": "1", "FRAMES": "yes" if frames else ""}
+    server = Server(command, port, work / f"fastapi{frames:d}.log", cwd=HERE, environment=environment)
     return server.wait(f"http://127.0.0.1:{port}/ready")
 
 

@@ -40,4 +40,5 @@ pub use options::{
     AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles, TraceOptions,
 };
 pub use prediction_log::{PredictionLogOptions, SubjectLogging, WriteHook};
+pub use priority::runtime;
 pub use serve::run;

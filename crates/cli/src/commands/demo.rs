@@ -133,7 +133,7 @@ struct Asked {
 /// Serves on loopback ports of the system's choice, asks, and stops the server cleanly.
 fn ask(registry: &Registry, data: &Path, console: &Console) -> anyhow::Result<Asked> {
     let questions = client::questions(registry, data, console)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = segue_serving::runtime()?;
     runtime.block_on(async {
         let grpc = TcpListener::bind("127.0.0.1:0").await?;
         let http = TcpListener::bind("127.0.0.1:0").await?;

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
     };
     options.check()?;
     let reload = options.access.reload.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = segue_serving::runtime()?;
     let served = runtime.block_on(async {
         let grpc = TcpListener::bind(args.grpc)
             .await
