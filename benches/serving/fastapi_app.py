@@ -14,6 +14,9 @@ from pydantic import BaseModel
 booster = lightgbm.Booster(model_file=os.environ["MODEL_FILE"])
 columns = booster.feature_name()
 codes = {f"value-{code}": float(code) for code in range(64)}
+kinds = {name: "category" if name.startswith("category_") else float for name in columns}
+# What a model keeps that was fitted on a frame.
+booster.pandas_categorical = [list(codes)] * list(kinds.values()).count("category")
 frames = bool(os.environ.get("FRAMES"))
 app = FastAPI()
 
@@ -36,7 +39,7 @@ def ready():
 @app.post("/score")
 async def score(row: Row):
     if frames:
-        cells = pd.DataFrame([{name: value(row.features[name]) for name in columns}])
+        cells = pd.DataFrame([row.features], columns=columns).astype(kinds)
     else:
         cells = np.array([[value(row.features[name]) for name in columns]])
     return {"score": float(booster.predict(cells, num_threads=1)[0])}
