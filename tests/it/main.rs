@@ -21,6 +21,7 @@ mod small;
 mod streaming;
 mod support;
 mod table;
+mod trail;
 mod tuning;
 mod warm_start;
 mod watched;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use segue_api::v1 as pb;
 use segue_api::v1::feedback_service_client::FeedbackServiceClient;
+use segue_api::v1::model_registry_service_client::ModelRegistryServiceClient;
 use segue_api::v1::scoring_service_client::ScoringServiceClient;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -96,6 +97,10 @@ impl Server {
 
     pub(crate) fn scoring(&self) -> ScoringServiceClient<Channel> {
         ScoringServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn models(&self) -> ModelRegistryServiceClient<Channel> {
+        ModelRegistryServiceClient::new(self.channel.clone())
     }
 
     /// Asks for a clean stop and waits for the end.

@@ -291,6 +291,13 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         registry: RegistryArgs,
     },
+    /// What its shadows would have answered, beside what was answered
+    Shadows {
+        /// Model
+        model: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+    },
     /// Check every checksum and the whole chain of events
     Verify {
         /// Model [default: all]

@@ -8,28 +8,19 @@
 mod args;
 mod commands;
 mod console;
+mod logging;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
-use args::{Args, Command, LogFormat};
+use args::{Args, Command};
 use console::Console;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // the server's own story belongs on a server's terminal; elsewhere only what went wrong
-    let level = if matches!(args.command, Command::Serve(_)) { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_env("SEGUE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match &args.command {
-        Command::Serve(serve) if serve.observe.log_format == LogFormat::Json => lines.json().init(),
-        _ => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-    }
     let console = Console::new(args.json, args.quiet);
-    match run(args.command, &console) {
+    match logging::start(&args.command).and_then(|()| run(args.command, &console)) {
         Ok(code) => code,
         Err(error) => {
             console.error(&error);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::chain::{Change, Signature};
 use crate::error::RegistryError;
 use crate::event::{Action, AliasMove, EventRecord};
-use crate::gates::{self, GateResult};
+use crate::gates::{self, Approver, GateResult};
 use crate::names::{CHAMPION, check_alias_name};
 use crate::registry::{Registry, alias_not_found, position};
 use crate::state::{ModelState, State, Traffic};
@@ -54,6 +54,9 @@ pub struct TrafficRequest {
     pub validate_only: bool,
     /// Gives the canary its share although it is not approved, and says so in the event.
     pub override_gates: bool,
+    /// The approver must not be who published the version, whatever the version's own gates say: for
+    /// who carries out requests of others. An approval may be overridden as any judgement.
+    pub distinct_approver: bool,
 }
 
 /// A change of aliases or traffic, done or (with `validate_only`) possible.
@@ -247,7 +250,8 @@ impl Registry {
                 state.check_usable(model, version)?;
                 admit(version)?;
             }
-            gates.extend(self.canary_approval(model, &before, traffic, actor)?);
+            let approver = Approver { name: actor, must_differ: request.distinct_approver };
+            gates.extend(self.canary_approval(model, &before, traffic, &approver)?);
         }
         if !request.override_gates && gates.iter().any(GateResult::failed) {
             return Err(RegistryError::GateFailed(gates).into());
@@ -272,7 +276,7 @@ impl Registry {
         model: &str,
         before: &Traffic,
         after: &Traffic,
-        approver: &str,
+        approver: &Approver<'_>,
     ) -> Result<Option<GateResult>, RegistryError> {
         let held = if before.canary_version == after.canary_version {
             before.canary_basis_points

@@ -12,13 +12,13 @@ use segue_model::{Holdout, Model, replay_golden};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RegistryError;
+use crate::evidence::ShadowCounts;
 use crate::load::LoadedVersion;
 use crate::manifest::{Manifest, VersionSummary};
 
 pub(crate) use policy::PolicyWire;
 pub use policy::{GateMetric, GatePolicy, NewFeatures};
 pub(crate) use schema::{changed_kinds, names_missing_in};
-pub use shadow::ShadowEvidence;
 
 /// Why comparing gates say nothing about the first version.
 const NO_CHAMPION: &str = "no champion";
@@ -33,6 +33,14 @@ pub(crate) struct Incumbent {
     /// A damaged incumbent must not keep a good candidate out for ever: gates fail, and can be
     /// overridden.
     pub(crate) loaded: Result<(Manifest, Model), RegistryError>,
+}
+
+/// Who lets a version in front of users.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Approver<'a> {
+    pub(crate) name: &'a str,
+    /// Whether it must not be who published the version, whatever the version's own gates say.
+    pub(crate) must_differ: bool,
 }
 
 /// How a gate ended.
@@ -102,8 +110,8 @@ pub(crate) fn judge(
     candidate: &LoadedVersion,
     holdout: Option<&Holdout>,
     incumbent: Option<&Incumbent>,
-    approver: &str,
-    evidence: &[ShadowEvidence],
+    approver: &Approver<'_>,
+    evidence: &[ShadowCounts],
 ) -> Vec<GateResult> {
     type Compare<'a> = &'a dyn Fn(&VersionSummary, &Model) -> GateResult;
     let compared = |name: &str, compare: Compare<'_>| match incumbent {
@@ -134,16 +142,20 @@ pub(crate) fn judge(
 
 /// Whether who gives the version a share of the traffic may; `None` if its gates do not ask. For a
 /// share that falls on users, it is what a promotion is.
-pub(crate) fn canary_approval(candidate: &VersionSummary, approver: &str) -> Option<GateResult> {
+pub(crate) fn canary_approval(
+    candidate: &VersionSummary,
+    approver: &Approver<'_>,
+) -> Option<GateResult> {
     let result = approval(candidate, approver);
     (result.outcome != GateOutcome::Skipped).then_some(result)
 }
 
 /// Four eyes: who promotes is not who published.
-fn approval(candidate: &VersionSummary, approver: &str) -> GateResult {
+fn approval(candidate: &VersionSummary, approver: &Approver<'_>) -> GateResult {
+    let Approver { name: approver, must_differ } = *approver;
     let publisher = &candidate.created_by;
-    if !candidate.gates.distinct_approver {
-        let message = "the version's gates do not ask that its approver differ from its publisher";
+    if !(must_differ || candidate.gates.distinct_approver) {
+        let message = "nobody asks that the version's approver differ from its publisher";
         return GateResult::new(APPROVAL, GateOutcome::Skipped, message);
     }
     let (passed, message) = if approver.is_empty() {

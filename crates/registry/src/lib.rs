@@ -31,6 +31,7 @@ mod diff;
 mod draft;
 mod error;
 mod event;
+mod evidence;
 mod gates;
 mod load;
 mod manifest;
@@ -54,7 +55,8 @@ pub use diff::{Changed, Diff, VocabularyDiff};
 pub use draft::Draft;
 pub use error::RegistryError;
 pub use event::{Action, AliasMove, EVENT_FORMAT, EventRecord};
-pub use gates::{GateMetric, GateOutcome, GatePolicy, GateResult, NewFeatures, ShadowEvidence};
+pub use evidence::{DIFFERENCE_BOUNDS, ShadowCounts};
+pub use gates::{GateMetric, GateOutcome, GatePolicy, GateResult, NewFeatures};
 pub use load::{
     FEATURES_FILE, GOLDEN_FILE, HOLDOUT_FILE, JOB_FILE, LoadedVersion, MODEL_FILE, PROFILE_FILE,
     REPORT_FILE, SEGMENTS_FILE,

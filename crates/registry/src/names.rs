@@ -29,6 +29,12 @@ pub fn check_alias_name(name: &str) -> Result<(), RegistryError> {
     Err(invalid("alias", name, EXPECTED))
 }
 
+/// Checks the name of a run of a server: as for a model.
+pub(crate) fn check_run_name(name: &str) -> Result<(), RegistryError> {
+    const EXPECTED: &str = "[a-z0-9][a-z0-9._-]{0,127}";
+    if is_name(name) { Ok(()) } else { Err(invalid("run", name, EXPECTED)) }
+}
+
 /// Checks the name of a file of a version: one flat name.
 pub(crate) fn check_file_name(name: &str) -> Result<(), RegistryError> {
     const EXPECTED: &str = "letters, digits, '.', '_' and '-', not beginning with '.'";

@@ -4,7 +4,7 @@ use crate::chain::Change;
 use crate::changes::{Begin, Terms};
 use crate::error::RegistryError;
 use crate::event::{Action, EventRecord};
-use crate::gates::{self, GateResult, Incumbent, ShadowEvidence};
+use crate::gates::{self, Approver, GateResult, Incumbent};
 use crate::load::LoadedVersion;
 use crate::names::{CHAMPION, check_alias_name};
 use crate::registry::{Registry, position};
@@ -31,9 +31,9 @@ pub struct PromoteRequest {
     /// Promotes although gates failed, and says so in the event. Golden rows cannot be overridden:
     /// a version that does not repeat them is not the one that was published.
     pub override_gates: bool,
-    /// What the caller has seen of the version as a shadow, of any version that answered. What was
-    /// seen beside the one to be replaced is judged and kept.
-    pub shadow_evidence: Vec<ShadowEvidence>,
+    /// The approver must not be who published the version, whatever the version's own gates say: for
+    /// who carries out requests of others. An approval may be overridden as any judgement.
+    pub distinct_approver: bool,
 }
 
 impl Default for PromoteRequest {
@@ -48,7 +48,7 @@ impl Default for PromoteRequest {
             reason: String::new(),
             validate_only: false,
             override_gates: false,
-            shadow_evidence: Vec::new(),
+            distinct_approver: false,
         }
     }
 }
@@ -73,7 +73,8 @@ impl Registry {
     /// canary any more, in the same event.
     ///
     /// The version is judged against the one that the alias points to, or against the champion if
-    /// the alias is not set; without either, comparing gates are skipped. Repeating a request id
+    /// the alias is not set; without either, comparing gates are skipped. What servers have counted of the version as a shadow
+    /// beside that one ([`evidence`](Self::evidence)) is judged, too, and kept in the event. Repeating a request id
     /// gives the first answer again.
     ///
     /// # Errors
@@ -126,7 +127,10 @@ impl Registry {
         let decode = |bytes: Vec<u8>| self.decode_holdout(&candidate.manifest, &bytes);
         let holdout = holdout.map(decode).transpose()?;
         let (holdout, incumbent) = (holdout.as_ref(), incumbent.as_ref());
-        let gates = gates::judge(&candidate, holdout, incumbent, actor, &request.shadow_evidence);
+        let mut seen = self.evidence(model)?;
+        seen.retain(|counts| counts.shadow_version == *version);
+        let approver = Approver { name: actor, must_differ: request.distinct_approver };
+        let gates = gates::judge(&candidate, holdout, incumbent, &approver, &seen);
         let stopped = |gate: &GateResult| {
             gate.failed() && !(request.override_gates && gates::can_be_overridden(gate))
         };

@@ -3,6 +3,7 @@
 mod archive;
 mod bounds;
 mod crash;
+mod evidence;
 mod judging;
 mod lifecycle;
 mod race;

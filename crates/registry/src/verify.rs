@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::chain::{Chain, expected_cache, number};
 use crate::error::RegistryError;
 use crate::event::{Action, EventRecord};
+use crate::evidence::{evidence_key, is_run_file};
 use crate::load::{GOLDEN_FILE, MODEL_FILE};
 use crate::manifest::MANIFEST_FILE;
 use crate::registry::{Registry, SealedManifest, manifest_key, version_key};
@@ -88,6 +89,7 @@ impl Verifier<'_> {
         let events = self.events()?;
         self.cache(events.last())?;
         self.versions(&events)?;
+        self.evidence()?;
         self.strays()?;
         Ok(self.report)
     }
@@ -262,6 +264,17 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    fn evidence(&mut self) -> Result<(), RegistryError> {
+        for key in self.registry.evidence_files(self.model)? {
+            match self.registry.evidence_of_run(&key) {
+                Ok(_) => {}
+                Err(error @ RegistryError::Io { .. }) => return Err(error),
+                Err(error) => self.fault(&key, &error),
+            }
+        }
+        Ok(())
+    }
+
     /// Names that nothing reads.
     fn strays(&mut self) -> Result<(), RegistryError> {
         const WHAT: &str = "left behind by an interrupted write, nothing reads it";
@@ -274,6 +287,11 @@ impl Verifier<'_> {
         let stray = |name: &&String| name.strip_suffix(".json").and_then(number).is_none();
         for name in events.files.iter().filter(stray).chain(&events.folders) {
             self.note(&format!("{}/events/{name}", self.model), WHAT);
+        }
+        let evidence = self.registry.list_key(&evidence_key(self.model))?;
+        let stray = |name: &&String| !is_run_file(name);
+        for name in evidence.files.iter().filter(stray).chain(&evidence.folders) {
+            self.note(&format!("{}/{name}", evidence_key(self.model)), WHAT);
         }
         let top = self.registry.list_key(self.model)?;
         for name in top.files.iter().filter(|name| *name != "state.json") {

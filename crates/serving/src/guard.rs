@@ -22,7 +22,8 @@ use tonic::codegen::http::header::WWW_AUTHENTICATE;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::Service;
 
-pub(crate) use self::audit::{AUDIT, challenge};
+pub use self::audit::AUDIT_TARGET;
+pub(crate) use self::audit::challenge;
 use self::routes::Route;
 pub(crate) use self::routes::Routes;
 use crate::ServingError;

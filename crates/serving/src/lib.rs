@@ -36,6 +36,7 @@ mod traffic;
 pub use access::{NewKey, check_access_file, new_access_key};
 pub use error::{ERROR_DOMAIN, Reason, ServeError, ServingError, Violation};
 pub use feedback_service::{JoinError, JoinRequest, Joined, join_predictions};
+pub use guard::AUDIT_TARGET;
 pub use options::{
     AccessOptions, GuardOptions, NetOptions, ReloadSignal, ServeOptions, TlsFiles, TraceOptions,
 };

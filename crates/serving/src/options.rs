@@ -46,6 +46,9 @@ pub struct ServeOptions {
     pub n_scoring_threads: usize,
     /// Rows that may wait for shadows to score them, at least 1; more are left out and counted.
     pub max_shadow_rows: usize,
+    /// Whether nobody may put a version in front of users that they have published themselves, whatever
+    /// the gates of the version say.
+    pub distinct_approver: bool,
     /// What ends a canary or a new champion without a person.
     pub guard: GuardOptions,
     /// From the wish to stop until new requests are refused, so that balancers can turn away.
@@ -168,6 +171,7 @@ impl Default for ServeOptions {
             inline_rows: 16,
             n_scoring_threads: std::thread::available_parallelism().map_or(1, usize::from),
             max_shadow_rows: 1024,
+            distinct_approver: false,
             guard: GuardOptions::default(),
             pre_drain: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),

@@ -40,6 +40,8 @@ pub(crate) struct ModelRegistry {
     /// True from the moment when open streams must end.
     pub(crate) closing: tokio::sync::watch::Receiver<bool>,
     pub(crate) shadows: Arc<Shadows>,
+    /// Asked of every promotion and every share of a canary.
+    pub(crate) distinct_approver: bool,
 }
 
 impl ModelRegistry {
@@ -331,9 +333,9 @@ impl ModelRegistryService for ModelRegistry {
     ) -> Result<Response<pb::GetShadowReportResponse>, Status> {
         let name = request.into_inner().model;
         Check::default().model(&name).end()?;
-        // Says so if there is no such model.
-        let model = self.ask(move |registry| registry.model(&name)).await?.model;
-        let reports = self.shadows.reports(&model).into_iter().map(shadow_report).collect();
+        let shadows = Arc::clone(&self.shadows);
+        let counts = self.ask(move |_| shadows.evidence.of(&name)).await?;
+        let reports = counts.into_iter().map(shadow_report).collect();
         Ok(Response::new(pb::GetShadowReportResponse { reports }))
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::guard::AUDIT;
+use crate::guard::AUDIT_TARGET;
 use crate::metrics::Metrics;
 use crate::net::Tls;
 use crate::{ReloadSignal, ServeError};
@@ -154,9 +154,9 @@ fn look<R: Reloads>(of: Option<&R>, seen: &mut Option<Seen>, metrics: &Metrics) 
         return;
     }
     match &outcome {
-        Ok(()) => tracing::info!(target: AUDIT, what = R::WHAT, "files taken"),
+        Ok(()) => tracing::info!(target: AUDIT_TARGET, what = R::WHAT, "files taken"),
         Err(error) => tracing::error!(
-            target: AUDIT,
+            target: AUDIT_TARGET,
             what = R::WHAT,
             error,
             "changed files are not good, the old ones stay in force"

@@ -71,7 +71,7 @@ pub async fn run(
     )?;
     let log = options.prediction_log.as_ref();
     let recorder = Recorder::start(log, options.drift_window, metrics.log.clone())?;
-    let shadows = Arc::new(Shadows::start(options.max_shadow_rows, &metrics)?);
+    let shadows = Arc::new(Shadows::start(options.max_shadow_rows, registry.clone(), &metrics)?);
     let traffic_guard = options.guard.is_on().then(|| {
         let (live, metrics) = (Arc::clone(&live), Arc::clone(&metrics));
         TrafficGuard::new(registry.clone(), live, loader.clone(), metrics, &options.guard)
@@ -108,7 +108,8 @@ pub async fn run(
         max_upload_bytes: options.max_upload_bytes,
         max_upload_time: options.max_upload_time,
         closing: is_closing.clone(),
-        shadows,
+        shadows: Arc::clone(&shadows),
+        distinct_approver: options.distinct_approver,
     };
     let access = access(&options)?;
     let traces = options.traces.as_ref();
@@ -171,16 +172,18 @@ pub async fn run(
         () = reload::follow(tls, access, reload_interval, reload, Arc::clone(&metrics)) => {}
     }
     loader.stop();
-    finish(recorder, feedback).await;
+    finish(recorder, feedback, shadows).await;
     guard.observer.finish(LAST_SPANS).await;
     Ok(())
 }
 
-/// Has what was predicted written. What takes longer is left in journals, which the next start reads.
-async fn finish(recorder: Arc<Recorder>, feedback: Feedback) {
+/// Has what was predicted written, and what shadows have shown. What takes longer is left in journals,
+/// which the next start reads.
+async fn finish(recorder: Arc<Recorder>, feedback: Feedback, shadows: Arc<Shadows>) {
     let finish = tokio::task::spawn_blocking(move || {
         feedback.finish();
         recorder.finish();
+        shadows.evidence.keep_all();
     });
     if tokio::time::timeout(FINISH_TIMEOUT, finish).await.is_err() {
         tracing::warn!("the prediction log was not closed in time; the next start goes on with it");

@@ -7,6 +7,7 @@
 
 mod behaviour;
 mod compare;
+mod evidence;
 mod guard;
 mod judge;
 mod queue;
@@ -18,4 +19,3 @@ pub(crate) use self::behaviour::Behaviour;
 pub(crate) use self::guard::TrafficGuard;
 pub(crate) use self::shadow::{Input, Shadows};
 pub(crate) use self::split::{Canary, Split};
-pub(crate) use self::tally::{DIFFERENCE_BOUNDS, PairReport};

@@ -22,6 +22,9 @@ pub(crate) struct Security {
     /// Let callers of the gRPC port in without a certificate, if they have another credential
     #[arg(long, requires = "tls_client_ca")]
     pub(crate) tls_client_optional: bool,
+    /// Have nobody promote, or give users to, a version that they have published themselves
+    #[arg(long)]
+    pub(crate) distinct_approver: bool,
     /// Show /metrics to everybody, whatever the access file says
     #[arg(long)]
     pub(crate) open_metrics: bool,

@@ -10,6 +10,10 @@ pub(crate) struct Observe {
     /// How log lines are written; SEGUE_LOG says which, such as info or segue::request=debug
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+    /// File that gets who was refused and who changed what, one JSON object a line; it only grows
+    /// [default: these lines are in the log alone]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
     /// Seconds after which a request is told in the log as slow; 0: none is
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     pub(crate) slow_request: f64,

@@ -1,4 +1,6 @@
-//! `segue models list | show | diff | log | verify | alias`.
+//! `segue models list | show | diff | log | shadows | verify`.
+
+mod shadows;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -25,6 +27,10 @@ pub(crate) fn run(args: &Models, console: &Console) -> anyhow::Result<ExitCode> 
         }
         ModelsCommand::Log { model, registry } => {
             log(&open_registry(&registry.registry)?, model, console)?;
+        }
+        ModelsCommand::Shadows { model, registry } => {
+            let counts = open_registry(&registry.registry)?.evidence(model)?;
+            console.result(&shadows::json(&counts), || shadows::text(model, &counts));
         }
         ModelsCommand::Verify { model, registry } => {
             let report = open_registry(&registry.registry)?.verify(model.as_deref())?;

@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Serve, console: &Console) -> anyhow::Result<()> {
         max_upload_bytes: args.max_upload,
         pre_drain: seconds("--pre-drain", args.pre_drain)?,
         drain_timeout: seconds("--drain-timeout", args.drain_timeout)?,
+        distinct_approver: args.security.distinct_approver,
         prediction_log: prediction_log(&args.log),
         guard: guard_options(&args.guard)?,
         net: net_options(&args.security)?,

@@ -1,6 +1,7 @@
 //! What the version said as a shadow, of rows that the present one answered.
 
 use super::{GateOutcome, GateResult, Incumbent, NO_CHAMPION};
+use crate::evidence::ShadowCounts;
 use crate::manifest::VersionSummary;
 
 pub(super) const NAME: &str = "shadow_agreement";
@@ -8,40 +9,15 @@ pub(super) const NAME: &str = "shadow_agreement";
 /// Since 2 a row that could not be scored counts as one of another segment.
 const GATE_VERSION: u32 = 2;
 
-/// What a server has counted of rows that one version answered and another scored unseen.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ShadowEvidence {
-    /// The version that answered.
-    pub champion_version: u64,
-    /// Rows that both scored; the figures are of these.
-    pub n_rows: u64,
-    /// Rows with the same score to the bit.
-    pub n_equal: u64,
-    /// Rows that fall into another segment.
-    pub n_segment_flips: u64,
-    /// Mean of the absolute difference of the scores.
-    pub mean_abs_difference: f64,
-    /// The largest absolute difference.
-    pub max_abs_difference: f64,
-    /// Mean of the shadow's score less the champion's.
-    pub mean_shift: f64,
-    /// Rows that the shadow could not read.
-    pub n_unreadable: u64,
-    /// Rows that it could not score.
-    pub n_failed: u64,
+/// Share of the rows that fall into another segment, or into none because they could not be scored; 0
+/// without rows.
+fn flip_rate(seen: &ShadowCounts) -> f64 {
+    (seen.n_segment_flips + seen.n_failed) as f64 / n_asked(seen).max(1) as f64
 }
 
-impl ShadowEvidence {
-    /// Share of the rows that fall into another segment, or into none because they could not be scored;
-    /// 0 without rows.
-    fn flip_rate(&self) -> f64 {
-        (self.n_segment_flips + self.n_failed) as f64 / self.n_asked().max(1) as f64
-    }
-
-    /// Rows that it could read.
-    fn n_asked(&self) -> u64 {
-        self.n_rows + self.n_failed
-    }
+/// Rows that it could read.
+fn n_asked(seen: &ShadowCounts) -> u64 {
+    seen.n_rows + seen.n_failed
 }
 
 /// Judges what was seen beside the version to be replaced, if the candidate's policy sets bounds;
@@ -49,7 +25,7 @@ impl ShadowEvidence {
 pub(super) fn agreement(
     candidate: &VersionSummary,
     incumbent: Option<&Incumbent>,
-    evidence: &[ShadowEvidence],
+    evidence: &[ShadowCounts],
 ) -> GateResult {
     let policy = &candidate.gates;
     let Some(incumbent) = incumbent else {
@@ -57,7 +33,7 @@ pub(super) fn agreement(
     };
     let is_judged = policy.min_shadow_rows > 0 || policy.max_shadow_flip_rate.is_some();
     let champion = incumbent.version;
-    let found = evidence.iter().find(|one| one.champion_version == champion && one.n_asked() > 0);
+    let found = evidence.iter().find(|one| one.champion_version == champion && n_asked(one) > 0);
     let Some(seen) = found else {
         let message = format!("it has scored no rows as a shadow of version {champion}");
         let outcome = if is_judged { GateOutcome::Failed } else { GateOutcome::Skipped };
@@ -66,7 +42,7 @@ pub(super) fn agreement(
             .with("n_rows", 0.0)
             .with("min_rows", policy.min_shadow_rows.max(1) as f64);
     };
-    let (n_rows, flip_rate) = (seen.n_rows, seen.flip_rate());
+    let (n_rows, flip_rate) = (seen.n_rows, flip_rate(seen));
     let enough = n_rows >= policy.min_shadow_rows;
     let agrees = policy.max_shadow_flip_rate.is_none_or(|most| flip_rate <= most);
     let figures = format!(
@@ -94,9 +70,9 @@ pub(super) fn agreement(
         .with("n_segment_flips", seen.n_segment_flips as f64)
         .with("flip_rate", flip_rate)
         .with("max_flip_rate", bounded)
-        .with("mean_abs_difference", seen.mean_abs_difference)
+        .with("mean_abs_difference", seen.mean_abs_difference())
         .with("max_abs_difference", seen.max_abs_difference)
-        .with("mean_shift", seen.mean_shift)
+        .with("mean_shift", seen.mean_shift())
         .with("n_unreadable", seen.n_unreadable as f64)
         .with("n_failed", seen.n_failed as f64)
 }

@@ -178,9 +178,10 @@ fn a_version_that_scores_differently_cannot_be_waved_through() {
     registry.publish(&good(1)).unwrap();
     let (mut loaded, holdout) = registry.load_unproven("churn", 1).unwrap();
     let holdout = holdout.map(|bytes| registry.decode_holdout(&loaded.manifest, &bytes).unwrap());
+    let approver = gates::Approver { name: "", must_differ: false };
     let output = &mut loaded.golden[3].outputs[0];
     *output = f64::from_bits(output.to_bits() ^ 1);
-    let gates = gates::judge(&loaded, holdout.as_ref(), None, "", &[]);
+    let gates = gates::judge(&loaded, holdout.as_ref(), None, &approver, &[]);
     let failed: Vec<_> = gates.iter().filter(|gate| gate.failed()).collect();
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].gate, "golden_replay");
@@ -225,6 +226,43 @@ fn an_approver_may_have_to_be_somebody_else() {
     let event = registry.log("churn").unwrap().pop().unwrap();
     assert!(event.gates_overridden && event.actor == "ada");
     assert!(registry.manifest("churn", 2).unwrap().summary.gates.distinct_approver);
+}
+
+/// Whoever carries out the requests of others may ask for it, too: the version's own gates are its
+/// publisher's.
+#[test]
+fn an_approver_may_have_to_be_somebody_else_whatever_the_version_says() {
+    let folder = TempDir::new().unwrap();
+    let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
+    registry.publish(&sample().draft()).unwrap();
+    let promote = |actor: &str, distinct_approver| {
+        registry.promote(&PromoteRequest {
+            model: "churn".into(),
+            version: 1,
+            actor: actor.into(),
+            validate_only: true,
+            distinct_approver,
+            ..PromoteRequest::default()
+        })
+    };
+    let split = |actor: &str, distinct_approver| {
+        let traffic =
+            Traffic { canary_version: Some(1), canary_basis_points: 10_000, ..Traffic::default() };
+        registry.set_traffic(&TrafficRequest {
+            model: "churn".into(),
+            traffic: Some(traffic),
+            actor: actor.into(),
+            validate_only: true,
+            distinct_approver,
+            ..TrafficRequest::default()
+        })
+    };
+    assert!(promote("ada", false).is_ok() && split("ada", false).is_ok());
+    for actor in ["ada", "ada (for grace)", ""] {
+        assert!(matches!(promote(actor, true), Err(RegistryError::GateFailed(_))), "{actor}");
+        assert!(matches!(split(actor, true), Err(RegistryError::GateFailed(_))), "{actor}");
+    }
+    assert!(promote("grace", true).is_ok() && split("grace", true).is_ok());
 }
 
 /// A share of the traffic is no way around the approver.
@@ -273,7 +311,7 @@ fn a_canary_is_approved_by_somebody_else_too() {
 
 #[test]
 fn what_a_shadow_has_shown_is_judged_by_the_bounds_of_the_version() {
-    use crate::ShadowEvidence;
+    use crate::ShadowCounts;
     let folder = TempDir::new().unwrap();
     let registry = Registry::open(folder.path().to_str().unwrap()).unwrap();
     let bounded = |min_shadow_rows, max_shadow_flip_rate| Sample {
@@ -290,22 +328,26 @@ fn what_a_shadow_has_shown_is_judged_by_the_bounds_of_the_version() {
             ..PromoteRequest::default()
         })
         .unwrap();
-    let seen = |champion_version, n_rows, n_segment_flips| ShadowEvidence {
+    let seen = |champion_version, n_rows: u64, n_segment_flips| ShadowCounts {
         champion_version,
         n_rows,
         n_segment_flips,
-        mean_shift: 0.25,
-        ..ShadowEvidence::default()
+        sum_shift: 0.25 * n_rows as f64,
+        ..ShadowCounts::default()
     };
     let mut tag = 100;
-    let mut judged = |sample: Sample, shadow_evidence: &[ShadowEvidence]| {
+    let mut judged = |sample: Sample, evidence: &[ShadowCounts]| {
         tag += 1;
         let version = registry.publish(&Sample { tag, ..sample }.draft()).unwrap().version;
+        let of_version =
+            |one: &ShadowCounts| ShadowCounts { shadow_version: version, ..one.clone() };
+        registry
+            .keep_evidence("churn", "run-1", evidence.iter().map(of_version).collect())
+            .unwrap();
         let request = PromoteRequest {
             model: "churn".into(),
             version,
             validate_only: true,
-            shadow_evidence: shadow_evidence.to_vec(),
             ..PromoteRequest::default()
         };
         let gates = match registry.promote(&request) {
@@ -339,7 +381,7 @@ fn what_a_shadow_has_shown_is_judged_by_the_bounds_of_the_version() {
         }
     }
     // What it could not score agrees with nothing.
-    let failing = |n_rows, n_failed| ShadowEvidence { n_failed, ..seen(1, n_rows, 0) };
+    let failing = |n_rows, n_failed| ShadowCounts { n_failed, ..seen(1, n_rows, 0) };
     for (evidence, expected) in
         [(failing(90, 10), Passed), (failing(89, 11), Failed), (failing(0, 9), Failed)]
     {

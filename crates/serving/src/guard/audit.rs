@@ -12,7 +12,7 @@ use crate::metrics::{DeniedLabels, code_name};
 use crate::net::Connection;
 
 /// Who was refused, and who changed what: the target of those log lines.
-pub(crate) const AUDIT: &str = "segue::audit";
+pub const AUDIT_TARGET: &str = "segue::audit";
 
 impl Guard {
     /// Who asks, if whoever it is may.
@@ -47,7 +47,7 @@ impl Guard {
             _ => return,
         };
         self.count_refusal(reason, method);
-        tracing::warn!(target: AUDIT, event = "denied", method, reason, caller, role, %peer);
+        tracing::warn!(target: AUDIT_TARGET, event = "denied", method, reason, caller, role, %peer);
     }
 
     /// Writes down what came of a call that may change something. For which models its caller may do
@@ -62,9 +62,9 @@ impl Guard {
         let (code, caller) = (code_name(code), caller.name());
         if code == code_name(Code::PermissionDenied) {
             self.count_refusal(ROLE_MISSING, method);
-            tracing::warn!(target: AUDIT, event = "denied", method, reason = ROLE_MISSING, caller, %peer);
+            tracing::warn!(target: AUDIT_TARGET, event = "denied", method, reason = ROLE_MISSING, caller, %peer);
         } else {
-            tracing::info!(target: AUDIT, event = "change", method, caller, code, %peer);
+            tracing::info!(target: AUDIT_TARGET, event = "change", method, caller, code, %peer);
         }
     }
 

@@ -5,9 +5,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use segue_registry::DIFFERENCE_BOUNDS;
 
 use super::{GuardLabels, ModelLabels, ReasonLabels, ShadowErrorLabels, VersionLabels};
-use crate::traffic::DIFFERENCE_BOUNDS;
 
 /// What is counted of canaries, of shadows, and of the guard over them.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::connection::{Budgets, Connection};
 use super::io::{Io, Socket};
 use super::tls::{Tls, TlsPort};
 use crate::NetOptions;
-use crate::guard::AUDIT;
+use crate::guard::AUDIT_TARGET;
 use crate::metrics::{ConnectionLabels, Metrics, PortLabels};
 
 /// A bound socket, and what its connections may do.
@@ -264,7 +264,7 @@ impl Keeper {
         let labels = ConnectionLabels { port: self.name, reason };
         self.metrics.net.cut.get_or_create(&labels).inc();
         let peer = connection.peer;
-        tracing::warn!(target: AUDIT, port = self.name, %peer, reason, "connection cut");
+        tracing::warn!(target: AUDIT_TARGET, port = self.name, %peer, reason, "connection cut");
     }
 }
 

@@ -1,20 +1,21 @@
 //! The RPCs that change a model: checked, carried out by the registry, and in service when answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_registry::{
     AliasRequest, Applied, ArchiveRequest, LoadedVersion, PromoteRequest, Registry, RegistryError,
-    RollbackRequest, ShadowEvidence, Traffic, TrafficRequest,
+    RollbackRequest, Traffic, TrafficRequest,
 };
 
 use super::ModelRegistry;
 use super::checks::{Check, alias_or_champion, given};
 use crate::ServingError;
+use crate::guard::AUDIT_TARGET;
 use crate::live::{LoadError, check, prove};
 use crate::metrics::ResultLabels;
 use crate::to_proto::{self, gate_result, wire_version};
-use crate::traffic::PairReport;
 
 impl ModelRegistry {
     pub(super) async fn promote(
@@ -29,6 +30,11 @@ impl ModelRegistry {
             .version("version", request.version)
             .end()?;
         let name = request.model.clone();
+        let asked = Asked {
+            what: format!("promotion of version {version} to {alias}"),
+            actor: request.actor.clone(),
+            validate_only: request.validate_only,
+        };
         let promotion = PromoteRequest {
             model: request.model,
             version,
@@ -39,15 +45,18 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
             override_gates: request.override_gates,
-            shadow_evidence: self.shadow_evidence(&name, version),
+            distinct_approver: self.distinct_approver,
         };
+        let shadows = Arc::clone(&self.shadows);
         let promote = move |registry: &Registry| {
+            // So that it is judged by the rows of this moment.
+            shadows.evidence.keep(&promotion.model)?;
             registry.promote_with(&promotion, |loaded| check_servable(registry, loaded))
         };
         let promote = move |registry: &Registry| {
             promote(registry).map(|(promoted, loaded)| (promoted, loaded.into_iter().collect()))
         };
-        let promoted = self.change(&name, request.validate_only, promote).await?;
+        let promoted = self.change(&name, asked, promote).await?;
         Ok(pb::PromoteModelVersionResponse {
             model: Some(self.model_now(name).await?),
             gates: promoted.gates.into_iter().map(gate_result).collect(),
@@ -75,15 +84,17 @@ impl ModelRegistry {
             alias,
             actor: request.actor,
             validate_only: true,
-            shadow_evidence: self.shadow_evidence(&name, version),
+            distinct_approver: self.distinct_approver,
             ..PromoteRequest::default()
         };
-        let judged = move |registry: &Registry| match registry
-            .promote_with(&promotion, |loaded| check_servable(registry, loaded))
-        {
-            Ok((promoted, _)) => Ok((promoted.gates, true)),
-            Err(ServingError::Registry(RegistryError::GateFailed(gates))) => Ok((gates, false)),
-            Err(error) => Err(error),
+        let shadows = Arc::clone(&self.shadows);
+        let judged = move |registry: &Registry| {
+            shadows.evidence.keep(&promotion.model)?;
+            match registry.promote_with(&promotion, |loaded| check_servable(registry, loaded)) {
+                Ok((promoted, _)) => Ok((promoted.gates, true)),
+                Err(ServingError::Registry(RegistryError::GateFailed(gates))) => Ok((gates, false)),
+                Err(error) => Err(error),
+            }
         };
         let (gates, promotable) = self.ask(judged).await?;
         Ok(pb::ValidateModelVersionResponse {
@@ -97,7 +108,7 @@ impl ModelRegistry {
         &self,
         request: pb::ArchiveModelVersionRequest,
     ) -> Result<pb::ArchiveModelVersionResponse, ServingError> {
-        let (model, event_id) = self.set_archived(request, Registry::archive).await?;
+        let (model, event_id) = self.set_archived(request, "archiving", Registry::archive).await?;
         Ok(pb::ArchiveModelVersionResponse { model: Some(model), event_id })
     }
 
@@ -114,7 +125,7 @@ impl ModelRegistry {
             actor: request.actor,
             reason: request.reason,
         };
-        let (model, event_id) = self.set_archived(request, Registry::restore).await?;
+        let (model, event_id) = self.set_archived(request, "restoring", Registry::restore).await?;
         Ok(pb::RestoreModelVersionResponse { model: Some(model), event_id })
     }
 
@@ -122,6 +133,7 @@ impl ModelRegistry {
     async fn set_archived(
         &self,
         request: pb::ArchiveModelVersionRequest,
+        word: &str,
         set: fn(&Registry, &ArchiveRequest) -> Result<Applied, RegistryError>,
     ) -> Result<(pb::Model, String), ServingError> {
         let version = Check::default()
@@ -139,8 +151,13 @@ impl ModelRegistry {
             validate_only: request.validate_only,
         };
         let name = change.model.clone();
+        let asked = Asked {
+            what: format!("{word} of version {version}"),
+            actor: change.actor.clone(),
+            validate_only: change.validate_only,
+        };
         let set = move |registry: &Registry| Ok((set(registry, &change)?, Vec::new()));
-        self.applied(&name, request.validate_only, set).await
+        self.applied(&name, asked, set).await
     }
 
     pub(super) async fn roll_back(
@@ -169,11 +186,16 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
         };
+        let asked = Asked {
+            what: format!("rollback of {}", rollback.alias),
+            actor: rollback.actor.clone(),
+            validate_only: rollback.validate_only,
+        };
         let roll_back = move |registry: &Registry| {
             let (back, loaded) = registry.rollback_with_version(&rollback)?;
             Ok((back, loaded.into_iter().collect()))
         };
-        let back = self.change(&name, request.validate_only, roll_back).await?;
+        let back = self.change(&name, asked, roll_back).await?;
         Ok(pb::RollbackModelResponse {
             model: Some(self.model_now(name).await?),
             previous_version: wire_version(back.from),
@@ -201,12 +223,17 @@ impl ModelRegistry {
             validate_only: request.validate_only,
         };
         let name = change.model.clone();
+        let asked = Asked {
+            what: "aliases set".to_owned(),
+            actor: change.actor.clone(),
+            validate_only: change.validate_only,
+        };
         let set = move |registry: &Registry| {
             let mut proven = Proven::new(registry, &change.model);
             let applied = registry.move_aliases_with(&change, |version| proven.add(version))?;
             Ok((applied, proven.versions))
         };
-        let (model, event_id) = self.applied(&name, request.validate_only, set).await?;
+        let (model, event_id) = self.applied(&name, asked, set).await?;
         Ok(pb::SetModelAliasResponse { model: Some(model), event_id })
     }
 
@@ -229,8 +256,13 @@ impl ModelRegistry {
             validate_only: request.validate_only,
         };
         let name = change.model.clone();
+        let asked = Asked {
+            what: "alias deleted".to_owned(),
+            actor: change.actor.clone(),
+            validate_only: change.validate_only,
+        };
         let delete = move |registry: &Registry| Ok((registry.move_aliases(&change)?, Vec::new()));
-        let (model, event_id) = self.applied(&name, request.validate_only, delete).await?;
+        let (model, event_id) = self.applied(&name, asked, delete).await?;
         Ok(pb::DeleteModelAliasResponse { model: Some(model), event_id })
     }
 
@@ -257,33 +289,22 @@ impl ModelRegistry {
             reason: request.reason,
             validate_only: request.validate_only,
             override_gates: request.override_gates,
+            distinct_approver: self.distinct_approver,
         };
         let name = change.model.clone();
+        let asked = Asked {
+            what: "traffic set".to_owned(),
+            actor: change.actor.clone(),
+            validate_only: change.validate_only,
+        };
         let set = move |registry: &Registry| {
             // Before requests go there, because afterwards it would be too late.
             let mut proven = Proven::new(registry, &change.model);
             let applied = registry.set_traffic_with(&change, |version| proven.add(version))?;
             Ok((applied, proven.versions))
         };
-        let (model, event_id) = self.applied(&name, request.validate_only, set).await?;
+        let (model, event_id) = self.applied(&name, asked, set).await?;
         Ok(pb::UpdateTrafficPolicyResponse { model: Some(model), event_id })
-    }
-
-    /// What this server has seen of the version as a shadow.
-    fn shadow_evidence(&self, model: &str, version: u64) -> Vec<ShadowEvidence> {
-        let reports = self.shadows.reports(model).into_iter();
-        let evidence = |report: PairReport| ShadowEvidence {
-            champion_version: report.champion,
-            n_rows: report.tally.n_rows,
-            n_equal: report.tally.n_equal,
-            n_segment_flips: report.tally.n_flips,
-            mean_abs_difference: report.tally.mean_abs(),
-            max_abs_difference: report.tally.max_abs,
-            mean_shift: report.tally.mean_shift(),
-            n_unreadable: report.tally.n_unreadable,
-            n_failed: report.tally.n_errors,
-        };
-        reports.filter(|report| report.shadow == version).map(evidence).collect()
     }
 
     /// Carries out `work`, counts it, and has what it changed in service when this returns. The versions
@@ -291,11 +312,11 @@ impl ModelRegistry {
     async fn change<T: Send + 'static>(
         &self,
         model: &str,
-        validate_only: bool,
+        asked: Asked,
         work: impl FnOnce(&Registry) -> Result<(T, Vec<LoadedVersion>), ServingError> + Send + 'static,
     ) -> Result<T, ServingError> {
         let outcome = self.ask(work).await;
-        if validate_only {
+        if asked.validate_only {
             return outcome.map(|(done, _)| done);
         }
         let result = match &outcome {
@@ -304,6 +325,9 @@ impl ModelRegistry {
             Err(_) => "failed",
         };
         self.metrics.models.promotions.get_or_create(&ResultLabels { result }).inc();
+        let Asked { what, actor, .. } = asked;
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        tracing::info!(target: AUDIT_TARGET, event = "model", model, what, actor, result, error);
         let (done, loaded) = outcome?;
         self.in_service(model, loaded).await?;
         Ok(done)
@@ -313,14 +337,23 @@ impl ModelRegistry {
     async fn applied(
         &self,
         model: &str,
-        validate_only: bool,
+        asked: Asked,
         work: impl FnOnce(&Registry) -> Result<(Applied, Vec<LoadedVersion>), ServingError>
         + Send
         + 'static,
     ) -> Result<(pb::Model, String), ServingError> {
-        let Applied { state, event_id } = self.change(model, validate_only, work).await?;
+        let Applied { state, event_id } = self.change(model, asked, work).await?;
         Ok((to_proto::model(state, &self.live.status.newest()), event_id.unwrap_or_default()))
     }
+}
+
+/// What the audit trail says of a request, whatever becomes of it.
+struct Asked {
+    what: String,
+    /// Who was authenticated, and whom they name.
+    actor: String,
+    /// Asks what would happen; nothing to be told.
+    validate_only: bool,
 }
 
 /// Versions that have shown that they could be served.

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use segue_api::v1 as pb;
 use segue_registry::{
-    Action, AliasMove, EventRecord, GateOutcome, GateResult, Manifest, ModelState, RegistryError,
-    Traffic,
+    Action, AliasMove, DIFFERENCE_BOUNDS, EventRecord, GateOutcome, GateResult, Manifest,
+    ModelState, RegistryError, ShadowCounts, Traffic,
 };
 
 use super::{duration, schema, target, timestamp, wire_version};
 use crate::live::{ModelStatus, Stage, Statuses, VersionStatus};
-use crate::traffic::{DIFFERENCE_BOUNDS, PairReport};
 
 /// A model as the registry has it, beside what this server has of it.
 pub(crate) fn model(state: ModelState, statuses: &Statuses) -> pb::Model {
@@ -228,23 +227,22 @@ fn tell(action: Action, event: &mut pb::ModelEvent) -> pb::ModelAction {
 }
 
 /// What is known of a shadow.
-pub(crate) fn shadow_report(report: PairReport) -> pb::ShadowReport {
-    let PairReport { champion, shadow, tally } = report;
+pub(crate) fn shadow_report(counts: ShadowCounts) -> pb::ShadowReport {
     let bounds = DIFFERENCE_BOUNDS.into_iter().chain([f64::INFINITY]);
     let bucket = |(upper_bound, rows)| pb::DifferenceBucket { upper_bound, rows };
     pb::ShadowReport {
-        champion_version: wire_version(champion),
-        shadow_version: wire_version(shadow),
-        rows: tally.n_rows,
-        equal_rows: tally.n_equal,
-        mean_absolute_difference: tally.mean_abs(),
-        max_absolute_difference: tally.max_abs,
-        mean_shift: tally.mean_shift(),
-        segment_flips: tally.n_flips,
-        unreadable_rows: tally.n_unreadable,
-        failed_rows: tally.n_errors,
-        buckets: bounds.zip(tally.buckets).map(bucket).collect(),
-        first_time: Some(timestamp(tally.first_us)),
-        last_time: Some(timestamp(tally.last_us)),
+        champion_version: wire_version(counts.champion_version),
+        shadow_version: wire_version(counts.shadow_version),
+        rows: counts.n_rows,
+        equal_rows: counts.n_equal,
+        mean_absolute_difference: counts.mean_abs_difference(),
+        max_absolute_difference: counts.max_abs_difference,
+        mean_shift: counts.mean_shift(),
+        segment_flips: counts.n_segment_flips,
+        unreadable_rows: counts.n_unreadable,
+        failed_rows: counts.n_failed,
+        buckets: bounds.zip(counts.buckets).map(bucket).collect(),
+        first_time: Some(timestamp(counts.first_us)),
+        last_time: Some(timestamp(counts.last_us)),
     }
 }

@@ -5,16 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message;
 use segue_api::v1 as pb;
+use segue_registry::Registry;
 
 pub(crate) use super::compare::Input;
 use super::compare::{Answered, Sample};
+use super::evidence::{Evidence, EvidenceHandle};
 use super::queue::{Dropped, Queue};
 use super::split::{Share, Split};
-use super::tally::{Outcome, Pair, PairReport, Tallies};
+use super::tally::{Outcome, Pair, Tallies};
 use crate::ServeError;
 use crate::from_proto::Reading;
 use crate::live::{Selected, Selection, ServedVersion, Variant};
 use crate::metrics::{Metrics, ReasonLabels, ShadowErrorLabels, VersionLabels};
+use crate::scoring_service::now_us;
 
 /// Bytes of rows that wait for shadows.
 const MAX_BYTES: usize = 64 << 20;
@@ -69,13 +72,19 @@ fn answering<'a>(selection: &'a Selection, prediction: &pb::Prediction) -> &'a S
 #[derive(Debug)]
 pub(crate) struct Shadows {
     queue: Queue<Task>,
-    tallies: Arc<Tallies>,
+    pub(crate) evidence: Arc<Evidence>,
+    _keeper: EvidenceHandle,
     metrics: Arc<Metrics>,
 }
 
 impl Shadows {
-    /// Starts the thread. At most `max_rows` wait for it.
-    pub(crate) fn start(max_rows: usize, metrics: &Arc<Metrics>) -> Result<Self, ServeError> {
+    /// Starts the thread, and the one that keeps in the registry what this one counts. At most `max_rows`
+    /// wait for it.
+    pub(crate) fn start(
+        max_rows: usize,
+        registry: Registry,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, ServeError> {
         let tallies = Arc::new(Tallies::default());
         let (kept, counted, told) =
             (Arc::clone(&tallies), Arc::clone(metrics), Arc::clone(metrics));
@@ -85,7 +94,9 @@ impl Shadows {
             tracing::error!(panic, "a shadow panicked");
         };
         let queue = Queue::start("segue-shadow", max_rows, MAX_BYTES, work, panicked)?;
-        Ok(Self { queue, tallies, metrics: Arc::clone(metrics) })
+        let evidence = Arc::new(Evidence::new(registry, tallies, now_us()));
+        let keeper = Arc::clone(&evidence).start()?;
+        Ok(Self { queue, evidence, _keeper: keeper, metrics: Arc::clone(metrics) })
     }
 
     /// The mirrors that want a row with this key: of the champions among those that answered it.
@@ -133,11 +144,6 @@ impl Shadows {
             };
             self.metrics.traffic.shadow_dropped.get_or_create(&ReasonLabels { reason }).inc();
         }
-    }
-
-    /// What is known of the shadows of a model.
-    pub(crate) fn reports(&self, model: &str) -> Vec<PairReport> {
-        self.tallies.of(model)
     }
 }
 

@@ -1,13 +1,11 @@
 //! How a shadow's answers differ from a champion's: sums, extremes, a histogram.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use segue_registry::{DIFFERENCE_BOUNDS, ShadowCounts};
 
 use super::compare::Compared;
-
-/// Upper bounds of the buckets of absolute differences; a last one is open.
-pub(crate) const DIFFERENCE_BOUNDS: [f64; 10] =
-    [1e-9, 1e-6, 1e-4, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2];
 
 /// Pairs of a model that are remembered; the one that was seen longest ago makes room.
 const MAX_PAIRS: usize = 64;
@@ -18,38 +16,6 @@ pub(crate) struct Pair {
     pub(crate) model: String,
     pub(crate) champion: u64,
     pub(crate) shadow: u64,
-}
-
-/// What is known of a pair.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Tally {
-    /// Rows that both scored.
-    pub(crate) n_rows: u64,
-    /// Of those with the same bits.
-    pub(crate) n_equal: u64,
-    /// Of those with another segment.
-    pub(crate) n_flips: u64,
-    /// By [`DIFFERENCE_BOUNDS`].
-    pub(crate) buckets: [u64; DIFFERENCE_BOUNDS.len() + 1],
-    sum_abs: f64,
-    pub(crate) max_abs: f64,
-    /// Of shadow less champion.
-    sum_shift: f64,
-    /// Rows that the shadow cannot read.
-    pub(crate) n_unreadable: u64,
-    /// Rows that it cannot score.
-    pub(crate) n_errors: u64,
-    /// When the first and the last row came, in microseconds UTC.
-    pub(crate) first_us: i64,
-    pub(crate) last_us: i64,
-}
-
-/// A pair and what is known of it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PairReport {
-    pub(crate) champion: u64,
-    pub(crate) shadow: u64,
-    pub(crate) tally: Tally,
 }
 
 /// How the comparison of a row ended.
@@ -63,66 +29,61 @@ pub(crate) enum Outcome {
 /// What is known of all pairs. Only the thread of the shadows and who asks for a report come here.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies {
-    pairs: Mutex<BTreeMap<Pair, Tally>>,
+    pairs: Mutex<BTreeMap<Pair, ShadowCounts>>,
 }
 
-impl Tally {
-    fn add(&mut self, outcome: Outcome, now_us: i64) {
-        if self.first_us == 0 {
-            self.first_us = now_us;
+fn add(counts: &mut ShadowCounts, outcome: Outcome) {
+    match outcome {
+        Outcome::Unreadable => counts.n_unreadable += 1,
+        Outcome::Error => counts.n_failed += 1,
+        Outcome::Compared(compared) => {
+            let Compared { difference, shift, is_equal, is_flip } = compared;
+            counts.n_rows += 1;
+            counts.n_equal += u64::from(is_equal);
+            counts.n_segment_flips += u64::from(is_flip);
+            counts.sum_abs_difference += difference;
+            counts.max_abs_difference = counts.max_abs_difference.max(difference);
+            counts.sum_shift += shift;
+            let bucket = DIFFERENCE_BOUNDS.partition_point(|bound| *bound < difference);
+            counts.buckets[bucket] += 1;
         }
-        self.last_us = now_us;
-        match outcome {
-            Outcome::Unreadable => self.n_unreadable += 1,
-            Outcome::Error => self.n_errors += 1,
-            Outcome::Compared(compared) => {
-                let Compared { difference, shift, is_equal, is_flip } = compared;
-                self.n_rows += 1;
-                self.n_equal += u64::from(is_equal);
-                self.n_flips += u64::from(is_flip);
-                self.sum_abs += difference;
-                self.max_abs = self.max_abs.max(difference);
-                self.sum_shift += shift;
-                self.buckets[DIFFERENCE_BOUNDS.partition_point(|bound| *bound < difference)] += 1;
-            }
-        }
-    }
-
-    /// 0 without rows.
-    pub(crate) fn mean_abs(&self) -> f64 {
-        self.sum_abs / self.n_rows.max(1) as f64
-    }
-
-    /// 0 without rows.
-    pub(crate) fn mean_shift(&self) -> f64 {
-        self.sum_shift / self.n_rows.max(1) as f64
     }
 }
 
 impl Tallies {
     pub(crate) fn add(&self, pair: Pair, outcome: Outcome, now_us: i64) {
-        let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pairs = self.lock();
         if !pairs.contains_key(&pair) {
             let of_model = || pairs.iter().filter(|(known, _)| known.model == pair.model);
-            let oldest = of_model().min_by_key(|(_, tally)| tally.last_us);
+            let oldest = of_model().min_by_key(|(_, counts)| counts.last_us);
             let oldest = oldest.map(|(pair, _)| pair.clone());
             if of_model().count() >= MAX_PAIRS {
                 oldest.and_then(|pair| pairs.remove(&pair));
             }
         }
-        pairs.entry(pair).or_default().add(outcome, now_us);
+        let fresh = ShadowCounts {
+            champion_version: pair.champion,
+            shadow_version: pair.shadow,
+            ..ShadowCounts::default()
+        };
+        let counts = pairs.entry(pair).or_insert(fresh);
+        counts.count(now_us, |counts| add(counts, outcome));
     }
 
-    /// The pairs of a model, by champion and shadow.
-    pub(crate) fn of(&self, model: &str) -> Vec<PairReport> {
-        let pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The models that have pairs.
+    pub(crate) fn models(&self) -> BTreeSet<String> {
+        self.lock().keys().map(|pair| pair.model.clone()).collect()
+    }
+
+    /// The counts of a model, by champion and shadow.
+    pub(crate) fn of(&self, model: &str) -> Vec<ShadowCounts> {
+        let pairs = self.lock();
         let of_model = pairs.iter().filter(|(pair, _)| pair.model == model);
-        let report = |(pair, tally): (&Pair, &Tally)| PairReport {
-            champion: pair.champion,
-            shadow: pair.shadow,
-            tally: tally.clone(),
-        };
-        of_model.map(report).collect()
+        of_model.map(|(_, counts)| counts.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Pair, ShadowCounts>> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,11 +116,14 @@ mod tests {
         }
         let reports = tallies.of("churn");
         assert!(tallies.of("visits").is_empty());
-        let [PairReport { champion: 1, shadow: 2, tally }] = &reports[..] else { panic!() };
-        assert_eq!((tally.n_rows, tally.n_equal, tally.n_flips), (3, 1, 1));
-        assert_eq!((tally.n_unreadable, tally.n_errors), (1, 1));
+        let [tally] = &reports[..] else { panic!() };
+        assert_eq!((tally.champion_version, tally.shadow_version), (1, 2));
+        assert_eq!((tally.n_rows, tally.n_equal, tally.n_segment_flips), (3, 1, 1));
+        assert_eq!((tally.n_unreadable, tally.n_failed), (1, 1));
         assert_eq!((tally.first_us, tally.last_us), (10, 14));
-        assert!((tally.mean_abs() - 0.17).abs() < 1e-12 && tally.max_abs == 0.5);
+        assert!(
+            (tally.mean_abs_difference() - 0.17).abs() < 1e-12 && tally.max_abs_difference == 0.5
+        );
         assert!((tally.mean_shift() + 0.49 / 3.0).abs() < 1e-12);
         // A difference on a bound is not above it.
         assert_eq!(tally.buckets, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]);
@@ -175,7 +139,7 @@ mod tests {
         }
         let reports = tallies.of("churn");
         assert_eq!(reports.len(), MAX_PAIRS);
-        assert_eq!(reports[0].shadow, 1);
+        assert_eq!(reports[0].shadow_version, 1);
         assert_eq!(tallies.of("visits").len(), 1, "another model's are its own");
     }
 }

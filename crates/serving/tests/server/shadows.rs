@@ -3,9 +3,10 @@
 use segue_api::v1 as pb;
 use segue_dataset::Feature;
 use segue_model::{Child, Model};
-use segue_registry::Traffic;
+use segue_registry::{PromoteRequest, Traffic};
 use segue_serving::ServeOptions;
 use sha2::{Digest, Sha256};
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::canary_rows::wider_model;
 use crate::harness::*;
@@ -44,6 +45,21 @@ async fn report(server: &TestServer, model: &str, shadow: i64, n_rows: u64) -> p
     let report = tokio::time::timeout(PATIENCE, wait).await.expect("shadows keep up");
     assert_eq!(n_seen(&report), n_rows, "{report:?}");
     report
+}
+
+/// Waits until a version of churn is in memory.
+async fn until_in_memory(server: &TestServer, version: i64) {
+    let loaded = async {
+        loop {
+            let ask = pb::GetModelRequest { model: "churn".to_owned() };
+            let model = server.models().get_model(ask).await.unwrap().into_inner().model.unwrap();
+            let serving = pb::ModelVersionState::Serving;
+            if model.loaded.iter().any(|one| one.version == version && one.state() == serving) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, loaded).await.expect("the version is loaded");
 }
 
 async fn batch(server: &TestServer, rows: Vec<pb::FeatureRow>) -> pb::ScoreBatchResponse {
@@ -226,6 +242,38 @@ async fn a_promotion_keeps_what_the_shadow_has_shown() {
     assert_eq!(gate.measured["n_rows"], 50.0);
     assert_eq!(gate.measured["max_abs_difference"], seen.max_absolute_difference);
     assert!(gate.message.contains("50 rows beside version 1"), "{}", gate.message);
+}
+
+/// A champion's successor is judged by what all servers have seen, those that have ended included.
+#[tokio::test]
+async fn what_shadows_have_shown_outlives_a_server_and_adds_up() {
+    let first = TestServer::start().await;
+    split(&first, shadows(&[2])).await;
+    batch(&first, vec![good_row(); 30]).await;
+    report(&first, "churn", 2, 30).await;
+    batch(&first, vec![good_row(); 12]).await;
+    let TestServer { stop, task, folder, registry, .. } = first;
+    stop.send(()).unwrap();
+    task.await.unwrap().unwrap();
+    // Rows that were still waiting for the shadow when the server ended are nobody's.
+    let kept = registry.evidence("churn").unwrap()[0].n_rows;
+    assert!((30..=42).contains(&kept), "{kept}");
+    let second = TestServer::over(folder, registry, quick()).await;
+    second.wait_for_health("", ServingStatus::Serving).await;
+    until_in_memory(&second, 2).await;
+    batch(&second, vec![good_row(); 20]).await;
+    let seen = report(&second, "churn", 2, kept + 20).await;
+    assert_eq!((seen.champion_version, seen.failed_rows), (1, 0));
+    // Whoever promotes past the servers is judged by the same rows.
+    let promotion = PromoteRequest {
+        model: "churn".into(),
+        version: 2,
+        override_gates: true,
+        ..Default::default()
+    };
+    let promoted = second.registry.promote(&promotion).unwrap();
+    let gate = promoted.gates.iter().find(|gate| gate.gate == "shadow_agreement").unwrap();
+    assert_eq!(gate.measured["n_rows"], (kept + 20) as f64, "{gate:?}");
 }
 
 /// Every row is answered, and what the shadows do not get is counted.
