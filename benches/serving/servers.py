@@ -42,6 +42,12 @@ class Server:
     def cpu_s(self):
         return sum(_stat(pid)[0] for pid in self.family())
 
+    def threads_cpu_s(self, name):
+        """Of the threads of its process whose name begins so."""
+        folder = Path(f"/proc/{self.process.pid}/task")
+        threads = [path for path in folder.iterdir() if (path / "comm").read_text().startswith(name)]
+        return sum(_stat(f"{self.process.pid}/task/{path.name}")[0] for path in threads)
+
     def rss_mb(self):
         return sum(_stat(pid)[1] for pid in self.family())
 

@@ -14,7 +14,8 @@ use crate::table::{JOB, N_ROWS, rows, table};
 
 fn score(features: &Path, out: &Path) {
     let mut score = segue();
-    score.args(["score", "churn@1", "--reasons", "3", "--keep", "user,split", "--features"]);
+    score.args(["score", "churn@1", "--reasons", "3", "--interactions", "2"]);
+    score.args(["--keep", "user,split", "--features"]);
     score.arg(features).arg("--out").arg(out).arg("--registry").arg(small().registry()).done();
 }
 
@@ -31,6 +32,12 @@ fn csv_and_parquet_score_alike() {
     for probability in scores.numbers("churn") {
         assert!((0.0..=1.0).contains(&probability));
     }
+    // Of two features each, and most rows have some.
+    let told = scores.column("churn_interactions");
+    let pairs: Vec<&str> =
+        told.iter().flat_map(|text| text.split("; ")).filter(|text| !text.is_empty()).collect();
+    assert!(pairs.len() > 2000 && pairs.len() <= 4000, "{}", pairs.len());
+    assert!(pairs.iter().all(|pair| pair.contains(" x ") && pair.ends_with(')')), "{}", pairs[0]);
     score(&small().features_csv(), &path("scores.parquet"));
     let bytes = fs::read(path("scores.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));

@@ -337,6 +337,9 @@ pub(crate) struct Score {
     /// Reasons a row
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) reasons: usize,
+    /// Pairs of features a row, with what they do together beyond what each does alone
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) interactions: usize,
     /// .parquet or .csv
     #[arg(long, short, default_value = "scores.parquet", value_name = "FILE")]
     pub(crate) out: PathBuf,

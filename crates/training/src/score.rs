@@ -142,13 +142,22 @@ impl ScoreSummary {
 /// Told rows done and rows in all (0: not known).
 pub type ScoreProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
+/// How much of a row's score is explained, in columns of text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Explain {
+    /// Reasons a row, 0 for none.
+    pub n_reasons: usize,
+    /// Pairs of features that act together, a row, 0 for none.
+    pub n_interactions: usize,
+}
+
 /// What to write where.
 #[derive(Clone, Copy)]
 pub struct ScoreTarget<'a> {
     /// `.parquet` or `.csv`.
     pub path: &'a Path,
-    /// Reasons a row, 0 for none.
-    pub n_reasons: usize,
+    /// What is told of each row beside its score.
+    pub explain: Explain,
     /// Threads; nothing that is written depends on it.
     pub n_threads: usize,
     /// Told how far it is.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use segue_training::job::{EventsSection, Job, Origin};
 use segue_training::read::{EventFiles, Room, read_events_within};
 use segue_training::score::{
-    EventScoring, FileScorer, ScoreSummary, ScoreTarget, score_events, score_features,
+    EventScoring, Explain, FileScorer, ScoreSummary, ScoreTarget, score_events, score_features,
 };
 use segue_training::watch::Watch;
 use segue_training::write::TableWriter;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Score, console: &Console) -> anyhow::Result<()> {
     let progress = |done: u64, _total: u64| console.done(done);
     let target = ScoreTarget {
         path: &args.out,
-        n_reasons: args.reasons,
+        explain: Explain { n_reasons: args.reasons, n_interactions: args.interactions },
         n_threads: n_threads(args.threads),
         progress: &progress,
     };

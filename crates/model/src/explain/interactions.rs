@@ -35,6 +35,27 @@ impl Interactions {
         let size = self.n_columns * self.n_columns;
         &self.values[output * size..][..size]
     }
+
+    /// The `n` strongest pairs of different columns of one output: both columns, the one with the smaller
+    /// index first, and what they do together, the halves of both. Strongest first, ties by column; pairs
+    /// that do nothing together are left out.
+    ///
+    /// # Panics
+    /// If there is no such output.
+    #[must_use]
+    pub fn strongest(&self, output: usize, n: usize) -> Vec<(usize, usize, f64)> {
+        let values = self.values(output);
+        let pair = |a: usize, b: usize| {
+            (a, b, values[a * self.n_columns + b] + values[b * self.n_columns + a])
+        };
+        let pairs = (0..self.n_columns).flat_map(|a| (a + 1..self.n_columns).map(move |b| (a, b)));
+        let mut pairs: Vec<_> =
+            pairs.map(|(a, b)| pair(a, b)).filter(|&(_, _, value)| value != 0.0).collect();
+        // Stable, so that pairs of the same strength stay in the order of their columns.
+        pairs.sort_by(|one, other| other.2.abs().total_cmp(&one.2.abs()));
+        pairs.truncate(n);
+        pairs
+    }
 }
 
 impl Model {

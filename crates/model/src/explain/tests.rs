@@ -145,6 +145,23 @@ proptest! {
     }
 
     #[test]
+    fn the_strongest_pairs_are_whole_and_in_order(model in model(), row in row(), n in 0_usize..12) {
+        let interactions = model.interactions(&row);
+        for output in 0..model.n_outputs() {
+            let values = interactions.values(output);
+            let strongest = interactions.strongest(output, n);
+            let all = interactions.strongest(output, usize::MAX);
+            prop_assert_eq!(&strongest[..], &all[..n.min(all.len())]);
+            prop_assert!(all.is_sorted_by(|one, other| one.2.abs() >= other.2.abs()));
+            prop_assert!(all.iter().all(|&(i, j, value)| i < j && value == 2.0 * values[i * 5 + j]));
+            let found: std::collections::BTreeSet<_> = all.iter().map(|&(i, j, _)| (i, j)).collect();
+            let pairs = (0..5).flat_map(|i| (i + 1..5).map(move |j| (i, j)));
+            let expected = pairs.filter(|&(i, j)| values[i * 5 + j] != 0.0).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
     fn rows_get_the_same_bits_together_alone_and_in_any_registers(
         model in model(), rows in prop::collection::vec(row(), 0..40),
     ) {

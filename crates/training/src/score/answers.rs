@@ -3,7 +3,7 @@
 use segue_dataset::Matrix;
 use segue_model::{Model, Scratch, SegmentInputs, Traits};
 
-use super::FileScorer;
+use super::{Explain, FileScorer};
 
 /// Rows that one thread scores at a time: what the engines take in one go.
 pub(super) const BLOCK_ROWS: usize = 1024;
@@ -40,6 +40,8 @@ pub(super) struct Answers {
     pub(super) segments: Vec<Vec<Option<String>>>,
     /// By model.
     pub(super) reasons: Vec<Vec<String>>,
+    /// By model.
+    pub(super) interactions: Vec<Vec<String>>,
     pub(super) n_segment_errors: u64,
 }
 
@@ -52,6 +54,7 @@ impl Answers {
             outputs: scorers.iter().map(outputs).collect(),
             segments: vec![Vec::new(); scorers.len()],
             reasons: vec![Vec::new(); scorers.len()],
+            interactions: vec![Vec::new(); scorers.len()],
             n_segment_errors: 0,
         }
     }
@@ -64,6 +67,8 @@ impl Answers {
         own.zip(more).for_each(|(own, more)| own.extend(more));
         self.segments.iter_mut().zip(other.segments).for_each(|(own, more)| own.extend(more));
         self.reasons.iter_mut().zip(other.reasons).for_each(|(own, more)| own.extend(more));
+        let (own, more) = (self.interactions.iter_mut(), other.interactions);
+        own.zip(more).for_each(|(own, more)| own.extend(more));
     }
 
     /// Keeps the first `n_rows` rows and gives the others.
@@ -76,6 +81,7 @@ impl Answers {
                 .collect(),
             segments: self.segments.iter_mut().map(|own| own.split_off(n_rows)).collect(),
             reasons: self.reasons.iter_mut().map(|own| own.split_off(n_rows)).collect(),
+            interactions: self.interactions.iter_mut().map(|own| own.split_off(n_rows)).collect(),
             n_segment_errors: 0,
         };
         self.n_rows = n_rows;
@@ -87,7 +93,7 @@ impl Answers {
 pub(super) fn answer(
     scorers: &[FileScorer],
     rows: &Rows,
-    n_reasons: usize,
+    explain: Explain,
     scratch: &mut Scratch,
 ) -> Answers {
     // by model, row by row
@@ -103,7 +109,7 @@ pub(super) fn answer(
         .collect();
     let mut answers = Answers { n_rows: rows.n_rows, ..Answers::none(scorers) };
     for row in 0..rows.n_rows {
-        row_of_block(scorers, rows, &outputs, row, n_reasons, &mut answers);
+        row_of_block(scorers, rows, &outputs, row, explain, &mut answers);
     }
     answers
 }
@@ -113,7 +119,7 @@ fn row_of_block(
     rows: &Rows,
     outputs: &[Vec<f64>],
     row: usize,
-    n_reasons: usize,
+    explain: Explain,
     answers: &mut Answers,
 ) {
     let outputs_of = |model: usize| {
@@ -147,7 +153,10 @@ fn row_of_block(
             assigned.segment.map(str::to_owned)
         });
         answers.segments[index].push(segment);
-        answers.reasons[index].push(reasons(&scorer.model, values, outputs, n_reasons));
+        let (model, n_reasons) = (&scorer.model, explain.n_reasons);
+        answers.reasons[index].push(reasons(model, values, outputs, n_reasons));
+        let text = interactions(model, values, outputs, explain.n_interactions);
+        answers.interactions[index].push(text);
     }
 }
 
@@ -155,17 +164,33 @@ fn reasons(model: &Model, row: &[f64], outputs: &[f64], n_reasons: usize) -> Str
     if n_reasons == 0 {
         return String::new();
     }
+    let explanation = model.explain(row);
+    let reasons = model.reasons(&explanation, row, best(outputs), n_reasons);
+    let text = reasons.iter().map(|reason| {
+        let sign = if reason.contribution > 0.0 { '+' } else { '-' };
+        format!("{sign}{} ({:+.3})", reason.behaviour, reason.contribution)
+    });
+    text.collect::<Vec<_>>().join("; ")
+}
+
+/// What pairs of features do together, in the scale of the margin, beyond what each does alone.
+fn interactions(model: &Model, row: &[f64], outputs: &[f64], n_interactions: usize) -> String {
+    if n_interactions == 0 {
+        return String::new();
+    }
+    let name = |column: usize| model.schema().features()[column].name.as_str();
+    let pairs = model.interactions(row).strongest(best(outputs), n_interactions);
+    let text = pairs.iter().map(|&(a, b, value)| format!("{} x {} ({value:+.3})", name(a), name(b)));
+    text.collect::<Vec<_>>().join("; ")
+}
+
+/// The output that is the row's answer: the largest, the first of equal ones.
+fn best(outputs: &[f64]) -> usize {
     let mut best = 0;
     for (output, value) in outputs.iter().enumerate() {
         if *value > outputs[best] {
             best = output;
         }
     }
-    let explanation = model.explain(row);
-    let reasons = model.reasons(&explanation, row, best, n_reasons);
-    let text = reasons.iter().map(|reason| {
-        let sign = if reason.contribution > 0.0 { '+' } else { '-' };
-        format!("{sign}{} ({:+.3})", reason.behaviour, reason.contribution)
-    });
-    text.collect::<Vec<_>>().join("; ")
+    best
 }

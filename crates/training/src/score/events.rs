@@ -6,7 +6,7 @@ use segue_model::Scratch;
 
 use super::answers::{Answers, BLOCK_ROWS, Rows, answer};
 use super::output::columns_of;
-use super::{FileScorer, ScoreError, ScoreSummary, ScoreTarget};
+use super::{Explain, FileScorer, ScoreError, ScoreSummary, ScoreTarget};
 use crate::export::column;
 use crate::read::{ArrangedLog, in_order};
 use crate::write::TableWriter;
@@ -50,7 +50,7 @@ pub fn score_events(
     };
     match log {
         ArrangedLog::Whole(log) => {
-            let users = Users::new(scorers, &log.symbols, t, target.n_reasons)?;
+            let users = Users::new(scorers, &log.symbols, t, target.explain)?;
             let blocks: Vec<&[History]> = log.histories.chunks(BLOCK_ROWS).collect();
             let score = |block: usize, room: &mut Room| Ok(users.score(blocks[block], room));
             in_order(
@@ -64,7 +64,7 @@ pub fn score_events(
         ArrangedLog::Grouped(log) => {
             let score = |part: usize, (): &mut ()| {
                 let log = log.part(part)?;
-                let users = Users::new(scorers, &log.symbols, t, target.n_reasons)?;
+                let users = Users::new(scorers, &log.symbols, t, target.explain)?;
                 let mut room = users.room();
                 let blocks = log.histories.chunks(BLOCK_ROWS);
                 Ok(blocks.map(|block| users.score(block, &mut room)).collect())
@@ -87,7 +87,7 @@ struct Users<'a> {
     evaluators: Vec<Evaluator<'a>>,
     symbols: &'a Symbols,
     t: Micros,
-    n_reasons: usize,
+    explain: Explain,
 }
 
 /// Working memory of a thread.
@@ -107,11 +107,11 @@ impl<'a> Users<'a> {
         scorers: &'a [FileScorer],
         symbols: &'a Symbols,
         t: Micros,
-        n_reasons: usize,
+        explain: Explain,
     ) -> Result<Self, ScoreError> {
         let bind = |scorer: &'a FileScorer| Ok(scorer.features()?.bind(symbols));
         let evaluators = scorers.iter().map(bind).collect::<Result<_, ScoreError>>()?;
-        Ok(Self { scorers, evaluators, symbols, t, n_reasons })
+        Ok(Self { scorers, evaluators, symbols, t, explain })
     }
 
     fn room(&self) -> Room {
@@ -134,7 +134,7 @@ impl<'a> Users<'a> {
                 evaluator.row_with(scratch, history, self.t, &request, row);
             }
         }
-        let answers = answer(self.scorers, &rows, self.n_reasons, &mut room.model);
+        let answers = answer(self.scorers, &rows, self.explain, &mut room.model);
         let name = |history: &History| self.symbols.text(history.user()).to_owned();
         Scored { users: histories.iter().map(name).collect(), answers }
     }
@@ -172,7 +172,7 @@ impl Output<'_> {
     fn write(&mut self, users: Vec<String>, answers: Answers) -> Result<(), ScoreError> {
         let n_rows = users.len();
         let mut columns = vec![column("user", users), column("t", vec![self.t; n_rows])];
-        columns.extend(columns_of(self.scorers, self.target.n_reasons, answers));
+        columns.extend(columns_of(self.scorers, self.target.explain, answers));
         self.writer.write(n_rows, columns)?;
         self.summary.n_rows += n_rows as u64;
         Ok(())

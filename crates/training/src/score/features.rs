@@ -151,7 +151,7 @@ impl<'a> Output<'a> {
         n_rows: usize,
         cell: impl Fn(usize, usize) -> Cell<'c> + Sync,
     ) -> Result<(), ScoreError> {
-        let (scorers, n_reasons) = (self.scorers, self.target.n_reasons);
+        let (scorers, explain) = (self.scorers, self.target.explain);
         let score = |block: usize, scratch: &mut Scratch| {
             let start = block * BLOCK_ROWS;
             let block = start..n_rows.min(start + BLOCK_ROWS);
@@ -172,7 +172,7 @@ impl<'a> Output<'a> {
             let texts =
                 |&column: &usize| block.clone().map(|row| text_of(&cell(row, column))).collect();
             let texts = columns.kept.iter().map(texts).collect();
-            let answers = answer(scorers, &rows, n_reasons, scratch);
+            let answers = answer(scorers, &rows, explain, scratch);
             found.n_segment_errors = answers.n_segment_errors;
             Ok(Scored { answers, texts, found })
         };
@@ -188,7 +188,7 @@ impl<'a> Output<'a> {
         })?;
         let mut columns: Vec<_> =
             self.keep.iter().zip(texts).map(|(name, texts)| column(name, texts)).collect();
-        columns.extend(columns_of(scorers, n_reasons, answers));
+        columns.extend(columns_of(scorers, explain, answers));
         Ok(self.writer.write(n_rows, columns)?)
     }
 

@@ -3,20 +3,21 @@
 use polars::prelude::Column;
 use segue_dataset::TargetKind;
 
-use super::FileScorer;
+use super::{Explain, FileScorer};
 use super::answers::Answers;
 use crate::export::column;
 
-/// `NAME`, or `NAME_CLASS` per class; `NAME_segment`; `NAME_reasons`; `NAME_version`.
+/// `NAME`, or `NAME_CLASS` per class; `NAME_segment`; `NAME_reasons`; `NAME_interactions`; `NAME_version`.
 pub(super) fn columns_of(
     scorers: &[FileScorer],
-    n_reasons: usize,
+    explain: Explain,
     answers: Answers,
 ) -> Vec<Column> {
     let n_rows = answers.n_rows;
     let mut columns = Vec::new();
-    let models = scorers.iter().zip(answers.outputs).zip(answers.segments).zip(answers.reasons);
-    for (((scorer, outputs), segments), reasons) in models {
+    let texts = answers.reasons.into_iter().zip(answers.interactions);
+    let models = scorers.iter().zip(answers.outputs).zip(answers.segments).zip(texts);
+    for (((scorer, outputs), segments), (reasons, interactions)) in models {
         let name = &scorer.name;
         match scorer.model.target() {
             TargetKind::Multiclass { classes } => {
@@ -33,8 +34,11 @@ pub(super) fn columns_of(
         if scorer.segments.is_some() {
             columns.push(column(&format!("{name}_segment"), segments));
         }
-        if n_reasons > 0 {
+        if explain.n_reasons > 0 {
             columns.push(column(&format!("{name}_reasons"), reasons));
+        }
+        if explain.n_interactions > 0 {
+            columns.push(column(&format!("{name}_interactions"), interactions));
         }
         columns.push(column(&format!("{name}_version"), vec![scorer.version; n_rows]));
     }
