@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 pub(crate) use self::caller::Caller;
 use self::file::Table;
@@ -46,19 +47,25 @@ fn sha256(text: &[u8]) -> Digest {
 pub(crate) struct Access {
     path: Option<PathBuf>,
     table: ArcSwap<Table>,
+    /// Told whenever the table is another one.
+    changes: watch::Sender<()>,
 }
 
 impl Access {
     /// Reads the access file.
     pub(crate) fn open(path: &Path) -> Result<Self, ServeError> {
         let (_, table) = Self::read(path)?;
-        Ok(Self { path: Some(path.to_owned()), table: ArcSwap::from_pointee(table) })
+        Ok(Self::of(Some(path.to_owned()), table))
     }
 
     /// Whoever has a certificate of the right authority may do everything, under the name that it
     /// gives.
     pub(crate) fn by_certificate_alone() -> Self {
-        Self { path: None, table: ArcSwap::from_pointee(Table::any_certificate()) }
+        Self::of(None, Table::any_certificate())
+    }
+
+    fn of(path: Option<PathBuf>, table: Table) -> Self {
+        Self { path, table: ArcSwap::from_pointee(table), changes: watch::Sender::default() }
     }
 
     fn read(path: &Path) -> Result<(Files, Table), ReloadError> {
@@ -80,8 +87,24 @@ impl Access {
     pub(crate) fn take(&self) -> Result<(), ReloadError> {
         if let Some(path) = &self.path {
             self.table.store(Arc::new(Self::read(path)?.1));
+            self.changes.send_replace(());
         }
         Ok(())
+    }
+
+    /// Every change of what the files say.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// When what a caller shows stops to be good by itself, in seconds since 1970; `None` for never. What
+    /// is not good any more has expired.
+    pub(crate) fn expires(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&PeerCertificate>,
+    ) -> Option<i64> {
+        self.known(headers, certificate).map_or(Some(0), |known| known.expires)
     }
 
     /// Who asks. What is shown must be good: a wrong key is not made up for by a good certificate.
@@ -90,6 +113,14 @@ impl Access {
         headers: &HeaderMap,
         certificate: Option<&PeerCertificate>,
     ) -> Result<Arc<Identity>, ServingError> {
+        self.known(headers, certificate).map(|known| known.identity)
+    }
+
+    fn known(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&PeerCertificate>,
+    ) -> Result<Known, ServingError> {
         let table = self.table.load();
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         match (shown.next(), shown.next()) {
@@ -106,13 +137,21 @@ impl Access {
     }
 }
 
+/// Somebody who is known, and until when; `None` for as long as the file says so.
+#[derive(Debug, Clone)]
+struct Known {
+    identity: Arc<Identity>,
+    /// Seconds since 1970.
+    expires: Option<i64>,
+}
+
 fn unauthenticated(reason: &'static str, detail: impl Into<String>) -> ServingError {
     ServingError::Unauthenticated { reason, detail: detail.into() }
 }
 
 impl Table {
     /// The holder of what stands in an authorization header.
-    fn bearer(&self, value: &[u8]) -> Result<Arc<Identity>, ServingError> {
+    fn bearer(&self, value: &[u8]) -> Result<Known, ServingError> {
         let scheme_and_rest = value.split_at_checked(BEARER.len());
         let Some((_, token)) =
             scheme_and_rest.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER))
@@ -132,7 +171,7 @@ impl Table {
         }
     }
 
-    fn key(&self, key: &[u8]) -> Result<Arc<Identity>, ServingError> {
+    fn key(&self, key: &[u8]) -> Result<Known, ServingError> {
         let shown = sha256(key);
         let found = self.keys.get(&shown).filter(|entry| bool::from(entry.digest.ct_eq(&shown)));
         let Some(entry) = found else {
@@ -142,10 +181,10 @@ impl Table {
         if entry.expires.is_some_and(|at| at <= now_seconds()) {
             return Err(unauthenticated("KEY_EXPIRED", "the key has expired; ask for a new one"));
         }
-        Ok(Arc::clone(&entry.identity))
+        Ok(Known { identity: Arc::clone(&entry.identity), expires: entry.expires })
     }
 
-    fn certificate(&self, certificate: &PeerCertificate) -> Result<Arc<Identity>, ServingError> {
+    fn certificate(&self, certificate: &PeerCertificate) -> Result<Known, ServingError> {
         if certificate.not_after <= now_seconds() {
             let detail = "the certificate has expired since the connection began; connect again \
                           with a new one";
@@ -153,23 +192,25 @@ impl Table {
         }
         for entry in &self.certificates {
             if let Some(name) = certificate.names.iter().find(|name| entry.names.is_match(name)) {
-                return Ok(match &entry.identity {
+                let identity = match &entry.identity {
                     Some(identity) => Arc::clone(identity),
                     // Named as the certificate says, because the file names nobody.
                     None => Arc::new(Identity::new(&format!("cert:{name}"), entry.grants.clone())),
-                });
+                };
+                return Ok(Known { identity, expires: Some(certificate.not_after) });
             }
         }
         let detail = "no entry of the access file is for a name of the certificate";
         Err(unauthenticated("CERTIFICATE_UNKNOWN", detail))
     }
 
-    fn anonymous(&self) -> Result<Arc<Identity>, ServingError> {
-        self.anonymous.clone().ok_or_else(|| {
+    fn anonymous(&self) -> Result<Known, ServingError> {
+        let Some(identity) = self.anonymous.clone() else {
             let detail = "no credentials; send \"authorization: Bearer KEY\", or connect with a \
                           client certificate";
-            unauthenticated("CREDENTIALS_ABSENT", detail)
-        })
+            return Err(unauthenticated("CREDENTIALS_ABSENT", detail));
+        };
+        Ok(Known { identity, expires: None })
     }
 }
 

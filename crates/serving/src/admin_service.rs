@@ -1,7 +1,7 @@
 //! `segue.v1.AdminService`: what this server is doing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use segue_api::v1 as pb;
 use segue_api::v1::admin_service_server::AdminService;
@@ -75,7 +75,7 @@ impl Inner {
                 max_request_time: Some(duration(options.max_request_time)),
             }),
             registry: self.registry.clone(),
-            registry_age: self.live.registry_age_us().map(Duration::from_micros).map(duration),
+            registry_age: self.live.registry_age().map(duration),
             models: models.collect(),
         }
     }

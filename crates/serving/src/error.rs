@@ -253,6 +253,24 @@ pub enum ServingError {
         /// Since when outcomes are kept, in microseconds.
         oldest_us: i64,
     },
+    /// A stream of requests of which nothing has come for too long.
+    #[error("nothing has come for {} s; open another stream when there is something to send", after.as_secs_f64())]
+    StreamIdle {
+        /// For how long.
+        after: Duration,
+    },
+    /// Outcomes for which there is no room.
+    #[error(
+        "the outcomes take all of the {max_bytes} bytes that they may, and the oldest leave in {} h; \
+         raise --outcomes-max-bytes, or keep fewer days of the prediction log",
+        free_after.as_secs().div_ceil(3600)
+    )]
+    OutcomesFull {
+        /// How many they may take.
+        max_bytes: u64,
+        /// When there will be room again.
+        free_after: Duration,
+    },
     /// Outcomes that could not be put on the disk.
     #[error("the outcome could not be written and is not recorded; try again: {detail}")]
     OutcomesUnwritable {

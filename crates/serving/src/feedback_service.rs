@@ -16,7 +16,6 @@ use segue_api::v1 as pb;
 use segue_api::v1::feedback_service_server::FeedbackService;
 use segue_model::Drift;
 use segue_registry::check_model_name;
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use self::join::{JoinError, JoinRequest, Joined, join_predictions};
@@ -38,9 +37,6 @@ const STREAM_CHUNK: usize = 512;
 /// Refusals that the answer to a stream lists.
 const MAX_STREAM_ERRORS: usize = 100;
 
-/// Questions about performance at once: each reads the log.
-const MAX_MEASURING: usize = 2;
-
 /// What a performance is measured on if the request does not say: 30 days, in microseconds.
 const DEFAULT_WINDOW_US: i64 = 30 * 24 * 3_600_000_000;
 
@@ -50,8 +46,6 @@ pub(crate) struct Feedback {
     pub(crate) scoring: Scoring,
     /// Absent without a prediction log.
     store: Option<Arc<OutcomeStore>>,
-    /// Taken while the log is read, also by those whose caller has left.
-    measuring: Arc<Semaphore>,
 }
 
 impl Feedback {
@@ -60,8 +54,7 @@ impl Feedback {
         let metrics: &LogMetrics = &scoring.0.metrics.log;
         let log = scoring.0.recorder.log();
         let store = log.map(|log| OutcomeStore::start(log, metrics.clone())).transpose()?;
-        let measuring = Arc::new(Semaphore::new(MAX_MEASURING));
-        Ok(Self { store: store.map(Arc::new), scoring, measuring })
+        Ok(Self { store: store.map(Arc::new), scoring })
     }
 
     /// Writes what was given. Not for a thread that must not wait.
@@ -108,12 +101,8 @@ impl Feedback {
     /// Reads the log on a thread that may wait.
     async fn measure(&self, question: Question) -> Result<Vec<pb::Performance>, ServingError> {
         self.parts()?;
-        let permit = Arc::clone(&self.measuring).try_acquire_owned();
-        let permit = permit.map_err(|_| ServingError::Overloaded {
-            what: "questions about performance",
-            limit: MAX_MEASURING,
-            retry_after: self.scoring.0.options.retry_after,
-        })?;
+        // Held while the log is read, also by those whose caller has left.
+        let permit = self.scoring.0.limits.enter_performance()?;
         let this = self.clone();
         let work = move || {
             let _permit = permit;

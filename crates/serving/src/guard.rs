@@ -4,7 +4,9 @@
 //! are done here, in place of tonic's own.
 
 mod audit;
+mod ending;
 mod routes;
+mod standing;
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -24,13 +26,16 @@ use tower::Service;
 
 pub use self::audit::AUDIT_TARGET;
 pub(crate) use self::audit::challenge;
+use self::ending::End;
+pub(crate) use self::ending::StreamEnd;
 use self::routes::Route;
 pub(crate) use self::routes::Routes;
+pub(crate) use self::standing::Standing;
 use crate::ServingError;
-use crate::access::{Access, Caller, Need};
+use crate::access::{Access, Need};
 use crate::limits::{Lane, Lease, Limits, Permit};
 use crate::metrics::Metrics;
-use crate::net::{Answer, BodyBound, Connection, Counted, full};
+use crate::net::{Answer, BodyBound, Connection, Counted, Lost, StreamPlace, full};
 use crate::observe::{Observer, What};
 
 /// When the answer must be there. An extension of every request.
@@ -57,6 +62,8 @@ pub(crate) struct Guard {
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_request_time: Duration,
+    /// For how long a stream may say nothing.
+    pub(crate) max_stream_silence: Duration,
     /// `None`: everybody may do everything.
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) observer: Observer,
@@ -102,13 +109,13 @@ where
         let method = route.labels.grpc_method;
         let admitted = guard
             .authorize(method, route.need, &head.headers, connection)
-            .and_then(|caller| Ok((caller, guard.admit(route.lane, connection)?)));
-        let (caller, permit) = match admitted {
+            .and_then(|caller| Ok((caller, guard.hold(route, connection)?)));
+        let (caller, held) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 let response = refusal(error);
                 connection.take_turn();
-                guard.ended(route, response_code(&response), started);
+                guard.ended(route, response_code(&response), started.elapsed());
                 watch.end(response_code(&response));
                 return Answering::Refused(Some(Box::new(response)));
             }
@@ -121,57 +128,36 @@ where
         if let Some(caller) = &changes {
             head.extensions.insert(caller.clone());
         }
-        let held = match permit {
-            Some(permit) if route.is_leased => {
-                Held::Lease(Lease::new(Some(permit), Arc::clone(connection.budgets())))
-            }
-            permit => Held::Permit(permit),
-        };
+        let standing = Standing::of(guard, route, &head.headers, connection);
+        if let Some(standing) = &standing {
+            head.extensions.insert(standing.clone());
+        }
         let lease = if let Held::Lease(lease) = &held { Some(Arc::clone(lease)) } else { None };
-        let body =
-            Counted::new(body, guard.body_bound(route), lease, connection, guard.retry_after());
+        let body = Counted::new(body, guard.body_bound(route), lease, connection, &guard.limits)
+            .within(route.is_stream.then_some(guard.max_stream_silence));
         let request = Request::from_parts(head, body.for_grpc());
         let (inner, guard) = (self.inner.clone(), Arc::clone(guard));
-        let connection = Arc::clone(connection);
-        let mut end = End { guard, route, started, changes, connection, is_told: false };
+        let (connection, opened_after) = (Arc::clone(connection), None);
+        let is_told = false;
+        let mut end = End { guard, route, started, changes, connection, opened_after, is_told };
         Answering::Work(Box::pin(async move {
-            let answer = end.guard.answer(route, deadline, held, inner, request, &end.connection);
-            let response = watch.over(answer).await;
-            end.tell(response_code(&response));
-            watch.end(response_code(&response));
+            let (guard, connection) = (&end.guard, &end.connection);
+            let answer =
+                guard.answer(route, deadline, (held, standing), inner, request, connection);
+            let mut response = watch.over(answer).await;
+            let code = response_code(&response);
+            if route.is_streamed && code == tonic::Code::Ok {
+                // A success has no status before the end of its stream.
+                let end = response.body_mut().tell_end(StreamEnd::new(end, watch));
+                if let Some(end) = end {
+                    end.tell(code);
+                }
+            } else {
+                end.tell(code);
+                watch.end(code);
+            }
             Ok(response)
         }))
-    }
-}
-
-/// What has to be told when a request is over, however that comes about: a caller who goes away has
-/// the request dropped where it stands, and a change that it had begun is made.
-struct End {
-    guard: Arc<Guard>,
-    route: Route,
-    started: Instant,
-    /// Who asks for a change.
-    changes: Option<Caller>,
-    connection: Arc<Connection>,
-    is_told: bool,
-}
-
-impl End {
-    fn tell(&mut self, code: tonic::Code) {
-        self.is_told = true;
-        self.guard.ended(self.route, code, self.started);
-        if let Some(caller) = &self.changes {
-            let method = self.route.labels.grpc_method;
-            self.guard.record_change(method, caller, self.connection.peer, code);
-        }
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        if !self.is_told {
-            self.tell(tonic::Code::Cancelled);
-        }
     }
 }
 
@@ -181,6 +167,8 @@ enum Held {
     Permit(Option<Permit>),
     /// Of work that may be done elsewhere.
     Lease(Arc<Lease>),
+    /// Of a stream that mostly waits, for as long as it is open.
+    Watch(StreamPlace),
 }
 
 /// An answer that is there, or is being worked on.
@@ -215,8 +203,20 @@ impl Guard {
         self.limits.enter(lane)
     }
 
-    pub(crate) fn retry_after(&self) -> Duration {
-        self.limits.retry_after()
+    /// What a request holds from now on.
+    fn hold(&self, route: Route, connection: &Connection) -> Result<Held, ServingError> {
+        let permit = self.admit(route.lane, connection)?;
+        Ok(match permit {
+            Some(permit) if route.lane == Lane::Watch => {
+                let place = connection.enter_watch();
+                let place = place.ok_or_else(|| self.limits.watches_of_connection())?;
+                Held::Watch((permit, place))
+            }
+            Some(permit) if route.is_leased => {
+                Held::Lease(Lease::new(Some(permit), Arc::clone(connection.budgets())))
+            }
+            permit => Held::Permit(permit),
+        })
     }
 
     /// Outermost first: panic, deadline, permit, work. Both ports go through here.
@@ -242,7 +242,7 @@ impl Guard {
         &self,
         route: Route,
         deadline: Deadline,
-        held: Held,
+        (held, standing): (Held, Option<Standing>),
         mut inner: S,
         request: Request<Body>,
         connection: &Arc<Connection>,
@@ -251,20 +251,29 @@ impl Guard {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
-        let retry_after = self.retry_after();
-        let (permit, lease, watch) = match held {
-            Held::Permit(permit) if route.lane == Lane::Watch => (None, None, permit),
+        let (permit, lease, place) = match held {
             Held::Permit(permit) => (permit, None, None),
             Held::Lease(lease) => (None, Some(lease), None),
+            Held::Watch(place) => (None, None, Some(place)),
         };
         // Called inside, so that a service that panics before its future does not get away.
         let work = async move {
-            let Ok(response) = inner.call(request).await;
+            let mut lost = standing.map(|standing| -> Lost { Box::pin(standing.lost()) });
+            let called = async { inner.call(request).await };
+            let Ok(response) = match &mut lost {
+                None => called.await,
+                Some(lost) => tokio::select! {
+                    biased;
+                    error = lost => return Err(error),
+                    response = called => response,
+                },
+            };
             let (head, body) = response.into_parts();
-            let answer = if route.is_stream {
-                Ok(Answer::stream(body, Arc::clone(connection), retry_after, watch))
+            let answer = if route.is_streamed {
+                let (connection, limits) = (Arc::clone(connection), Arc::clone(&self.limits));
+                Ok(Answer::stream(body, connection, limits, place, lost))
             } else {
-                full(body, connection).await
+                full(body, connection).await.map_err(|unread| self.limits.unread(unread))
             };
             answer.map(|answer| Response::from_parts(head, answer))
         };
@@ -273,15 +282,11 @@ impl Guard {
             None => self.contain(method, permit, deadline, work).await,
             Some(lease) => self.contain(method, None, deadline, lease.over(work)).await,
         };
-        match outcome {
-            Ok(Ok(response)) => response,
-            Ok(Err(unread)) => refusal(self.limits.unread(unread)),
-            Err(error) => refusal(error),
-        }
+        outcome.flatten().unwrap_or_else(refusal)
     }
 
-    fn ended(&self, route: Route, code: tonic::Code, started: Instant) {
-        self.metrics.requests.answered(self.routes.calls(route), code, started.elapsed());
+    fn ended(&self, route: Route, code: tonic::Code, took: Duration) {
+        self.metrics.requests.answered(self.routes.calls(route), code, took);
     }
 
     /// How many bytes of a request may come, and how they are counted.
@@ -398,7 +403,17 @@ mod tests {
         let max_request_time = options.max_request_time;
         let routes = Routes::new(&metrics);
         let observer = Observer::new(None, None);
-        let guard = Guard { routes, limits, metrics, max_request_time, access: None, observer };
+        let max_stream_silence = options.net.max_stream_silence;
+        let access = None;
+        let guard = Guard {
+            routes,
+            limits,
+            metrics,
+            max_request_time,
+            max_stream_silence,
+            access,
+            observer,
+        };
         let (now, later) = (Deadline(Instant::now()), Deadline(Instant::now() + FAR));
         let enter = || guard.limits.enter(Lane::Scoring);
         let permit = enter().unwrap();

@@ -23,6 +23,7 @@ use crate::access::Need;
 use crate::guard::Guard;
 use crate::inference_service::Inference;
 use crate::net::{Budgets, PageLimits};
+use crate::scoring_service::Shared;
 
 /// What is behind the port.
 #[derive(Debug, Clone)]
@@ -48,8 +49,7 @@ pub(crate) fn routes(pages: Arc<Pages>) -> Router {
 pub(crate) fn limits(guard: &Arc<Guard>) -> PageLimits {
     let limits = Arc::clone(&guard.limits);
     PageLimits {
-        max_message_bytes: limits.max_message_bytes(),
-        retry_after: limits.retry_after(),
+        limits: Arc::clone(&limits),
         refuse: Arc::new(move |unread| Dialect::Inference.error(limits.unread(unread))),
     }
 }
@@ -77,6 +77,10 @@ async fn metrics_page(State(pages): State<Arc<Pages>>, asker: Asker) -> Response
     let Guard { metrics, limits, .. } = &*pages.guard;
     pages.inference.scoring.0.recorder.before_scrape();
     metrics.requests.in_flight.set(limits.n_scoring() as i64);
+    let Shared { live, options, .. } = &*pages.inference.scoring.0;
+    // One look may be under way, and the next is due after an interval.
+    let stale = live.registry_stale(2 * options.poll_interval);
+    metrics.models.registry_stale.set(stale.as_secs_f64());
     metrics.net.unread_bytes.set(pages.budgets.answers.used() as i64);
     metrics.net.request_bytes.set(pages.budgets.requests.used() as i64);
     match metrics.page() {

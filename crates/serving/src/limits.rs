@@ -7,16 +7,18 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::{Metrics, ReasonLabels};
-use crate::net::{Budgets, Unread};
+use crate::net::{Budgets, OverBudget, Unread, WATCHES_PER_CONNECTION};
 use crate::{ServeOptions, ServingError};
 
-/// What a request takes a permit for. Health and reflection need none.
+/// What a request takes a permit for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// Scores, one permit a request or a message of a stream.
     Scoring,
     /// Reads and changes of the registry.
     Registry,
+    /// Answers from memory about the server, for which no registry need answer.
+    Status,
     /// Outcomes, one permit a request or a stream.
     Feedback,
     /// Streams that mostly wait: health and reflection. The permit lasts as long as the stream.
@@ -73,7 +75,9 @@ impl Drop for Lease {
 pub(crate) struct Limits {
     scoring: Gate,
     registry: Gate,
+    status: Gate,
     feedback: Gate,
+    performance: Gate,
     streams: Gate,
     watches: Gate,
     uploads: Gate,
@@ -85,8 +89,11 @@ pub(crate) struct Limits {
 /// Uploads at once: each may hold as many bytes as the largest version has.
 const MAX_UPLOADS: usize = 1;
 
-/// Every connection may have one of its own; clients that balance their load open one.
-const MIN_WATCHES: usize = 64;
+/// Each is short, and asked by people and by what watches servers.
+const MAX_STATUS: usize = 64;
+
+/// Questions about performance at once: each reads the log.
+const MAX_MEASURING: usize = 2;
 
 #[derive(Debug)]
 struct Gate {
@@ -107,6 +114,8 @@ impl Gate {
 impl Limits {
     /// Limits as the options say.
     pub(crate) fn new(options: &ServeOptions, metrics: Arc<Metrics>) -> Self {
+        // Whatever others do, a connection gets those that it may have.
+        let max_watches = options.net.max_connections.saturating_mul(WATCHES_PER_CONNECTION);
         Self {
             scoring: Gate::new(options.max_in_flight, "scoring requests", "scoring_requests"),
             registry: Gate::new(
@@ -114,23 +123,20 @@ impl Limits {
                 "registry requests",
                 "registry_requests",
             ),
+            status: Gate::new(MAX_STATUS, "questions about the server", "status_requests"),
             feedback: Gate::new(
                 options.max_in_flight_feedback,
                 "outcome requests",
                 "outcome_requests",
             ),
+            performance: Gate::new(MAX_MEASURING, "questions about performance", "performance"),
             streams: Gate::new(options.max_streams, "streams", "streams"),
-            watches: Gate::new(options.net.max_connections.max(MIN_WATCHES), "watches", "watches"),
+            watches: Gate::new(max_watches, "watches", "watches"),
             uploads: Gate::new(MAX_UPLOADS, "uploads", "uploads"),
             retry_after: options.retry_after,
             max_message_bytes: options.max_message_bytes,
             metrics,
         }
-    }
-
-    /// What a caller is told to wait.
-    pub(crate) fn retry_after(&self) -> Duration {
-        self.retry_after
     }
 
     /// Bytes that a request may have.
@@ -144,11 +150,23 @@ impl Limits {
         self.refuse("unread_answers", what, limit)
     }
 
+    /// Counts a refusal because of bytes of requests that are being received.
+    pub(crate) fn request_bytes(&self, limit: usize) -> OverBudget {
+        self.count("request_bytes");
+        OverBudget { limit, retry_after: self.retry_after }
+    }
+
+    /// Counts a refusal because of watches that the connection has already.
+    pub(crate) fn watches_of_connection(&self) -> ServingError {
+        self.refuse("watches", "watches of this connection", WATCHES_PER_CONNECTION)
+    }
+
     /// A permit for a request, `None` for the free lane. Never waits.
     pub(crate) fn enter(&self, lane: Lane) -> Result<Option<Permit>, ServingError> {
         match lane {
             Lane::Scoring => self.take(&self.scoring).map(Some),
             Lane::Registry => self.take(&self.registry).map(Some),
+            Lane::Status => self.take(&self.status).map(Some),
             Lane::Feedback => self.take(&self.feedback).map(Some),
             Lane::Watch => self.take(&self.watches).map(Some),
             Lane::Free => Ok(None),
@@ -160,15 +178,22 @@ impl Limits {
         self.take(&self.streams)
     }
 
+    /// A permit for a question about performance, which may go on after its caller has left.
+    pub(crate) fn enter_performance(&self) -> Result<Permit, ServingError> {
+        self.take(&self.performance)
+    }
+
     /// A permit for a version that is being uploaded.
     pub(crate) fn enter_upload(&self) -> Result<OwnedSemaphorePermit, ServingError> {
         self.take(&self.uploads)
     }
 
     /// Of each limit its name, how much of it is in use, and how much there is.
-    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 6] {
-        let Self { scoring, registry, feedback, streams, watches, uploads, .. } = self;
-        [scoring, registry, feedback, streams, watches, uploads].map(|gate| {
+    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 8] {
+        let Self { scoring, registry, status, feedback, performance, .. } = self;
+        let Self { streams, watches, uploads, .. } = self;
+        let gates = [scoring, registry, status, feedback, performance, streams, watches, uploads];
+        gates.map(|gate| {
             let in_use = gate.limit.saturating_sub(gate.permits.available_permits());
             (gate.reason, in_use, gate.limit)
         })
@@ -185,14 +210,29 @@ impl Limits {
     }
 
     fn refuse(&self, reason: &'static str, what: &'static str, limit: usize) -> ServingError {
-        self.metrics.requests.shed.get_or_create(&ReasonLabels { reason }).inc();
+        self.count(reason);
         ServingError::Overloaded { what, limit, retry_after: self.retry_after }
+    }
+
+    fn count(&self, reason: &'static str) {
+        self.metrics.requests.shed.get_or_create(&ReasonLabels { reason }).inc();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_refusal_is_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let limits = Limits::new(&ServeOptions::default(), Arc::clone(&metrics));
+        let _measuring = [(); MAX_MEASURING].map(|()| limits.enter_performance().unwrap());
+        let refused = limits.enter_performance().unwrap_err();
+        assert!(matches!(refused, ServingError::Overloaded { limit: MAX_MEASURING, .. }));
+        let told = |reason| metrics.requests.shed.get_or_create(&ReasonLabels { reason }).get();
+        assert_eq!(told("performance"), 1);
+    }
 
     #[tokio::test]
     async fn a_lease_lasts_until_the_last_of_its_work() {

@@ -11,11 +11,13 @@ mod predictions;
 mod select;
 mod stats;
 mod status;
+mod tried;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use segue_registry::ModelState;
@@ -28,7 +30,7 @@ pub(crate) use self::loader::Loader;
 pub(crate) use self::select::{Selected, Selection, Variant};
 pub(crate) use self::stats::{Counted, Stats};
 pub(crate) use self::status::{ModelStatus, Stage, StatusBoard, Statuses, VersionStatus};
-use crate::scoring_service::now_us;
+use self::tried::Tried;
 use crate::traffic::Split;
 
 /// All models as they are served at one moment.
@@ -101,8 +103,9 @@ pub(crate) struct Readiness {
     pub(crate) draining: bool,
     /// Whether the models of the registry have ever been listed.
     pub(crate) registry_read: bool,
-    /// Whether each model has a champion in memory. The required ones are here from the start, the
-    /// others as soon as the registry is known to have them.
+    /// Whether each model has a champion in memory, and everything else that it points at has been tried
+    /// once. The required ones are here from the start, the others as soon as the registry is known to
+    /// have them.
     pub(crate) models: BTreeMap<String, bool>,
 }
 
@@ -112,8 +115,10 @@ pub(crate) struct LiveModels {
     snapshot: ArcSwap<Snapshot>,
     readiness: watch::Sender<Readiness>,
     pub(crate) status: StatusBoard,
-    /// When the registry last answered, in microseconds UTC; 0 for never.
-    registry_answered_us: AtomicI64,
+    /// When this was made: what the age of the registry is counted from.
+    born: Instant,
+    /// When the registry last answered, in microseconds after [`born`](Self::born); 0 for never.
+    registry_answered_us: AtomicU64,
     required: Vec<String>,
 }
 
@@ -126,7 +131,8 @@ impl LiveModels {
             snapshot: ArcSwap::default(),
             readiness,
             status: StatusBoard::default(),
-            registry_answered_us: AtomicI64::new(0),
+            born: Instant::now(),
+            registry_answered_us: AtomicU64::new(0),
             required,
         }
     }
@@ -155,10 +161,17 @@ impl LiveModels {
         snapshot.models.iter().filter_map(failed).collect()
     }
 
-    /// How long ago the registry last answered, in microseconds; `None` if it never has.
-    pub(crate) fn registry_age_us(&self) -> Option<u64> {
+    /// How long ago the registry last answered; `None` if it never has. Asked of the clock and not of
+    /// whoever reads the registry, because a read that hangs tells nothing.
+    pub(crate) fn registry_age(&self) -> Option<Duration> {
         let answered = self.registry_answered_us.load(Ordering::Relaxed);
-        (answered != 0).then(|| u64::try_from(now_us() - answered).unwrap_or(0))
+        (answered != 0).then(|| self.born.elapsed().saturating_sub(Duration::from_micros(answered)))
+    }
+
+    /// For how long the registry has not answered, zero while it answers at least every `expected`.
+    pub(crate) fn registry_stale(&self, expected: Duration) -> Duration {
+        let age = self.registry_age().unwrap_or_else(|| self.born.elapsed());
+        if age <= expected { Duration::ZERO } else { age }
     }
 
     /// From now on not ready, whatever is loaded.
@@ -173,7 +186,8 @@ impl LiveModels {
     /// where a registry was is no answer of it unless it `has_answered`.
     fn announce(&self, names: &[String], has_answered: bool) {
         if has_answered {
-            self.registry_answered_us.store(now_us(), Ordering::Relaxed);
+            let after = u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.registry_answered_us.store(after.max(1), Ordering::Relaxed);
         }
         self.readiness.send_if_modified(|now| {
             let (was_read, n_before) = (now.registry_read, now.models.len());
@@ -193,16 +207,21 @@ impl LiveModels {
         snapshot
     }
 
-    /// Whoever names no models waits until all that were found at the start have been tried: a replica
-    /// that is ready answers for all that it can.
-    fn tell_readiness(&self, snapshot: &Snapshot, is_tried: bool) {
-        let champion = |live: &LiveModel| live.aliases.contains_key(segue_registry::CHAMPION);
+    /// A model is ready when its champion is in memory and it is among the `tried`: a replica that comes
+    /// back in the middle of an experiment must not give the champion to the users of the canary, nor
+    /// refuse those who name another alias. Whoever requires no models waits until all that were found at
+    /// the start have been tried.
+    fn tell_readiness(&self, snapshot: &Snapshot, tried: &Tried) {
+        let is_ready = |name: &String, live: &LiveModel| {
+            live.aliases.contains_key(segue_registry::CHAMPION) && tried.models.contains(name)
+        };
         let mut models: BTreeMap<String, bool> =
             self.required.iter().map(|name| (name.clone(), false)).collect();
-        models.extend(snapshot.models.iter().map(|(name, live)| (name.clone(), champion(live))));
+        let found = snapshot.models.iter();
+        models.extend(found.map(|(name, live)| (name.clone(), is_ready(name, live))));
         let ready = snapshot.started
             && if self.required.is_empty() {
-                is_tried && models.values().any(|ready| *ready)
+                tried.all && models.values().any(|ready| *ready)
             } else {
                 self.required.iter().all(|name| models.get(name) == Some(&true))
             };

@@ -31,6 +31,7 @@ pub(crate) use self::requests::{HttpLabels, MethodCalls, code_name};
 use self::scoring::ScoringMetrics;
 pub(crate) use self::traces::TraceMetrics;
 use self::traffic::TrafficMetrics;
+use crate::live::ServedVersion;
 
 /// Every metric of the server.
 #[derive(Debug)]
@@ -72,6 +73,16 @@ impl Metrics {
             let labels = ModelResultLabels { model: model.to_owned(), result };
             let _ = self.models.load.get_or_create(&labels);
         }
+    }
+
+    /// A version is no longer in memory, and nobody holds it: series that nothing adds to would stay for
+    /// ever, and there is no end of versions.
+    pub(crate) fn forget(&self, gone: &ServedVersion) {
+        let (model, version) = (gone.name.clone(), gone.version);
+        gone.counters.predictions.forget();
+        let of_version = VersionLabels { model, version };
+        self.scoring.score.remove(&of_version);
+        self.traffic.forget(&of_version);
     }
 
     /// The page of the OpenMetrics text format.

@@ -11,13 +11,14 @@ mod grpc;
 mod http;
 mod io;
 mod request;
+mod silence;
 mod tls;
 mod turn;
 
 pub(crate) use self::accept::Port;
-pub(crate) use self::answer::{Answer, full};
+pub(crate) use self::answer::{Answer, Lost, StreamPlace, full};
 pub(crate) use self::certificate::PeerCertificate;
-pub(crate) use self::connection::{Budgets, Connection, Unread};
+pub(crate) use self::connection::{Budgets, Connection, Unread, WATCHES_PER_CONNECTION};
 pub(crate) use self::http::PageLimits;
 pub(crate) use self::request::{BodyBound, Counted, OverBudget};
 pub(crate) use self::tls::{Tls, TlsPort};

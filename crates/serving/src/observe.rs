@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::{HeaderMap, HeaderValue};
 use tracing::Level;
 
 use self::traces::RequestSpan;
@@ -37,6 +37,10 @@ pub(crate) struct Watch {
     started: Instant,
     slow_after: Option<Duration>,
     is_logged: bool,
+    /// Whether it has begun a stream, whose length says nothing of how quick the server is.
+    is_open: bool,
+    /// As the caller sent it. It is read if a line is written.
+    traceparent: Option<HeaderValue>,
     span: Option<RequestSpan>,
     found: Found,
 }
@@ -57,9 +61,14 @@ enum End {
     Page(u16),
 }
 
-/// The versions that answered; none if nothing was scored, or nobody was to know.
+/// What was found out on the way; nothing if nothing was scored, or nobody was to know.
 #[derive(Debug, Clone, Default)]
-struct Found(Vec<Version>);
+struct Found {
+    /// Those that answered.
+    versions: Vec<Version>,
+    /// What the caller calls it, or was told to.
+    request_id: Option<String>,
+}
 
 /// A version that answered, and for how many rows.
 #[derive(Debug, Clone)]
@@ -95,6 +104,8 @@ impl Observer {
             started,
             slow_after: self.slow_after,
             is_logged: tracing::enabled!(target: REQUEST, Level::DEBUG),
+            is_open: false,
+            traceparent: headers.get(TRACEPARENT).cloned(),
             span: self.traces.as_ref().and_then(|traces| traces.begin(what, headers)),
             found: Found::default(),
         }
@@ -124,6 +135,19 @@ impl Watch {
         output
     }
 
+    /// The stream has begun. If that took long, it is told now.
+    pub(crate) fn opened(&mut self) {
+        let took = self.started.elapsed();
+        if self.is_slow(took) {
+            self.log(End::Rpc(tonic::Code::Ok), took, true);
+        }
+        self.is_open = true;
+    }
+
+    fn is_slow(&self, took: Duration) -> bool {
+        !self.is_open && self.slow_after.is_some_and(|after| took >= after)
+    }
+
     /// The RPC has ended.
     pub(crate) fn end(self, code: tonic::Code) {
         self.ended(End::Rpc(code));
@@ -136,7 +160,7 @@ impl Watch {
 
     fn ended(self, end: End) {
         let took = self.started.elapsed();
-        let is_slow = self.slow_after.is_some_and(|after| took >= after);
+        let is_slow = self.is_slow(took);
         if is_slow || self.is_logged {
             self.log(end, took, is_slow);
         }
@@ -157,29 +181,72 @@ impl Watch {
         let took_ms = took.as_secs_f64() * 1e3;
         let rows = self.found.n_rows();
         let served_by = self.found.names().join(", ");
+        // What a request has none of is left out.
+        let trace_id = self.trace_id();
+        let trace_id = trace_id.as_deref();
+        let request_id = self.found.request_id.as_deref();
         if is_slow {
             tracing::warn!(
-                target: REQUEST, method, code, took_ms, rows, served_by, "slow request"
+                target: REQUEST, method, code, took_ms, rows, served_by, trace_id, request_id,
+                "slow request"
             );
         } else {
             tracing::debug!(
-                target: REQUEST, method, code, took_ms, rows, served_by, "request"
+                target: REQUEST, method, code, took_ms, rows, served_by, trace_id, request_id,
+                "request"
             );
         }
     }
 }
 
+impl Watch {
+    /// The trace that it is part of, also if it is not sampled.
+    fn trace_id(&self) -> Option<String> {
+        let of_caller = || trace_id_of(self.traceparent.as_ref()?.as_bytes());
+        self.span.as_ref().map(RequestSpan::trace_id).or_else(of_caller)
+    }
+}
+
+/// Header of the W3C's trace context: `VERSION-TRACE-PARENT-FLAGS`.
+const TRACEPARENT: &str = "traceparent";
+
+/// Its second part, 32 hexadecimal digits; `None` of anything else, so that nobody writes into the log.
+fn trace_id_of(header: &[u8]) -> Option<String> {
+    let trace_id = header.split(|byte| *byte == b'-').nth(1)?;
+    let is_good = trace_id.len() == 32 && trace_id.iter().all(u8::is_ascii_hexdigit);
+    is_good.then(|| trace_id.iter().map(|byte| char::from(*byte)).collect())
+}
+
 impl Found {
     /// Each as `MODEL/VERSION VARIANT`.
     fn names(&self) -> Vec<String> {
-        let each = self.0.iter();
+        let each = self.versions.iter();
         each.map(|one| format!("{}/{} {}", one.model, one.version, one.variant)).collect()
     }
 
     /// Rows that were scored; all models of a request score the same ones.
     fn n_rows(&self) -> usize {
-        let first = self.0.first().map(|one| &one.model);
-        self.0.iter().filter(|one| Some(&one.model) == first).map(|one| one.n_rows).sum()
+        let first = self.versions.first().map(|one| &one.model);
+        self.versions.iter().filter(|one| Some(&one.model) == first).map(|one| one.n_rows).sum()
+    }
+}
+
+/// The request has this id, known at `now`. Longer ones are cut: they are their callers' own.
+pub(crate) fn name(request_id: &str, now: Instant) {
+    let _ = STORY.try_with(|story| {
+        if story.is_wanted_at(now) {
+            let end = request_id.floor_char_boundary(MAX_ID_BYTES);
+            story.found.borrow_mut().request_id = Some(request_id[..end].to_owned());
+        }
+    });
+}
+
+/// Bytes of a request's id that a line has.
+const MAX_ID_BYTES: usize = 128;
+
+impl Story {
+    fn is_wanted_at(&self, now: Instant) -> bool {
+        self.is_wanted || self.slow_at.is_some_and(|slow_at| now >= slow_at)
     }
 }
 
@@ -187,7 +254,7 @@ impl Found {
 pub(crate) fn note(selected: &Selected, n_rows: usize, now: Instant) {
     // Outside of a request there is nobody to tell.
     let _ = STORY.try_with(|story| {
-        if !story.is_wanted && story.slow_at.is_none_or(|slow_at| now < slow_at) {
+        if !story.is_wanted_at(now) {
             return;
         }
         let version = Version {
@@ -196,7 +263,7 @@ pub(crate) fn note(selected: &Selected, n_rows: usize, now: Instant) {
             variant: selected.variant.name(),
             n_rows,
         };
-        story.found.borrow_mut().0.push(version);
+        story.found.borrow_mut().versions.push(version);
     });
 }
 
@@ -233,6 +300,11 @@ impl Errand {
 impl Report {
     /// Hands over to the request that is under way on this task.
     pub(crate) fn deliver(self) {
-        let _ = STORY.try_with(|story| story.found.borrow_mut().0.extend(self.0.0));
+        let Found { versions, request_id } = self.0;
+        let _ = STORY.try_with(|story| {
+            let mut found = story.found.borrow_mut();
+            found.versions.extend(versions);
+            found.request_id = found.request_id.take().or(request_id);
+        });
     }
 }

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) use self::checks::{Check, Page};
 use self::checks::{PageOf, alias_or_champion};
 use crate::access::Caller;
-use crate::guard::panic_text;
+use crate::guard::{Standing, panic_text};
 use crate::limits::{Lease, Limits};
 use crate::live::{LiveModels, LoaderHandle};
 use crate::metrics::Metrics;
@@ -234,8 +234,9 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<Streaming<pb::RegisterModelVersionRequest>>,
     ) -> Result<Response<pb::RegisterModelVersionResponse>, Status> {
         let deadline = deadline_of(&request);
+        let standing = request.extensions().get::<Standing>().cloned();
         let (caller, parts) = Caller::with(request)?;
-        Ok(Response::new(self.register(parts, &caller, deadline).await?))
+        Ok(Response::new(self.register(parts, (caller, standing), deadline).await?))
     }
 
     async fn validate_model_version(

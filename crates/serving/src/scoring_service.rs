@@ -37,7 +37,7 @@ pub(crate) struct Scoring(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) live: Arc<LiveModels>,
     pub(crate) pool: ScoringPool,
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shadows: Arc<Shadows>,
     pub(crate) options: ServeOptions,
@@ -262,9 +262,11 @@ impl Shared {
     ) -> Result<T, ServingError> {
         let outcome = work();
         if outcome.is_err() {
+            let took = started.elapsed();
             for selected in job.selection.unsplit() {
-                selected.served.stats.refused(started.elapsed());
+                selected.served.stats.refused(took);
             }
+            observe::name(&job.request_id, started + took);
         }
         outcome
     }
@@ -300,6 +302,7 @@ impl Shared {
     ) {
         let took = started.elapsed();
         self.metrics.scoring.compute.observe(took.as_secs_f64());
+        observe::name(&job.request_id, started + took);
         for (selected, n_rows) in rows {
             // A canary that none of the rows went to has answered nothing.
             if n_rows > 0 || selected.variant != Variant::Canary {

@@ -119,6 +119,7 @@ pub async fn run(
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
+        max_stream_silence: options.net.max_stream_silence,
         access: access.clone(),
         observer: Observer::new(options.slow_request, traces),
     });

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::file::grants;
 use super::identity::Identity;
 use super::role::Grant;
-use super::{Digest, ring_jwt, sha256, unauthenticated};
+use super::{Digest, Known, ring_jwt, sha256, unauthenticated};
 use crate::ServingError;
 use crate::reload::now_seconds;
 
@@ -67,13 +67,6 @@ struct TokenKey {
     key: DecodingKey,
 }
 
-#[derive(Debug, Clone)]
-struct Known {
-    identity: Arc<Identity>,
-    /// Seconds since 1970.
-    expires: i64,
-}
-
 /// Tokens remembered; then the list begins anew.
 const MAX_KNOWN: usize = 1024;
 
@@ -106,22 +99,21 @@ impl Jwt {
     }
 
     /// The bearer of a token.
-    pub(super) fn identity(&self, token: &[u8]) -> Result<Arc<Identity>, ServingError> {
+    pub(super) fn identity(&self, token: &[u8]) -> Result<Known, ServingError> {
         let digest = sha256(token);
         if let Some(known) = self.known.load().get(&digest) {
-            if known.expires > now_seconds() {
-                return Ok(Arc::clone(&known.identity));
+            if known.expires.is_none_or(|at| at > now_seconds()) {
+                return Ok(known.clone());
             }
             return Err(unauthenticated("TOKEN_EXPIRED", "the token has expired; get a new one"));
         }
         let known = self.verify(token)?;
-        let identity = Arc::clone(&known.identity);
         self.known.rcu(|all| {
             let mut all = if all.len() < MAX_KNOWN { (**all).clone() } else { HashMap::new() };
             all.insert(digest, known.clone());
             all
         });
-        Ok(identity)
+        Ok(known)
     }
 
     fn verify(&self, token: &[u8]) -> Result<Known, ServingError> {
@@ -161,7 +153,8 @@ impl Jwt {
         let identity = Identity::new(&format!("jwt:{name}"), self.grants(&claims));
         let leeway = i64::try_from(self.leeway_seconds).unwrap_or(0);
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or(0.0) as i64;
-        Ok(Known { identity: Arc::new(identity), expires: expires.saturating_add(leeway) })
+        let expires = Some(expires.saturating_add(leeway));
+        Ok(Known { identity: Arc::new(identity), expires })
     }
 
     /// What the roles claim says; words that mean nothing here are for other services.

@@ -73,6 +73,12 @@ fn code_and_details(error: ServingError, message: &str) -> (Code, ErrorDetails) 
         ServingError::OutcomeTooLate { .. } => {
             (Code::FailedPrecondition, precondition("OUTCOME_TOO_LATE", "prediction", message))
         }
+        ServingError::StreamIdle { .. } => (Code::Aborted, info("STREAM_IDLE")),
+        ServingError::OutcomesFull { free_after, .. } => {
+            let mut details = info("OUTCOMES_FULL");
+            details.set_retry_info(Some(free_after));
+            (Code::ResourceExhausted, details)
+        }
         ServingError::OutcomesUnwritable { .. } => (Code::Unavailable, info("OUTCOMES_UNWRITABLE")),
         ServingError::LogUnreadable { .. } => (Code::Unavailable, info("LOG_UNREADABLE")),
         ServingError::ProfileAbsent { model, version } => {

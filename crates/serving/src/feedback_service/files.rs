@@ -193,6 +193,15 @@ pub(super) fn n_bytes(folder: &Path) -> io::Result<u64> {
     Ok(paths.map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len())).sum())
 }
 
+/// The oldest day that has a file.
+pub(super) fn oldest_day(folder: &Path) -> Option<i64> {
+    let days = files_by_day(folder).ok()?;
+    // Days as text are in the order of time.
+    let oldest: jiff::civil::Date = days.keys().find_map(|day| day.parse().ok())?;
+    let start = oldest.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    Some(start.as_microsecond().div_euclid(DAY_US))
+}
+
 /// Removes the files of days before.
 pub(super) fn remove_before(folder: &Path, oldest_day: i64) {
     let Ok(days) = files_by_day(folder) else { return };

@@ -10,6 +10,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -174,6 +175,7 @@ impl Writer {
         let mut before: HashMap<PredictionId, Option<Held>> = HashMap::new();
         let mut lines = Lines::default();
         let mut judged = Vec::with_capacity(batches.len());
+        let mut free_after = None;
         for batch in &batches {
             let mut recordings = Vec::with_capacity(batch.outcomes.len());
             for outcome in &batch.outcomes {
@@ -185,8 +187,12 @@ impl Writer {
                 }
                 let verdict = outcome.judge(known.get(outcome.id));
                 if verdict.is_new() {
-                    if let Err(error) = self.check_room(&lines) {
-                        recordings.push(Err(error));
+                    if !self.has_room(&lines) {
+                        let max_bytes = self.log.options.max_outcome_bytes;
+                        // One look at the folder for all of them.
+                        let free_after =
+                            *free_after.get_or_insert_with(|| self.free_after(received_us));
+                        recordings.push(Err(ServingError::OutcomesFull { max_bytes, free_after }));
                         continue;
                     }
                     // What is known is changed where it is: only what was known before all of this is
@@ -232,13 +238,17 @@ impl Writer {
     }
 
     /// Whether the files may grow.
-    fn check_room(&self, lines: &Lines) -> Result<(), ServingError> {
-        let max_bytes = self.log.options.max_outcome_bytes;
-        if self.n_bytes.saturating_add(lines.n_bytes) < max_bytes {
-            return Ok(());
-        }
-        let detail = format!("the outcomes take all of the {max_bytes} bytes that they may");
-        Err(ServingError::OutcomesUnwritable { detail })
+    fn has_room(&self, lines: &Lines) -> bool {
+        self.n_bytes.saturating_add(lines.n_bytes) < self.log.options.max_outcome_bytes
+    }
+
+    /// For how long there is no room: the oldest day goes as a whole, when the last of its predictions is
+    /// too old.
+    fn free_after(&self, now_us: i64) -> Duration {
+        let oldest = files::oldest_day(&self.folder).unwrap_or_else(|| now_us.div_euclid(DAY_US));
+        let end_us = oldest.saturating_add(1).saturating_mul(DAY_US);
+        let left_us = end_us.saturating_add(self.log.options.max_age_us()).saturating_sub(now_us);
+        Duration::from_micros(u64::try_from(left_us).unwrap_or(0))
     }
 
     fn count(&self, outcomes: &[NewOutcome], recordings: &[Recording]) {
@@ -256,7 +266,7 @@ impl Writer {
                     }
                 }
                 Err(ServingError::OutcomeTooLate { .. }) => drop(metrics.refused("too_late").inc()),
-                Err(ServingError::OutcomesUnwritable { .. }) => {
+                Err(ServingError::OutcomesFull { .. }) => {
                     metrics.refused("over_budget").inc();
                 }
                 Err(_) => drop(metrics.refused("invalid").inc()),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tonic_types::StatusExt;
 
 use super::files::{Wanted, file_name, read_outcomes};
 use super::outcome::{Label, NewOutcome};
@@ -308,6 +309,21 @@ fn outcomes_do_not_take_more_of_the_disk_than_they_may() {
     let n_recorded = recorded.iter().filter(|one| one.is_ok()).count();
     assert!((5..20).contains(&n_recorded), "{n_recorded}");
     assert_eq!(server.labels().len(), n_recorded);
+    // Not UNAVAILABLE, at which clients try again at once: there is room when the day has gone.
+    let day_us = 24 * HOUR_US;
+    let until_us = (ids[0].time_us().div_euclid(day_us) + 1) * day_us + options.max_age_us();
+    let refused = recorded.into_iter().find_map(Result::err).unwrap();
+    let ServingError::OutcomesFull { max_bytes: 1000, free_after } = &refused else {
+        panic!("{refused:?}")
+    };
+    let left_us = until_us - now_us();
+    assert!((free_after.as_micros() as i64 - left_us).abs() < HOUR_US, "{free_after:?} {left_us}");
+    let status = tonic::Status::from(refused);
+    let details = status.get_error_details();
+    let told = (status.code(), details.error_info().unwrap().reason.as_str());
+    assert_eq!(told, (tonic::Code::ResourceExhausted, "OUTCOMES_FULL"));
+    assert!(details.retry_info().unwrap().retry_delay.unwrap() > HOUR);
+    assert!(status.message().contains("--outcomes-max-bytes"), "{status:?}");
     let n_refused = (50 - n_recorded) as u64;
     assert_eq!(server.metrics.refused("over_budget").get(), n_refused);
     let folder = dir.path().join("outcomes");

@@ -14,6 +14,8 @@ pub(super) struct Route {
     pub(super) lane: Lane,
     /// Whether it may run for longer than a request.
     pub(super) is_stream: bool,
+    /// Whether its answer is a stream.
+    pub(super) is_streamed: bool,
     /// Whether it is mostly over in less time than a task takes to start.
     pub(super) is_short: bool,
     /// Whether its work may go on elsewhere after its caller has left.
@@ -74,14 +76,14 @@ const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     (REGISTRY, "DeleteModelAlias", Lane::Registry, false, PROMOTER),
     (REGISTRY, "UpdateTrafficPolicy", Lane::Registry, false, PROMOTER),
     (REGISTRY, "GetShadowReport", Lane::Registry, false, VIEWER),
-    (ADMIN_SERVICE, "GetServerStatus", Lane::Registry, false, VIEWER),
-    (ADMIN_SERVICE, "ListLoadedVersions", Lane::Registry, false, VIEWER),
-    (ADMIN_SERVICE, "SetLogSampling", Lane::Registry, false, ADMIN),
+    (ADMIN_SERVICE, "GetServerStatus", Lane::Status, false, VIEWER),
+    (ADMIN_SERVICE, "ListLoadedVersions", Lane::Status, false, VIEWER),
+    (ADMIN_SERVICE, "SetLogSampling", Lane::Status, false, ADMIN),
     (FEEDBACK_SERVICE, "RecordOutcome", Lane::Feedback, false, FEEDBACK),
     (FEEDBACK_SERVICE, "BatchRecordOutcomes", Lane::Feedback, false, FEEDBACK),
     (FEEDBACK_SERVICE, "StreamOutcomes", Lane::Feedback, true, FEEDBACK),
-    (FEEDBACK_SERVICE, "GetModelPerformance", Lane::Registry, false, VIEWER),
-    (FEEDBACK_SERVICE, "GetDriftReport", Lane::Registry, false, VIEWER),
+    (FEEDBACK_SERVICE, "GetModelPerformance", Lane::Status, false, VIEWER),
+    (FEEDBACK_SERVICE, "GetDriftReport", Lane::Status, false, VIEWER),
     (INFERENCE, "ServerLive", Lane::Free, false, Need::Nothing),
     (INFERENCE, "ServerReady", Lane::Free, false, Need::Nothing),
     (INFERENCE, "ModelReady", Lane::Free, false, Need::Nothing),
@@ -91,8 +93,8 @@ const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     // Refused at once.
     (INFERENCE, "ModelStreamInfer", Lane::Free, true, SCORER),
     (INFERENCE, "ModelConfig", Lane::Scoring, false, Need::Known),
-    (INFERENCE, "ModelStatistics", Lane::Registry, false, VIEWER),
-    (INFERENCE, "RepositoryIndex", Lane::Registry, false, VIEWER),
+    (INFERENCE, "ModelStatistics", Lane::Status, false, VIEWER),
+    (INFERENCE, "RepositoryIndex", Lane::Status, false, VIEWER),
     (INFERENCE, "RepositoryModelLoad", Lane::Registry, false, ADMIN),
     (INFERENCE, "RepositoryModelUnload", Lane::Registry, false, ADMIN),
     (HEALTH, "Check", Lane::Free, false, Need::Nothing),
@@ -100,6 +102,10 @@ const METHODS: [(&str, &str, Lane, bool, Need); 44] = [
     (REFLECTION, "ServerReflectionInfo", Lane::Watch, true, Need::Known),
     (REFLECTION_ALPHA, "ServerReflectionInfo", Lane::Watch, true, Need::Known),
 ];
+
+/// Streams with one answer, at their end.
+const ONE_ANSWER: [(&str, &str); 2] =
+    [(REGISTRY, "RegisterModelVersion"), (FEEDBACK_SERVICE, "StreamOutcomes")];
 
 /// One row: scored where it is read, and nowhere else.
 const SCORE: (&str, &str) = (SCORING, "Score");
@@ -119,6 +125,7 @@ impl Routes {
                 labels,
                 lane,
                 is_stream,
+                is_streamed: is_stream && !ONE_ANSWER.contains(&method),
                 is_short: SHORT.contains(&method),
                 is_leased: method != SCORE && matches!(lane, Lane::Scoring | Lane::Registry),
                 need,
@@ -162,6 +169,7 @@ mod tests {
                     let route = routes.by_path.get(&path).unwrap_or_else(|| panic!("{path}"));
                     let is_stream = method.server_streaming() || method.client_streaming();
                     assert_eq!(route.is_stream, is_stream, "{path}");
+                    assert_eq!(route.is_streamed, method.server_streaming(), "{path}");
                     n_methods += 1;
                 }
             }

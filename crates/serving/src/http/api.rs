@@ -53,9 +53,9 @@ const SERVER: Page = page("/v2", Lane::Free, Need::Known);
 const MODEL: Page = page("/v2/models/{model}", Lane::Scoring, Need::Known);
 const MODEL_READY: Page = page("/v2/models/{model}/ready", Lane::Free, Need::Nothing);
 const MODEL_CONFIG: Page = page("/v2/models/{model}/config", Lane::Scoring, Need::Known);
-const MODEL_STATS: Page = page("/v2/models/{model}/stats", Lane::Registry, VIEWER);
+const MODEL_STATS: Page = page("/v2/models/{model}/stats", Lane::Status, VIEWER);
 const MODEL_INFER: Page = page("/v2/models/{model}/infer", Lane::Scoring, SCORER);
-const INDEX: Page = page("/v2/repository/index", Lane::Registry, VIEWER);
+const INDEX: Page = page("/v2/repository/index", Lane::Status, VIEWER);
 const ELSEWHERE: Page = page("unknown", Lane::Free, Need::Nothing);
 
 type Shared = State<Arc<Pages>>;

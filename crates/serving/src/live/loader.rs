@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::handle::{Command, LoaderHandle, Refresh, WaitsFor};
 use super::next::{Missing, fill_aliases, fill_traffic, place};
 use super::status::points_at;
+use super::tried::Tried;
 use super::worker::{Outcome, Wanted, Workshop};
 use super::{LiveModel, LiveModels, ServedVersion, Snapshot};
 use crate::ServeError;
@@ -36,15 +37,13 @@ pub(crate) struct Loader {
     pending: BTreeSet<Wanted>,
     /// Why versions that are pointed at could not be loaded when they were last tried.
     failures: BTreeMap<Wanted, String>,
-    /// Whether every version that was found at the start has been tried.
-    is_tried: bool,
+    tried: Tried,
     /// Models whose newest state could not be loaded, and when to try again.
     retries: BTreeMap<String, Retry>,
     /// Who waits for what of which model.
     waiting: Vec<Waiting>,
     /// Versions out of service that a request may still hold. They are freed here, not there.
     retired: Vec<Arc<ServedVersion>>,
-    last_answer: Instant,
 }
 
 /// A model, what of it is waited for, and who is told.
@@ -103,11 +102,10 @@ impl Loader {
             poll_interval,
             pending: BTreeSet::new(),
             failures: BTreeMap::new(),
-            is_tried: false,
+            tried: Tried::default(),
             retries: BTreeMap::new(),
             waiting: Vec::new(),
             retired: Vec::new(),
-            last_answer: Instant::now(),
         }
     }
 
@@ -142,13 +140,10 @@ impl Loader {
 
     /// Brings the snapshot up to the registry, as far as it can be read.
     fn poll(&mut self) {
-        let metrics = Arc::clone(&self.workshop.metrics);
         let mut names = match self.workshop.registry.models() {
             Ok(names) => names,
             Err(error) => {
                 tracing::warn!(%error, "the registry cannot be read; what is loaded stays in service");
-                let stale = self.last_answer.elapsed().as_secs_f64();
-                metrics.models.registry_stale.set(stale);
                 return;
             }
         };
@@ -158,11 +153,7 @@ impl Loader {
         let is_gone = !old.models.is_empty() && old.models.keys().all(|name| !names.contains(name));
         if is_gone {
             names.extend(old.models.keys().cloned());
-        } else {
-            self.last_answer = Instant::now();
         }
-        let stale = if is_gone { self.last_answer.elapsed() } else { Duration::ZERO };
-        metrics.models.registry_stale.set(stale.as_secs_f64());
         self.workshop.live.announce(&names, !is_gone);
         let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
         let mut models = BTreeMap::new();
@@ -241,8 +232,10 @@ impl Loader {
         }
         drop(old);
         let snapshot = self.workshop.live.snapshot();
+        // A failure may change nothing but that it has been tried.
+        self.tell_readiness(&snapshot);
         let live = snapshot.models.get(name);
-        for &version in arrived.keys() {
+        for (&version, outcome) in arrived {
             // What was wanted when it was asked for need not be wanted any more.
             let is_used = live.is_some_and(|live| {
                 live.version(version).is_some()
@@ -250,6 +243,8 @@ impl Loader {
             });
             if !is_used {
                 self.workshop.live.status.forget(name, version);
+                // It has metrics by now, and goes the way of those that were in service.
+                self.retired.extend(outcome.as_ref().ok().cloned());
             }
         }
         drop(snapshot);
@@ -294,9 +289,15 @@ impl Loader {
         }
         let snapshot = live.publish(Snapshot { started: true, models });
         live.status.settle(&snapshot.models, is_new);
-        self.is_tried |= self.pending.is_empty();
         // Last: who has heard of it finds it in the snapshot, and its state beside it.
-        live.tell_readiness(&snapshot, self.is_tried);
+        self.tell_readiness(&snapshot);
+    }
+
+    fn tell_readiness(&mut self, snapshot: &Snapshot) {
+        let failures = &self.failures;
+        let has_failed = |name: &str, version| failures.contains_key(&(name.to_owned(), version));
+        self.tried.look(snapshot, has_failed);
+        self.workshop.live.tell_readiness(snapshot, &self.tried);
     }
 
     /// The model's next state, `None` if it stays as it is.
@@ -485,14 +486,25 @@ impl Loader {
         }
     }
 
+    /// Frees what nobody uses, and takes its metrics off the page: nothing can count there any more. The
+    /// same version may be on its way back, or be there again: then they are its own.
     fn free(&mut self) {
-        let live = &self.workshop.live;
-        self.retired.retain(|served| {
-            let used = Arc::strong_count(served) > 1;
-            if !used {
-                live.status.gone(&served.name, served.version);
+        let retired = std::mem::take(&mut self.retired);
+        let key = |served: &ServedVersion| (served.name.clone(), served.version);
+        let is_used = |served: &Arc<ServedVersion>| {
+            Arc::strong_count(served) > 1 || self.pending.contains(&key(served))
+        };
+        let (used, unused): (Vec<_>, Vec<_>) = retired.into_iter().partition(is_used);
+        self.retired = used;
+        let snapshot = self.workshop.live.snapshot();
+        for served in unused {
+            self.workshop.live.status.gone(&served.name, served.version);
+            let live = snapshot.models.get(&served.name);
+            let is_back = live.is_some_and(|live| live.version(served.version).is_some())
+                || self.retired.iter().any(|other| key(other) == key(&served));
+            if !is_back {
+                self.workshop.metrics.forget(&served);
             }
-            used
-        });
+        }
     }
 }

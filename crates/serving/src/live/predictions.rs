@@ -34,18 +34,29 @@ impl PredictionCounters {
 
     /// Counts a prediction.
     pub(crate) fn inc(&self, variant: Variant, segment: &str) {
-        let look_up = || {
-            self.all.get_or_create_owned(&PredictionLabels {
-                model: self.model.clone(),
-                version: self.version,
-                variant: variant.name(),
-                segment: segment.to_owned(),
-            })
-        };
+        let look_up = || self.all.get_or_create_owned(&self.labels(variant, segment));
         match self.by_segment.iter().find(|(name, _)| name == segment) {
             Some((_, by_variant)) => by_variant[variant as usize].get_or_init(look_up).inc(),
             None => look_up().inc(),
         };
+    }
+
+    /// Takes everything off the page.
+    pub(crate) fn forget(&self) {
+        for (segment, _) in &self.by_segment {
+            for variant in Variant::ALL {
+                self.all.remove(&self.labels(variant, segment));
+            }
+        }
+    }
+
+    fn labels(&self, variant: Variant, segment: &str) -> PredictionLabels {
+        PredictionLabels {
+            model: self.model.clone(),
+            version: self.version,
+            variant: variant.name(),
+            segment: segment.to_owned(),
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) struct TrafficMetrics {
     pub(crate) guard_looks: Counter,
 }
 
+/// Why a shadow has no score of a row.
+const SHADOW_ERRORS: [&str; 2] = ["unreadable", "scoring"];
+
 fn difference_histogram() -> Histogram {
     Histogram::new(DIFFERENCE_BOUNDS)
 }
@@ -59,6 +62,18 @@ impl TrafficMetrics {
             metrics.canary_fallbacks.clone(),
         );
         metrics
+    }
+
+    /// Takes what was counted of a version as a shadow off the page.
+    pub(super) fn forget(&self, shadow: &VersionLabels) {
+        self.shadow_rows.remove(shadow);
+        self.shadow_abs_diff.remove(shadow);
+        self.shadow_flips.remove(shadow);
+        let VersionLabels { model, version } = shadow;
+        for reason in SHADOW_ERRORS {
+            let (model, version) = (model.clone(), *version);
+            self.shadow_errors.remove(&ShadowErrorLabels { model, version, reason });
+        }
     }
 
     fn register_shadows(&self, all: &mut Registry) {

@@ -1,19 +1,20 @@
 //! The body of an answer, counted until it is on its way.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::connection::{Connection, Unread};
 use crate::ServingError;
-use crate::limits::Permit;
+use crate::guard::StreamEnd;
+use crate::limits::{Limits, Permit};
 
 /// What goes out.
 #[derive(Debug)]
@@ -33,25 +34,51 @@ pub(crate) struct Full {
     trailers: Option<HeaderMap>,
 }
 
-/// An answer whose parts are counted one by one.
-#[derive(Debug)]
+/// An answer whose parts are counted one by one, until it is over or its caller may no longer have it.
 pub(crate) struct Streamed {
     body: tonic::body::Body,
     connection: Arc<Connection>,
-    retry_after: Duration,
+    limits: Arc<Limits>,
     /// Lasts as long as the stream.
-    _permit: Option<Permit>,
+    _place: Option<StreamPlace>,
+    lost: Option<Lost>,
+    end: Option<StreamEnd>,
     is_over: bool,
+}
+
+/// Why a caller may no longer have what it has begun; pending for as long as it may.
+pub(crate) type Lost = Pin<Box<dyn Future<Output = ServingError> + Send>>;
+
+/// Its place among all streams of its kind, and among those of its connection.
+pub(crate) type StreamPlace = (Permit, Permit);
+
+impl fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamed").field("is_over", &self.is_over).finish_non_exhaustive()
+    }
 }
 
 impl Answer {
     pub(crate) fn stream(
         body: tonic::body::Body,
         connection: Arc<Connection>,
-        retry_after: Duration,
-        permit: Option<Permit>,
+        limits: Arc<Limits>,
+        place: Option<StreamPlace>,
+        lost: Option<Lost>,
     ) -> Self {
-        Self::Stream(Streamed { body, connection, retry_after, _permit: permit, is_over: false })
+        let (_place, end, is_over) = (place, None, false);
+        Self::Stream(Streamed { body, connection, limits, _place, lost, end, is_over })
+    }
+
+    /// Has the end of a stream told; gives it back if this is none.
+    pub(crate) fn tell_end(&mut self, end: StreamEnd) -> Option<StreamEnd> {
+        match self {
+            Self::Full(_) => Some(end),
+            Self::Stream(streamed) => {
+                streamed.end = Some(end);
+                None
+            }
+        }
     }
 
     /// Nothing but headers.
@@ -103,9 +130,60 @@ fn keep(connection: &Arc<Connection>, data: Bytes) -> Result<Bytes, Unread> {
     if data.is_empty() { Ok(data) } else { connection.keep(data) }
 }
 
-fn overloaded(unread: Unread, retry_after: Duration) -> ServingError {
-    let Unread { what, limit } = unread;
-    ServingError::Overloaded { what, limit, retry_after }
+impl Streamed {
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        // First: a stream that always has something to say must not outlive the right to it.
+        if let Some(lost) = &mut self.lost
+            && let Poll::Ready(error) = lost.as_mut().poll(context)
+        {
+            return Poll::Ready(Some(Ok(self.cut(error))));
+        }
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(status)) => {
+                self.over(status.code());
+                return Poll::Ready(Some(Err(status)));
+            }
+            None => {
+                self.over(Code::Unknown);
+                return Poll::Ready(None);
+            }
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => match keep(&self.connection, data) {
+                Ok(data) => Frame::data(data),
+                Err(unread) => self.cut(self.limits.unread(unread)),
+            },
+            Err(frame) => {
+                let status = frame.trailers_ref().and_then(Status::from_header_map);
+                self.over(status.map_or(Code::Unknown, |status| status.code()));
+                frame
+            }
+        })))
+    }
+
+    /// Ends here with an error.
+    fn cut(&mut self, error: ServingError) -> Frame<Bytes> {
+        let status = Status::from(error);
+        self.over(status.code());
+        self.is_over = true;
+        // Whoever made it hears of it now, and not when the caller has read to the end.
+        self.body = tonic::body::Body::empty();
+        let mut trailers = HeaderMap::new();
+        // Its parts are all fit for headers.
+        drop(status.add_header(&mut trailers));
+        Frame::trailers(trailers)
+    }
+
+    fn over(&mut self, code: Code) {
+        self.lost = None;
+        if let Some(end) = self.end.take() {
+            end.tell(code);
+        }
+    }
 }
 
 impl Body for Answer {
@@ -116,37 +194,14 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let streamed = match self.get_mut() {
+        match self.get_mut() {
             Self::Full(full) => {
                 let data = full.first.take().or_else(|| full.more.pop_front()).map(Frame::data);
                 let frame = data.or_else(|| full.trailers.take().map(Frame::trailers));
-                return Poll::Ready(frame.map(Ok));
+                Poll::Ready(frame.map(Ok))
             }
-            Self::Stream(streamed) => streamed,
-        };
-        if streamed.is_over {
-            return Poll::Ready(None);
+            Self::Stream(streamed) => streamed.next(context),
         }
-        let Some(frame) = ready!(Pin::new(&mut streamed.body).poll_frame(context)).transpose()?
-        else {
-            return Poll::Ready(None);
-        };
-        let data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => return Poll::Ready(Some(Ok(frame))),
-        };
-        let frame = keep(&streamed.connection, data).map_or_else(
-            |unread| {
-                streamed.is_over = true;
-                let status = Status::from(overloaded(unread, streamed.retry_after));
-                let mut trailers = HeaderMap::new();
-                // Its parts are all fit for headers.
-                drop(status.add_header(&mut trailers));
-                Frame::trailers(trailers)
-            },
-            Frame::data,
-        );
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

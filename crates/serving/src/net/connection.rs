@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use axum::body::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::certificate::PeerCertificate;
 use crate::ServeOptions;
@@ -84,8 +85,14 @@ pub(crate) struct Connection {
     turn: AtomicUsize,
     /// Whether the request that was just found is one of them.
     in_turn: AtomicBool,
+    /// Places for streams that anybody may open and that last as long as they like.
+    watches: Arc<Semaphore>,
     budgets: Arc<Budgets>,
 }
+
+/// Watches of health, and reflections, of one connection. Clients open one, those that share a
+/// connection a few.
+pub(crate) const WATCHES_PER_CONNECTION: usize = 8;
 
 /// This round, the one before, and one that must be empty.
 const ROUNDS: usize = 3;
@@ -112,12 +119,18 @@ impl Connection {
             round: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
             in_turn: AtomicBool::new(false),
+            watches: Arc::new(Semaphore::new(WATCHES_PER_CONNECTION)),
             budgets,
         }
     }
 
     pub(crate) fn budgets(&self) -> &Arc<Budgets> {
         &self.budgets
+    }
+
+    /// A place for one more watch, if there is one.
+    pub(crate) fn enter_watch(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.watches).try_acquire_owned().ok()
     }
 
     /// Whether more may be asked before what is there is read.

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::{Request, Response};
@@ -18,6 +17,7 @@ use super::answer::{Answer, full};
 use super::connection::{Connection, Unread};
 use super::io::Io;
 use super::request::{BodyBound, Counted};
+use crate::limits::Limits;
 
 /// Headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -33,8 +33,7 @@ pub(super) struct Paged {
 /// What a request of the HTTP port may have.
 #[derive(Clone)]
 pub(crate) struct PageLimits {
-    pub(crate) max_message_bytes: usize,
-    pub(crate) retry_after: Duration,
+    pub(crate) limits: Arc<Limits>,
     /// Writes that an answer finds no room.
     pub(crate) refuse: Arc<dyn Fn(Unread) -> axum::response::Response + Send + Sync>,
 }
@@ -50,9 +49,8 @@ impl hyper::service::Service<Request<Incoming>> for Paged {
         let Self { routes, connection, limits } = self;
         let (mut routes, connection) = (routes.clone(), Arc::clone(connection));
         let limits = limits.clone();
-        let PageLimits { max_message_bytes, retry_after, .. } = limits;
-        let bound = BodyBound::Whole(max_message_bytes);
-        let count = |body| Counted::new(body, bound, None, &connection, retry_after);
+        let bound = BodyBound::Whole(limits.limits.max_message_bytes());
+        let count = |body| Counted::new(body, bound, None, &connection, &limits.limits);
         let mut request = request.map(|body| axum::body::Body::new(count(body)));
         request.extensions_mut().insert(Arc::clone(&connection));
         Box::pin(async move {

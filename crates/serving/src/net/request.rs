@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -10,8 +10,9 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tonic::Status;
 
 use super::connection::{Budgets, Connection};
+use super::silence::Silence;
 use crate::ServingError;
-use crate::limits::Lease;
+use crate::limits::{Lease, Limits};
 
 /// How many bytes of a body may come, and how they are counted.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +38,9 @@ pub(crate) struct Counted {
     n_received: usize,
     messages: Messages,
     lease: Option<Arc<Lease>>,
+    silence: Option<Silence>,
     budgets: Arc<Budgets>,
-    retry_after: Duration,
+    limits: Arc<Limits>,
 }
 
 /// Follows the messages of gRPC: a byte, four of a length, the message.
@@ -81,8 +83,8 @@ impl Messages {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("more bytes of requests are being received than the server has room for")]
 pub(crate) struct OverBudget {
-    limit: usize,
-    retry_after: Duration,
+    pub(crate) limit: usize,
+    pub(crate) retry_after: Duration,
 }
 
 impl From<OverBudget> for ServingError {
@@ -99,6 +101,8 @@ pub(crate) enum BodyError {
     OverBudget(#[from] OverBudget),
     #[error("the request has more than {TINY_BYTES} bytes")]
     TooLarge,
+    #[error("silent")]
+    Silent(Duration),
     #[error("the connection failed")]
     Connection(#[from] hyper::Error),
 }
@@ -109,11 +113,17 @@ impl Counted {
         bound: BodyBound,
         lease: Option<Arc<Lease>>,
         connection: &Connection,
-        retry_after: Duration,
+        limits: &Arc<Limits>,
     ) -> Self {
-        let budgets = Arc::clone(connection.budgets());
-        let messages = Messages::default();
-        Self { body, bound, n_bytes: 0, n_received: 0, messages, lease, budgets, retry_after }
+        let (budgets, limits) = (Arc::clone(connection.budgets()), Arc::clone(limits));
+        let (messages, silence) = (Messages::default(), None);
+        Self { body, bound, n_bytes: 0, n_received: 0, messages, lease, silence, budgets, limits }
+    }
+
+    /// Ends if the next message, or the end, is waited for longer than this.
+    pub(crate) fn within(mut self, max_silence: Option<Duration>) -> Self {
+        self.silence = max_silence.map(Silence::new);
+        self
     }
 
     fn count(&mut self, data: &[u8]) -> Result<(), BodyError> {
@@ -126,8 +136,13 @@ impl Counted {
         };
         let budget = &self.budgets.requests;
         if wanted > self.n_bytes && !budget.take(wanted - self.n_bytes) {
-            let (limit, retry_after) = (budget.limit(), self.retry_after);
-            return Err(OverBudget { limit, retry_after }.into());
+            return Err(self.limits.request_bytes(budget.limit()).into());
+        }
+        let is_whole = wanted < self.n_bytes.saturating_add(data.len());
+        if let (BodyBound::Messages, true, Some(silence)) =
+            (self.bound, is_whole, &mut self.silence)
+        {
+            silence.is_over();
         }
         budget.give_back(self.n_bytes.saturating_sub(wanted));
         self.n_bytes = wanted;
@@ -148,7 +163,13 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            let silence = self.silence.as_mut();
+            return match silence.and_then(|silence| silence.broken(context)) {
+                Some(after) => Poll::Ready(Some(Err(BodyError::Silent(after)))),
+                None => Poll::Pending,
+            };
+        };
         let Some(frame) = frame.transpose()? else { return Poll::Ready(None) };
         if let Some(data) = frame.data_ref() {
             self.count(data)?;
@@ -187,6 +208,7 @@ impl Body for ForGrpc {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Pin::new(&mut self.0).poll_frame(context).map_err(|error| match error {
             BodyError::OverBudget(over) => ServingError::from(over).into(),
+            BodyError::Silent(after) => ServingError::StreamIdle { after }.into(),
             // As tonic says it of a message that is too large.
             BodyError::TooLarge => Status::out_of_range(BodyError::TooLarge.to_string()),
             // As tonic reads it: a caller who has left is CANCELLED, and so on.

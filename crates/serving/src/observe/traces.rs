@@ -123,6 +123,11 @@ impl Traces {
 pub(super) struct RequestSpan(Span);
 
 impl RequestSpan {
+    /// The trace that it is part of.
+    pub(super) fn trace_id(&self) -> String {
+        self.0.span_context().trace_id().to_string()
+    }
+
     pub(super) fn end(mut self, end: End, found: &Found) {
         let span = &mut self.0;
         match end {
@@ -139,7 +144,7 @@ impl RequestSpan {
                 }
             }
         }
-        if let Some(first) = found.0.first() {
+        if let Some(first) = found.versions.first() {
             let version = i64::try_from(first.version).unwrap_or(i64::MAX);
             span.set_attribute(KeyValue::new("segue.model", first.model.clone()));
             span.set_attribute(KeyValue::new("segue.version", version));

@@ -21,6 +21,9 @@ pub struct NetOptions {
     /// Answers must be taken within this time; a connection that leaves one for longer is closed,
     /// after at most twice the time.
     pub answer_timeout: Duration,
+    /// A stream of requests of which nothing whole has come for so long is ended: it holds a place of
+    /// others.
+    pub max_stream_silence: Duration,
     /// Bytes of answers that the callers of one connection have not taken; above, new requests of
     /// the connection are refused. One answer always fits.
     pub max_unread_bytes_per_connection: usize,
@@ -70,6 +73,7 @@ impl Default for NetOptions {
             max_http_connections: 256,
             header_timeout: Duration::from_secs(20),
             answer_timeout: Duration::from_secs(30),
+            max_stream_silence: Duration::from_secs(600),
             max_unread_bytes_per_connection: 16 << 20,
             max_unread_bytes: 256 << 20,
             max_request_bytes: 256 << 20,
@@ -104,9 +108,11 @@ impl NetOptions {
                 return Err(ServeError::Option { option, found: found.to_string(), expected });
             }
         }
-        for (option, found) in
-            [("header_timeout", self.header_timeout), ("answer_timeout", self.answer_timeout)]
-        {
+        for (option, found) in [
+            ("header_timeout", self.header_timeout),
+            ("answer_timeout", self.answer_timeout),
+            ("max_stream_silence", self.max_stream_silence),
+        ] {
             if found < Duration::from_millis(1) {
                 let found = format!("{found:?}");
                 return Err(ServeError::Option { option, found, expected: "at least 1 ms" });

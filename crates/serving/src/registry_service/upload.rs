@@ -8,7 +8,7 @@ use tonic::{Status, Streaming};
 use super::ModelRegistry;
 use super::checks::Check;
 use crate::access::Caller;
-use crate::guard::Deadline;
+use crate::guard::{Deadline, Standing};
 use crate::to_proto::model_version;
 use crate::{Reason, ServingError};
 
@@ -17,7 +17,7 @@ impl ModelRegistry {
     pub(super) async fn register(
         &self,
         mut parts: Streaming<pb::RegisterModelVersionRequest>,
-        caller: &Caller,
+        (caller, standing): (Caller, Option<Standing>),
         deadline: Deadline,
     ) -> Result<pb::RegisterModelVersionResponse, Status> {
         if self.max_upload_bytes == 0 {
@@ -50,6 +50,10 @@ impl ModelRegistry {
                 return Err(error.into());
             };
             upload.add(&piece.file, &piece.data).map_err(ServingError::from)?;
+        }
+        // For which models it may, could have changed while the pieces came.
+        if let Some(standing) = standing {
+            standing.caller()?.check_publisher(&header.model)?;
         }
         Ok(self.publish(header, upload).await?)
     }

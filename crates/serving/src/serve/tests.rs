@@ -12,7 +12,7 @@ use tonic_types::StatusExt;
 
 use super::*;
 
-/// Panics at the first `Score`, and answers the others.
+/// Panics at the first `Score`, and answers the others. Streams answer once and end with an error.
 #[derive(Debug, Default)]
 struct PanicsOnce {
     has_panicked: AtomicBool,
@@ -41,7 +41,10 @@ impl ScoringService for PanicsOnce {
         &self,
         _request: Request<Streaming<pb::ScoreStreamRequest>>,
     ) -> Result<Response<Self::ScoreStreamStream>, Status> {
-        Err(Status::unimplemented("not asked"))
+        let (answers, receiver) = tokio::sync::mpsc::channel(2);
+        answers.send(Ok(pb::ScoreStreamResponse::default())).await.unwrap();
+        answers.send(Err(Status::unavailable("gone"))).await.unwrap();
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
     async fn get_model_schema(
@@ -62,6 +65,7 @@ async fn started(
         limits: Arc::new(Limits::new(&options, Arc::clone(&metrics))),
         metrics: Arc::clone(&metrics),
         max_request_time: options.max_request_time,
+        max_stream_silence: options.net.max_stream_silence,
         access: None,
         observer: Observer::new(None, None),
     });
@@ -128,4 +132,34 @@ async fn a_request_that_is_taken_back_is_counted_too() {
     };
     tokio::time::timeout(Duration::from_secs(20), counted).await.expect("it is counted");
     server.abort();
+}
+
+/// The headers of a stream say OK, whatever comes after.
+#[tokio::test]
+async fn a_stream_is_counted_by_the_status_that_it_ends_with() {
+    let method = "grpc_service=\"segue.v1.ScoringService\",grpc_method=\"ScoreStream\"";
+    let mut no_room = ServeOptions::default();
+    no_room.net.max_unread_bytes = 1;
+    for (options, n_answers, code, name) in [
+        (ServeOptions::default(), 1, Code::Unavailable, "UNAVAILABLE"),
+        (no_room, 0, Code::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+    ] {
+        let (mut client, metrics, server) = started(options).await;
+        let answers = client.score_stream(tokio_stream::pending()).await.expect("it begins");
+        let mut answers = answers.into_inner();
+        for _ in 0..n_answers {
+            answers.message().await.unwrap().unwrap();
+        }
+        assert_eq!(answers.message().await.unwrap_err().code(), code);
+        let page = metrics.page().unwrap();
+        let handled: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("grpc_server_handled_total{"))
+            .filter(|line| line.starts_with(method))
+            .collect();
+        assert_eq!(handled, [format!("{method},grpc_code=\"{name}\"}} 1")], "{page}");
+        let shed = page.contains("segue_requests_shed_total{reason=\"unread_answers\"} 1\n");
+        assert_eq!(shed, code == Code::ResourceExhausted, "{page}");
+        server.abort();
+    }
 }

@@ -27,17 +27,17 @@ use crate::pki::*;
 const ROLES: [&str; 6] = ["viewer", "scorer", "feedback", "publisher", "promoter", "admin"];
 
 /// Keys by the names of their holders, and the file that lets them in.
-struct Keys {
-    keys: BTreeMap<String, String>,
-    file: String,
+pub(crate) struct Keys {
+    pub(crate) keys: BTreeMap<String, String>,
+    pub(crate) file: String,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { keys: BTreeMap::new(), file: "version = 1\n".to_owned() }
     }
 
-    fn with(mut self, name: &str, roles: &[&str]) -> Self {
+    pub(crate) fn with(mut self, name: &str, roles: &[&str]) -> Self {
         let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
         let key = new_access_key(name, &roles, None).unwrap();
         self.keys.insert(name.to_owned(), key.key);
@@ -51,7 +51,7 @@ impl Keys {
     }
 }
 
-fn guarded(folder: &Path, file: &str) -> ServeOptions {
+pub(crate) fn guarded(folder: &Path, file: &str) -> ServeOptions {
     let path = folder.join("access.toml");
     std::fs::write(&path, file).unwrap();
     let access = AccessOptions {
@@ -73,7 +73,7 @@ async fn server_with(file: &str) -> TestServer {
     server
 }
 
-fn bearing<T>(credential: Option<&str>, message: T) -> Request<T> {
+pub(crate) fn bearing<T>(credential: Option<&str>, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(credential) = credential {
         let value: MetadataValue<_> = format!("Bearer {credential}").parse().unwrap();
@@ -87,7 +87,7 @@ async fn score_as(server: &TestServer, credential: Option<&str>) -> Result<(), S
     ScoringServiceClient::new(server.channel.clone()).score(asked).await.map(drop)
 }
 
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status.get_error_details().error_info().expect("a reason").reason.clone()
 }
 
@@ -100,7 +100,7 @@ fn promotion(model: &str, alias: &str) -> pb::PromoteModelVersionRequest {
     }
 }
 
-async fn until_reloaded(server: &TestServer, result: &str, n_times: usize) {
+pub(crate) async fn until_reloaded(server: &TestServer, result: &str, n_times: usize) {
     let line = format!("segue_reloads_total{{what=\"access\",result=\"{result}\"}} {n_times}\n");
     let asked = async { while !server.get("/metrics").await.1.contains(&line) {} };
     tokio::time::timeout(PATIENCE, asked).await.expect(&line);
@@ -389,7 +389,7 @@ async fn keys_rotate_without_a_restart_and_a_broken_file_changes_nothing() {
 
 const NOW_AND_LATER: i64 = 32_503_593_600;
 
-fn claims() -> serde_json::Value {
+pub(crate) fn claims() -> serde_json::Value {
     json!({
         "iss": "https://id.test", "aud": ["segue", "other"], "sub": "alice",
         "exp": NOW_AND_LATER, "roles": ["scorer", "nothing-here"],
@@ -400,7 +400,7 @@ fn part(json: &serde_json::Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())
 }
 
-fn token(
+pub(crate) fn token(
     header: &serde_json::Value,
     claims: &serde_json::Value,
     sign: impl Fn(&[u8]) -> Vec<u8>,
@@ -410,7 +410,7 @@ fn token(
     format!("{message}.{signature}")
 }
 
-fn ed25519() -> Ed25519KeyPair {
+pub(crate) fn ed25519() -> Ed25519KeyPair {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap()
 }
@@ -421,7 +421,7 @@ fn p256() -> EcdsaKeyPair {
     EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap()
 }
 
-fn ed25519_jwk(id: &str, key: &Ed25519KeyPair) -> serde_json::Value {
+pub(crate) fn ed25519_jwk(id: &str, key: &Ed25519KeyPair) -> serde_json::Value {
     let x = URL_SAFE_NO_PAD.encode(key.public_key());
     json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": id, "x": x})
 }
@@ -443,7 +443,7 @@ const RSA_MODULUS: &str = "\
     4ClXKXaMyQjZz3r0PglGhXcPIjnuSd8KEW16XsO_9B_EPPwT26K2nTY7_z0_YaEPeyi0JicLTRerLw\
 ";
 
-const JWT: &str = "version = 1\n[jwt]\njwks = \"jwks.json\"\nissuer = \"https://id.test\"\n\
+pub(crate) const JWT: &str = "version = 1\n[jwt]\njwks = \"jwks.json\"\nissuer = \"https://id.test\"\n\
                    audience = [\"segue\"]\n";
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use segue_api::inference as oip;
 use segue_api::v1 as pb;
-use segue_serving::ServeOptions;
+use segue_serving::{NetOptions, ServeOptions};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -86,33 +86,54 @@ async fn who_is_not_known_sends_little_and_is_answered_little() {
     assert_eq!(status.code(), Code::OutOfRange, "{status}");
 }
 
+/// Who they are is not asked, so nobody may have those of others.
 #[tokio::test]
-async fn streams_that_wait_are_counted_until_they_end() {
-    let mut options = ServeOptions::default();
-    options.net.max_connections = 8;
-    let server = TestServer::start_with(options).await;
-    let watch = || {
+async fn watches_are_bounded_for_each_connection() {
+    let server = TestServer::start().await;
+    let watch = |channel: &tonic::transport::Channel| {
         let request = HealthCheckRequest { service: String::new() };
-        let mut client = HealthClient::new(server.channel.clone());
+        let mut client = HealthClient::new(channel.clone());
         async move { client.watch(request).await.map(tonic::Response::into_inner) }
     };
     let mut open = Vec::new();
     let status = loop {
-        match watch().await {
+        match watch(&server.channel).await {
             Ok(stream) => open.push(stream),
             Err(status) => break status,
         }
+        assert!(open.len() < 100);
     };
-    // The watch that this test began with may have been there a little longer.
-    assert!((63..=64).contains(&open.len()), "{}", open.len());
+    // The watches that this test began with may have been there a little longer.
+    assert!((6..=8).contains(&open.len()), "{}", open.len());
     assert_eq!((status.code(), told(&status).1.as_str()), (Code::ResourceExhausted, "OVERLOADED"));
-    assert!(status.message().contains("64 watches"), "{status}");
+    assert!(status.message().contains("8 watches of this connection"), "{status}");
     server.score(request(&["churn"], good_row())).await.expect("others do not feel it");
+    let other = format!("http://{}", server.grpc);
+    let other = tonic::transport::Channel::from_shared(other).unwrap().connect().await.unwrap();
+    watch(&other).await.expect("another connection has its own");
+    assert!(metric(&server, "segue_requests_shed_total{reason=\"watches\"}").await >= 1.0);
     open.pop();
     let again = async {
-        while let Err(status) = watch().await {
+        while let Err(status) = watch(&server.channel).await {
             assert_eq!(status.code(), Code::ResourceExhausted);
         }
     };
     tokio::time::timeout(PATIENCE, again).await.expect("a stream that has ended makes room");
+}
+
+/// Every refusal for overload is counted under its reason.
+#[tokio::test]
+async fn bytes_without_room_are_refused_and_counted() {
+    let net = NetOptions { max_request_bytes: 1024, ..NetOptions::default() };
+    let server = TestServer::start_with(ServeOptions { net, ..quick() }).await;
+    let models = vec![selector("churn")];
+    let batch = pb::ScoreBatchRequest { models, rows: vec![good_row(); 100], ..Default::default() };
+    let status = server.scoring().score_batch(batch).await.unwrap_err();
+    assert_eq!((status.code(), told(&status).1.as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+    let shed =
+        async || metric(&server, "segue_requests_shed_total{reason=\"request_bytes\"}").await;
+    assert_eq!(shed().await, 1.0);
+    let answer = server.http("POST", "/v1/score", "", "x".repeat(2000).as_bytes()).await;
+    assert_eq!(answer.code, 429, "{answer:?}");
+    assert_eq!(shed().await, 2.0);
 }

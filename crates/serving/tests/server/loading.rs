@@ -4,6 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use segue_api::v1 as pb;
+use segue_registry::{Registry, TrafficRequest};
+use segue_serving::ServeOptions;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::harness::*;
 
@@ -104,4 +107,88 @@ async fn a_slow_model_keeps_no_other_from_answering() {
     held.let_go();
     server.wait_for_health("model/visits", health).await;
     server.wait_for_health("", health).await;
+}
+
+fn send_everybody_to_the_canary(registry: &Registry) {
+    let traffic = TrafficRequest {
+        model: "churn".to_owned(),
+        traffic: Some(canary(10_000)),
+        actor: "ada".to_owned(),
+        ..TrafficRequest::default()
+    };
+    registry.set_traffic(&traffic).unwrap();
+}
+
+/// Returns when the loader has done, and told, all that it knew of before.
+async fn until_the_loader_has_told(server: &TestServer) {
+    let change = pb::SetModelAliasRequest {
+        model: "visits".to_owned(),
+        alias: "told".to_owned(),
+        version: 1,
+        ..Default::default()
+    };
+    server.models().set_model_alias(change).await.unwrap();
+}
+
+async fn is_ready(server: &TestServer) -> bool {
+    server.get("/readyz").await.0.contains("200")
+}
+
+/// In a rolling restart the users of a canary must not be the champion's for as long as the canary is
+/// being loaded, nor those who name another alias be refused by a server that is ready.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_comes_back_waits_for_all_that_its_models_point_at() {
+    let by_alias = || {
+        let mut asked = request(&["churn"], good_row());
+        asked.models[0].choice = Some(pb::model_selector::Choice::Alias("staging".to_owned()));
+        asked
+    };
+    let by_key = || request(&["churn"], of_subject("ada", good_row()));
+    for (is_canary, asked) in [(true, by_key()), (false, by_alias())] {
+        let (folder, registry) = prepared();
+        if is_canary {
+            send_everybody_to_the_canary(&registry);
+        } else {
+            registry.set_alias("churn", "staging", 2, "ada").unwrap();
+        }
+        let held = Held::new(folder.path(), "churn", 2);
+        let options = ServeOptions { required_models: vec!["churn".to_owned()], ..quick() };
+        let server = TestServer::over(folder, registry, options).await;
+        let champion = async {
+            while server.score(request(&["churn"], good_row())).await.is_err() {}
+            server.wait_for_health("model/visits", ServingStatus::Serving).await;
+        };
+        tokio::time::timeout(PATIENCE, champion).await.expect("the champion is loaded");
+        until_the_loader_has_told(&server).await;
+        assert!(!is_ready(&server).await, "canary: {is_canary}");
+        server.wait_for_health("model/churn", ServingStatus::NotServing).await;
+        held.let_go();
+        server.wait_for_health("", ServingStatus::Serving).await;
+        let answer = server.score(asked).await.expect("who is ready answers for all");
+        assert_eq!(answer.served_by[0].version, 2, "canary: {is_canary}");
+
+        // What is pointed at later makes nobody unready.
+        publish(&server.registry, &churn_draft(0.75));
+        let held = Held::new(server.folder.path(), "churn", 3);
+        server.registry.set_alias("churn", "next", 3, "ada").unwrap();
+        until_loading(&server, "churn", 3).await;
+        until_the_loader_has_told(&server).await;
+        assert!(is_ready(&server).await);
+        server.wait_for_health("model/churn", ServingStatus::Serving).await;
+        held.let_go();
+    }
+}
+
+/// One try is enough: the champion answers its share, and the reason is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_canary_keeps_no_replica_out_of_service() {
+    let (folder, registry) = prepared();
+    send_everybody_to_the_canary(&registry);
+    std::fs::write(folder.path().join("churn/versions/2/model.bin"), "no model").unwrap();
+    let options = ServeOptions { required_models: vec!["churn".to_owned()], ..quick() };
+    let server = TestServer::over(folder, registry, options).await;
+    server.wait_for_health("", ServingStatus::Serving).await;
+    let answer = server.score(request(&["churn"], of_subject("ada", good_row()))).await.unwrap();
+    assert_eq!(answer.served_by[0].version, 1);
+    assert!(server.get("/readyz").await.1.contains("model.bin"));
 }

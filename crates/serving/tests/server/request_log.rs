@@ -65,6 +65,8 @@ fn about_ada() -> pb::ScoreRequest {
     request(&["churn"], row)
 }
 
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
 const SCORE: &str = "segue.v1.ScoringService/Score";
 
 #[tokio::test]
@@ -72,7 +74,11 @@ async fn slow_requests_are_told_with_their_versions_and_no_user() {
     let (lines, _guard) = logging("warn");
     let options = ServeOptions { slow_request: Some(Duration::ZERO), ..quick() };
     let server = TestServer::start_with(options).await;
-    server.score(about_ada()).await.unwrap();
+    let mut asked = tonic::Request::new(about_ada());
+    asked.get_mut().request_id = "order-17".to_owned();
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-00");
+    asked.metadata_mut().insert("traceparent", parent.parse().unwrap());
+    server.scoring().score(asked).await.unwrap();
     let models = vec![selector("churn")];
     let rows = vec![good_row(); 40];
     let batch = pb::ScoreBatchRequest { models, rows, ..Default::default() };
@@ -85,6 +91,7 @@ async fn slow_requests_are_told_with_their_versions_and_no_user() {
     assert_eq!(fields["code"], "OK");
     assert_eq!(fields["served_by"], "churn/1 champion");
     assert_eq!(fields["rows"], 1);
+    assert_eq!((&fields["trace_id"], &fields["request_id"]), (&TRACE.into(), &"order-17".into()));
     assert!(fields["took_ms"].as_f64().unwrap() > 0.0);
     let found = lines.about("segue.v1.ScoringService/ScoreBatch");
     let [line] = found.as_slice() else { panic!("{}", lines.text()) };
@@ -92,7 +99,30 @@ async fn slow_requests_are_told_with_their_versions_and_no_user() {
         (&line["fields"]["rows"], &line["fields"]["served_by"]),
         (&40.into(), &"churn/1 champion".into())
     );
+    let fields = &line["fields"];
+    assert!(fields["trace_id"].is_null(), "it is of no trace");
+    // The id that its answer had.
+    assert!(!fields["request_id"].as_str().unwrap().is_empty());
     assert!(!lines.text().contains("ada"), "{}", lines.text());
+}
+
+/// What a stranger calls a trace is not written down as one.
+#[tokio::test]
+async fn only_traces_and_short_ids_are_told() {
+    let (lines, _guard) = logging("warn,segue::request=debug");
+    let server = TestServer::start().await;
+    for parent in ["00-ada-00f067aa0ba902b7-00", "ada", &format!("00-{}-x-00", "ada".repeat(11))] {
+        let mut asked = tonic::Request::new(about_ada());
+        asked.get_mut().request_id = "é".repeat(500);
+        asked.metadata_mut().insert("traceparent", parent.parse().unwrap());
+        server.scoring().score(asked).await.unwrap();
+    }
+    let found = lines.about(SCORE);
+    assert_eq!(found.len(), 3);
+    for line in found {
+        assert!(line["fields"]["trace_id"].is_null());
+        assert_eq!(line["fields"]["request_id"], "é".repeat(64));
+    }
 }
 
 #[tokio::test]

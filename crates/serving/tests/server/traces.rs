@@ -165,6 +165,27 @@ async fn what_the_pool_scores_and_what_fails_is_told_too() {
     assert_eq!(found["segue.served_by"], "churn/1 champion");
 }
 
+/// A stream that goes wrong after its headers is no span of something that went well.
+#[tokio::test]
+async fn the_span_of_a_stream_lasts_until_its_end() {
+    let (address, mut spans) = collector().await;
+    let server = traced(address, 1.0).await;
+    let (requests, stream) = mpsc::channel(1);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
+    let mut answers = server.scoring().score_stream(stream).await.unwrap().into_inner();
+    let ask = pb::ScoreStreamRequest { sequence: 1, request: Some(about_ada()) };
+    requests.send(ask).await.unwrap();
+    answers.message().await.unwrap().unwrap();
+    let answered = std::time::SystemTime::now();
+    drop((requests, answers));
+    let span = next_of(&mut spans, "segue.v1.ScoringService/ScoreStream").await;
+    let ended = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(span.end_time_unix_nano);
+    assert!(ended > answered, "{ended:?} {answered:?}");
+    let found = texts(&span.attributes);
+    // OK if the end of the requests was seen first, CANCELLED if that of the reader.
+    assert!(["0", "1"].contains(&found["rpc.grpc.status_code"].as_str()), "{found:?}");
+}
+
 /// The health checks of the harness are requests as well.
 async fn next_of(spans: &mut Spans, name: &str) -> Span {
     loop {

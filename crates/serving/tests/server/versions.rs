@@ -32,13 +32,13 @@ fn manifest_of(draft: &Draft) -> Vec<u8> {
     std::fs::read(folder.path().join(&draft.model).join("versions/1/manifest.json")).unwrap()
 }
 
-fn header(draft: &Draft) -> pb::RegisterModelVersionHeader {
+pub(crate) fn header(draft: &Draft) -> pb::RegisterModelVersionHeader {
     let (model, manifest) = (draft.model.clone(), manifest_of(draft));
     pb::RegisterModelVersionHeader { model, manifest, ..Default::default() }
 }
 
 /// The messages of an upload, in pieces of so many bytes.
-fn upload(
+pub(crate) fn upload(
     header: pb::RegisterModelVersionHeader,
     draft: &Draft,
     n_bytes: usize,

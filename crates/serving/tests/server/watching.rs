@@ -238,8 +238,9 @@ async fn the_server_tells_its_status() {
     assert!(told.start_time.is_some() && told.uptime.is_some() && told.registry_age.is_some());
     let of = |name: &str| told.limits.iter().find(|limit| limit.name == name).unwrap();
     assert_eq!((of("scoring_requests").limit, of("scoring_requests").in_use), (7, 0));
-    // This very request.
-    assert_eq!((of("registry_requests").limit, of("registry_requests").in_use), (8, 1));
+    // This very request, which asks nothing of the registry.
+    assert_eq!((of("status_requests").limit, of("status_requests").in_use), (64, 1));
+    assert_eq!((of("registry_requests").limit, of("registry_requests").in_use), (8, 0));
     assert_eq!((of("streams").in_use, of("uploads").limit), (0, 1));
     assert_eq!(told.request_limits.unwrap().max_upload_bytes, 99);
     let generation = |name| server.registry.generation(name).unwrap();

@@ -180,7 +180,8 @@ fn interactions(model: &Model, row: &[f64], outputs: &[f64], n_interactions: usi
     }
     let name = |column: usize| model.schema().features()[column].name.as_str();
     let pairs = model.interactions(row).strongest(best(outputs), n_interactions);
-    let text = pairs.iter().map(|&(a, b, value)| format!("{} x {} ({value:+.3})", name(a), name(b)));
+    let text =
+        pairs.iter().map(|&(a, b, value)| format!("{} x {} ({value:+.3})", name(a), name(b)));
     text.collect::<Vec<_>>().join("; ")
 }
 

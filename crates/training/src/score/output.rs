@@ -3,8 +3,8 @@
 use polars::prelude::Column;
 use segue_dataset::TargetKind;
 
-use super::{Explain, FileScorer};
 use super::answers::Answers;
+use super::{Explain, FileScorer};
 use crate::export::column;
 
 /// `NAME`, or `NAME_CLASS` per class; `NAME_segment`; `NAME_reasons`; `NAME_interactions`; `NAME_version`.
