@@ -39,9 +39,10 @@ assert pod["securityContext"]["runAsNonRoot"] and container["securityContext"]["
 assert container["resources"]["limits"]["memory"] and container["resources"]["requests"]["cpu"]
 mounts = {mount["name"] for mount in container["volumeMounts"]}
 assert mounts == {volume["name"] for volume in pod["volumes"]}
-claim = next(volume for volume in pod["volumes"] if volume["name"] == "registry")["persistentVolumeClaim"]
-assert claim["claimName"] == manifest("registry.yaml")["metadata"]["name"]
-for flag in ("tls-cert", "tls-key", "access"):
+for name in ("registry", "predictions"):
+    claim = next(volume for volume in pod["volumes"] if volume["name"] == name)["persistentVolumeClaim"]
+    assert claim["claimName"] == manifest(f"{name}.yaml")["metadata"]["name"], name
+for flag in ("tls-cert", "tls-key", "access", "prediction-log"):
     assert any(flags[flag].startswith(mount["mountPath"]) for mount in container["volumeMounts"]), flag
 
 labels = deployment["template"]["metadata"]["labels"].items()

@@ -38,7 +38,12 @@ pub(crate) enum LogFormat {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Health {
     /// Address of the gRPC services, or its URL with http:// or https://
-    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDR|URL")]
+    #[arg(
+        long,
+        env = "SEGUE_HEALTH_GRPC",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDR|URL"
+    )]
     pub(crate) grpc: String,
     /// What to ask after: model/NAME, or the full name of a gRPC service [default: the server]
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
@@ -50,15 +55,15 @@ pub(crate) struct Health {
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     pub(crate) timeout: f64,
     /// Roots that the server's certificate must come from, in PEM [default: those of the system]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "SEGUE_HEALTH_TLS_CA", value_name = "FILE")]
     pub(crate) tls_ca: Option<PathBuf>,
     /// Name that the server's certificate must carry [default: the host of the URL]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "SEGUE_HEALTH_TLS_SERVER_NAME", value_name = "NAME")]
     pub(crate) tls_server_name: Option<String>,
     /// Own certificate chain to show, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, env = "SEGUE_HEALTH_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// Its private key, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, env = "SEGUE_HEALTH_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 }
