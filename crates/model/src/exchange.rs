@@ -18,6 +18,7 @@ mod assemble;
 mod document;
 mod error;
 mod expand;
+mod format;
 mod lightgbm;
 mod meta;
 mod onnx;
@@ -28,7 +29,6 @@ mod tests;
 mod ubjson;
 mod xgboost;
 
-use std::fmt;
 use std::sync::Arc;
 
 use segue_dataset::{Schema, TargetKind};
@@ -36,6 +36,7 @@ use segue_dataset::{Schema, TargetKind};
 use crate::{Calibration, Ensemble, Model, ModelError, ModelParts};
 
 pub use error::{ExportError, ImportError};
+pub use format::Format;
 
 /// Most columns, and most classes, of a file of so many bytes: names may be left out of it.
 fn most_width(n_bytes: usize) -> usize {
@@ -46,52 +47,6 @@ fn most_width(n_bytes: usize) -> usize {
 /// they hold, well above what the libraries write.
 fn most_memory(n_bytes: usize) -> usize {
     (1 << 20) + n_bytes.saturating_mul(128)
-}
-
-/// A file format of another library.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Format {
-    /// The text of LightGBM's `save_model`, versions v2 to v4.
-    LightGbm,
-    /// XGBoost's `save_model` to JSON.
-    XgboostJson,
-    /// XGBoost's `save_model` to UBJSON, its default.
-    XgboostUbjson,
-    /// ONNX with a tree ensemble of `ai.onnx.ml` 1, 3 or 5.
-    Onnx,
-}
-
-impl Format {
-    /// Recognises a format by its first bytes.
-    #[must_use]
-    pub fn detect(bytes: &[u8]) -> Option<Self> {
-        let start = bytes.trim_ascii_start();
-        if start.starts_with(b"tree") {
-            return Some(Self::LightGbm);
-        }
-        // field 1 of the message, a number: the version of the format
-        if bytes.first() == Some(&0x08) {
-            return Some(Self::Onnx);
-        }
-        let (&first, rest) = start.split_first()?;
-        match (first, rest.trim_ascii_start().first()) {
-            (b'{', Some(b'"' | b'}')) => Some(Self::XgboostJson),
-            (b'{', _) => Some(Self::XgboostUbjson),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LightGbm => "LightGBM text",
-            Self::XgboostJson => "XGBoost JSON",
-            Self::XgboostUbjson => "XGBoost UBJSON",
-            Self::Onnx => "ONNX",
-        })
-    }
 }
 
 /// What a foreign file says, in our terms.
@@ -134,11 +89,16 @@ impl Imported {
 pub fn import(bytes: &[u8], format: Option<Format>) -> Result<Imported, ImportError> {
     let recognised = format.or_else(|| Format::detect(bytes));
     let Some(format) = recognised else {
+        if format::is_pickle(bytes) {
+            return Err(ImportError::Pickle);
+        }
         return Err(ImportError::Unknown { found: bytes.iter().take(8).copied().collect() });
     };
     match format {
         Format::LightGbm => lightgbm::read(bytes),
+        Format::LightGbmJson => lightgbm::read_json(bytes),
         Format::Onnx => onnx::read(bytes),
+        Format::XgboostBinary => xgboost::read_binary(bytes),
         Format::XgboostJson | Format::XgboostUbjson => xgboost::read(bytes, format),
     }
 }
@@ -170,8 +130,12 @@ pub fn export(model: &Model, format: Format, uncalibrated: bool) -> Result<Expor
         Format::LightGbm => lightgbm::write(model)?,
         Format::XgboostJson => xgboost::write(model)?,
         Format::Onnx => onnx::write(model)?,
-        Format::XgboostUbjson => {
+        Format::XgboostUbjson | Format::XgboostBinary => {
             let reason = "XGBoost reads its JSON as well; write that".to_owned();
+            return Err(ExportError::Unsupported { format, reason });
+        }
+        Format::LightGbmJson => {
+            let reason = "LightGBM reads its text only; write that".to_owned();
             return Err(ExportError::Unsupported { format, reason });
         }
     };

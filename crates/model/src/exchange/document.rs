@@ -103,9 +103,9 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 /// Reads JSON; nesting ends at 128 levels.
-pub(super) fn parse_json(bytes: &[u8]) -> Result<Value, ImportError> {
+pub(super) fn parse_json(bytes: &[u8], format: Format) -> Result<Value, ImportError> {
     serde_json::from_slice(bytes).map_err(|error| ImportError::Malformed {
-        format: Format::XgboostJson,
+        format,
         place: format!("line {}, column {}", error.line(), error.column()),
         detail: error.to_string(),
     })
@@ -124,7 +124,7 @@ impl<'a> At<'a> {
         Self { value, path: String::new(), format }
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         if self.path.is_empty() { "the document".to_owned() } else { self.path.clone() }
     }
 
@@ -184,6 +184,13 @@ impl<'a> At<'a> {
         match self.value {
             Value::Text(text) => Ok(text),
             _ => Err(self.malformed("expected a text")),
+        }
+    }
+
+    pub(super) fn flag(&self) -> Result<bool, ImportError> {
+        match self.value {
+            Value::Bool(flag) => Ok(*flag),
+            _ => Err(self.malformed("expected true or false")),
         }
     }
 

@@ -10,13 +10,20 @@ use super::Format;
 pub enum ImportError {
     /// The first bytes belong to no known format.
     #[error(
-        "not a known model file: it begins with {found:02x?}; known are LightGBM text, XGBoost \
-         JSON and UBJSON, and ONNX"
+        "not a known model file: it begins with {found:02x?}; known are LightGBM text and JSON, \
+         XGBoost JSON, UBJSON and binary, and ONNX"
     )]
     Unknown {
         /// The first bytes, at most 8.
         found: Vec<u8>,
     },
+    /// A Python object as it was in memory: to read one is to run what it says.
+    #[error(
+        "this is a Python pickle: a program, which is never run here; in Python, export a \
+         scikit-learn model to ONNX (skl2onnx), or save a booster of LightGBM or XGBoost with its \
+         save_model, and import that file"
+    )]
+    Pickle,
     /// The file breaks the rules of its format.
     #[error("{format}, {place}: {detail}")]
     Malformed {

@@ -1,4 +1,5 @@
-//! LightGBM's text format: `key=value` lines, a head, one block a tree, and a tail.
+//! LightGBM's text format: `key=value` lines, a head, one block a tree, and a tail; and its JSON, which
+//! says the same in another way.
 //!
 //! Rules that are easy to get wrong, from LightGBM's sources (`tree.h`, `gbdt_model_text.cpp`,
 //! `c_api.cpp`):
@@ -10,16 +11,21 @@
 //! - The initial score is part of the first tree; random forests divide by their iterations.
 
 mod head;
+mod json;
 mod lines;
 mod objective;
+mod place;
+mod question;
 mod tree;
 mod write;
 
 use super::assemble::{ForeignTree, assemble};
+use super::document::{At, parse_json};
 use super::{Format, ImportError, Imported, most_memory};
 use crate::{Combine, Ensemble};
 use head::Head;
-use lines::{Lines, Place};
+use lines::Lines;
+use place::Place;
 pub(super) use write::write;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
@@ -33,6 +39,27 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     }
     let end = lines.here("end of trees");
     let pandas = lines.pandas_categorical()?;
+    finish(head, trees, pandas, &end, Format::LightGbm, bytes.len())
+}
+
+pub(super) fn read_json(bytes: &[u8]) -> Result<Imported, ImportError> {
+    let format = Format::LightGbmJson;
+    let document = parse_json(bytes, format)?;
+    let (head, trees) = json::read(&At::root(&document, format), bytes.len())?;
+    let pandas = json::pandas_categorical(bytes)?;
+    let end = Place::Path("tree_info".to_owned());
+    finish(head, trees, pandas, &end, format, bytes.len())
+}
+
+/// The model of a head and its trees. `end` is where all trees are read.
+fn finish(
+    mut head: Head,
+    trees: Vec<(Place, ForeignTree)>,
+    pandas: Vec<Vec<String>>,
+    end: &Place,
+    format: Format,
+    n_bytes: usize,
+) -> Result<Imported, ImportError> {
     head.check_count(trees.len())?;
     let probabilities_in_leaves = head.leaves_hold_probabilities(&trees);
     let mut warnings = Vec::new();
@@ -40,7 +67,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     let mut columns = head.columns(pandas, &mut warnings);
     columns.learn_categories(trees.iter().map(|(_, tree)| tree));
     let n_set_bytes = columns.bytes_of_sets(trees.iter().map(|(_, tree)| tree));
-    if n_set_bytes > most_memory(bytes.len()) {
+    if n_set_bytes > most_memory(n_bytes) {
         let detail = format!("sets of categories of {n_set_bytes} bytes");
         return Err(end.unsupported(detail));
     }
@@ -64,8 +91,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
         link,
     };
     let schema = columns.schema();
-    let schema =
-        schema.map_err(|source| ImportError::Schema { format: Format::LightGbm, source })?;
-    let source = format!("LightGBM text {}", head.version);
+    let schema = schema.map_err(|source| ImportError::Schema { format, source })?;
+    let source = format!("{format} {}", head.version);
     Ok(Imported { schema, target, ensemble, source, warnings })
 }

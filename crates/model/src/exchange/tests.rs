@@ -1,6 +1,8 @@
 //! There and back, what only other libraries write, files that lie, and what is refused.
 
 mod amplified;
+mod binary;
+mod dump;
 mod foreign;
 mod hostile;
 mod refused;

@@ -1,4 +1,5 @@
-//! XGBoost's JSON and UBJSON, which hold one document; gbtree and dart boosters.
+//! XGBoost's JSON and UBJSON, which hold one document, and the binary format before them; gbtree and
+//! dart boosters.
 //!
 //! Rules that are easy to get wrong, from XGBoost's sources (`learner.cc`, `categorical.h`,
 //! `tree_model.cc`):
@@ -11,6 +12,7 @@
 //!
 //! XGBoost sums margins in `f32`, ours are `f64` sums: scores differ by its rounding.
 
+mod binary;
 mod categories;
 mod objective;
 mod tree;
@@ -22,13 +24,14 @@ use super::meta::{self, Meta};
 use super::schema::{Column, ColumnKind, Columns};
 use super::{Format, ImportError, Imported, most_width, ubjson};
 use crate::{Combine, Ensemble};
+pub(super) use binary::{is_binary, read as read_binary};
 use objective::Objective;
 pub(super) use write::write;
 
 pub(super) fn read(bytes: &[u8], format: Format) -> Result<Imported, ImportError> {
     let document = match format {
         Format::XgboostUbjson => ubjson::parse(bytes)?,
-        _ => parse_json(bytes)?,
+        _ => parse_json(bytes, format)?,
     };
     read_document(&document, format, bytes.len())
 }
@@ -125,7 +128,7 @@ fn booster<'a>(learner: &At<'a>) -> Result<(At<'a>, Option<Vec<f64>>), ImportErr
             let weights = booster.get("weight_drop")?.exactly(n_trees)?;
             Ok((model, Some(weights)))
         }
-        other => Err(name.unsupported(format!("booster {other:?}: no trees"))),
+        other => Err(name.unsupported(no_trees(other))),
     }
 }
 
@@ -165,12 +168,31 @@ fn columns(
 
 /// A fit that stopped early keeps its later trees; XGBoost's `Booster.predict` uses them all, too.
 fn warn_of_early_stop(learner: &At<'_>, warnings: &mut Vec<String>) {
-    let best = learner.find("attributes").and_then(|attributes| attributes.find("best_iteration"));
+    let best = learner.find("attributes").and_then(|attributes| attributes.find(BEST_ITERATION));
     if let Some(best) = best.and_then(|at| at.text().ok()) {
-        warnings.push(format!(
-            "best_iteration is {best}: all trees are used, as Booster.predict does; slice the booster \
-             before saving to score as the scikit-learn wrapper does"
-        ));
+        warnings.push(early_stop(best));
+    }
+}
+
+/// The attribute that a fit which stopped early leaves.
+const BEST_ITERATION: &str = "best_iteration";
+
+fn early_stop(best: &str) -> String {
+    format!(
+        "best_iteration is {best}: all trees are used, as Booster.predict does; slice the booster \
+         before saving to score as the scikit-learn wrapper does"
+    )
+}
+
+/// Why a booster is refused.
+fn no_trees(booster: &str) -> String {
+    match booster {
+        "gblinear" => {
+            "booster \"gblinear\" is a linear model without trees: fit it again with booster \
+                       \"gbtree\" or \"dart\""
+                .to_owned()
+        }
+        other => format!("booster {other:?}: no trees"),
     }
 }
 

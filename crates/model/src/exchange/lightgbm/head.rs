@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::lines::{Entry, Lines, Place};
+use super::lines::{Entry, Lines};
+use super::place::Place;
 use crate::exchange::schema::{Column, ColumnKind, Columns};
 use crate::exchange::{ImportError, most_width};
 
 /// What splits and the head say of a column.
 #[derive(Debug, Clone, PartialEq)]
-enum Info {
+pub(super) enum Info {
     /// `none`, or nothing: constant in training, or not told.
     Unknown,
     Number,
@@ -16,23 +17,34 @@ enum Info {
     Categories(Vec<f64>),
 }
 
+impl Info {
+    /// A missing value is listed as category -1.
+    pub(super) fn of_categories(mut listed: Vec<f64>) -> Self {
+        listed.retain(|&category| category >= 0.0);
+        Self::Categories(listed)
+    }
+}
+
 /// The head.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Head {
+    /// Where the file begins.
+    pub(super) start: Place,
     pub(super) version: String,
     pub(super) trees_per_iteration: usize,
     pub(super) average: bool,
-    names: Vec<String>,
-    infos: Vec<Info>,
+    pub(super) names: Vec<String>,
+    pub(super) infos: Vec<Info>,
     pub(super) objective: Option<(Place, String)>,
-    n_tree_sizes: Option<(Place, usize)>,
+    pub(super) n_tree_sizes: Option<(Place, usize)>,
 }
 
 impl Head {
     pub(super) fn read(lines: &mut Lines<'_>, n_bytes: usize) -> Result<Self, ImportError> {
         let start = lines.here("tree");
         if lines.peek() != Some("tree") {
-            return Err(start.malformed("the first line must be \"tree\""));
+            let detail = "the first line must be \"tree\", which begins the head of a model";
+            return Err(start.malformed(detail));
         }
         lines.skip();
         let mut entries: BTreeMap<String, Entry<'_>> = BTreeMap::new();
@@ -42,7 +54,7 @@ impl Head {
             }
             let Some(entry) = lines.entry() else { break };
             let place = entry.place.clone();
-            if !place.key.is_empty() && entries.insert(place.key.clone(), entry).is_some() {
+            if !entry.key.is_empty() && entries.insert(entry.key.to_owned(), entry).is_some() {
                 return Err(place.malformed("given twice"));
             }
         }
@@ -51,20 +63,13 @@ impl Head {
             entries.get(key).ok_or_else(|| end.malformed(format!("the head has no {key:?}")))
         };
         let version = need("version")?;
-        if !["v2", "v3", "v4"].contains(&version.value) {
-            let detail = format!("version {:?}, this build reads v2, v3 and v4", version.value);
-            return Err(version.place.unsupported(detail));
-        }
+        check_version(version.value, &version.place)?;
         let per_iteration = match entries.get("num_tree_per_iteration") {
             Some(entry) => entry,
             None => need("num_class")?,
         };
         let trees_per_iteration: usize = per_iteration.number()?;
-        let most = most_width(n_bytes);
-        if trees_per_iteration == 0 || trees_per_iteration > most {
-            let detail = format!("{trees_per_iteration}, expected 1 to {most}");
-            return Err(per_iteration.place.malformed(detail));
-        }
+        check_outputs(trees_per_iteration, n_bytes, &per_iteration.place)?;
         let (names, infos) = columns(need("max_feature_idx")?, need("feature_names")?, &entries)?;
         let n_tree_sizes = entries
             .get("tree_sizes")
@@ -72,6 +77,7 @@ impl Head {
         let objective =
             entries.get("objective").map(|entry| (entry.place.clone(), entry.value.to_owned()));
         Ok(Self {
+            start,
             version: version.value.to_owned(),
             trees_per_iteration,
             average: entries.contains_key("average_output"),
@@ -127,9 +133,8 @@ impl Head {
         }
         let per_iteration = self.trees_per_iteration;
         if !found.is_multiple_of(per_iteration) {
-            let place = Place { line: 1, key: "tree".to_owned() };
             let detail = format!("{found} trees, expected a multiple of {per_iteration}");
-            return Err(place.malformed(detail));
+            return Err(self.start.malformed(detail));
         }
         Ok(())
     }
@@ -170,6 +175,22 @@ impl Head {
     }
 }
 
+pub(super) fn check_version(version: &str, place: &Place) -> Result<(), ImportError> {
+    if ["v2", "v3", "v4"].contains(&version) {
+        return Ok(());
+    }
+    let detail = format!("version {version:?}, this build reads v2, v3 and v4");
+    Err(place.unsupported(detail))
+}
+
+pub(super) fn check_outputs(n: usize, n_bytes: usize, place: &Place) -> Result<(), ImportError> {
+    let most = most_width(n_bytes);
+    if (1..=most).contains(&n) {
+        return Ok(());
+    }
+    Err(place.malformed(format!("{n}, expected 1 to {most}")))
+}
+
 fn columns(
     max_index: &Entry<'_>,
     names: &Entry<'_>,
@@ -201,9 +222,7 @@ fn columns(
             let detail = || format!("{shown:?} is neither a range nor a category");
             word.parse::<i32>().map(f64::from).map_err(|_| infos.place.malformed(detail()))
         };
-        // a missing value is listed as category -1
-        let known: Vec<f64> = text.split(':').map(number).collect::<Result<_, _>>()?;
-        Ok(Info::Categories(known.into_iter().filter(|&category| category >= 0.0).collect()))
+        Ok(Info::of_categories(text.split(':').map(number).collect::<Result<_, _>>()?))
     };
     Ok((listed, told.iter().map(info).collect::<Result<_, _>>()?))
 }

@@ -3,36 +3,14 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use super::place::Place;
 use crate::exchange::{Format, ImportError};
 
-/// A key on a line; lines count from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) line: usize,
-    pub(super) key: String,
-}
-
-impl Place {
-    fn text(&self) -> String {
-        let shown: String = self.key.chars().take(40).collect();
-        format!("line {}, {shown:?}", self.line)
-    }
-
-    pub(super) fn malformed(&self, detail: impl Into<String>) -> ImportError {
-        let (format, place) = (Format::LightGbm, self.text());
-        ImportError::Malformed { format, place, detail: detail.into() }
-    }
-
-    pub(super) fn unsupported(&self, detail: impl Into<String>) -> ImportError {
-        let (format, place) = (Format::LightGbm, self.text());
-        ImportError::Unsupported { format, place, detail: detail.into() }
-    }
-}
-
-/// A value and where it stands.
+/// A key with its value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     pub(super) place: Place,
+    pub(super) key: &'a str,
     pub(super) value: &'a str,
 }
 
@@ -99,7 +77,7 @@ impl<'a> Lines<'a> {
 
     /// The place of the line that comes next.
     pub(super) fn here(&self, key: &str) -> Place {
-        Place { line: self.line + 1, key: key.to_owned() }
+        Place::Line { line: self.line + 1, key: key.to_owned() }
     }
 
     /// The next line as a key and its value; a line without `=` is a key alone.
@@ -108,7 +86,7 @@ impl<'a> Lines<'a> {
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         let place = self.here(key);
         self.skip();
-        Some(Entry { place, value })
+        Some(Entry { place, key, value })
     }
 
     /// Category names of the frame that the model was fitted on, from the tail; empty if there are none.
@@ -119,15 +97,20 @@ impl<'a> Lines<'a> {
                 self.skip();
                 continue;
             };
-            let lists: Option<Vec<Vec<serde_json::Value>>> = serde_json::from_str(json)
+            let lists = serde_json::from_str(json)
                 .map_err(|error| self.here(KEY).malformed(error.to_string()))?;
-            let name = |value| match value {
-                serde_json::Value::String(name) => name,
-                other => other.to_string(),
-            };
-            let lists = lists.unwrap_or_default().into_iter();
-            return Ok(lists.map(|list| list.into_iter().map(name).collect()).collect());
+            return Ok(category_names(lists));
         }
         Ok(Vec::new())
     }
+}
+
+/// Names of the categories of each column, which may be numbers there.
+pub(super) fn category_names(lists: Option<Vec<Vec<serde_json::Value>>>) -> Vec<Vec<String>> {
+    let name = |value| match value {
+        serde_json::Value::String(name) => name,
+        other => other.to_string(),
+    };
+    let lists = lists.unwrap_or_default().into_iter();
+    lists.map(|list| list.into_iter().map(name).collect()).collect()
 }

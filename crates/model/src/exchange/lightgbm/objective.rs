@@ -3,7 +3,7 @@
 use segue_dataset::TargetKind;
 
 use super::head::Head;
-use super::lines::Place;
+use super::place::Place;
 use crate::Link;
 use crate::exchange::ImportError;
 use crate::exchange::assemble::{ForeignNode, ForeignTree};
@@ -68,8 +68,7 @@ impl Head {
             Classes::None => TargetKind::Regression,
         };
         if (meaning.classes == Classes::Many) != (n > 1) {
-            let place = self.objective.as_ref().map(|(place, _)| place.clone());
-            let place = place.unwrap_or(Place { line: 1, key: "objective".to_owned() });
+            let place = self.objective.as_ref().map_or(&self.start, |(place, _)| place);
             let detail = format!("an objective of another number of outputs than {n}");
             return Err(place.malformed(detail));
         }

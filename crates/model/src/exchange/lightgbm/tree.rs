@@ -3,19 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::head::Head;
-use super::lines::{Entry, Lines, Place};
+use super::lines::{Entry, Lines};
+use super::place::Place;
+use super::question::{CATEGORICAL, only_missing, question};
+use crate::MissingRule;
 use crate::exchange::ImportError;
 use crate::exchange::assemble::{ForeignNode, ForeignSplit, ForeignTree};
-use crate::tree::LIGHTGBM_ZERO;
-use crate::{MissingRule, Split};
-
-/// Bits of `decision_type`.
-const CATEGORICAL: u8 = 1;
-const DEFAULT_LEFT: u8 = 2;
-/// Missing types, in the two bits above those.
-const MISSING_NONE: u8 = 0;
-const MISSING_ZERO: u8 = 1;
-const MISSING_NAN: u8 = 2;
 
 /// The next tree; `None` where the trees end. Sets of categories are paid for from `bytes_left`: many
 /// nodes may share one set of the file.
@@ -37,7 +30,7 @@ pub(super) fn read(
         return Ok(None);
     }
     let block = Block::take(lines)?;
-    if block.start.place.key != "Tree" || block.start.number::<usize>()? != due {
+    if block.start.key != "Tree" || block.start.number::<usize>()? != due {
         let detail = format!("expected \"Tree={due}\" or \"end of trees\"");
         return Err(block.start.place.malformed(detail));
     }
@@ -59,7 +52,7 @@ impl<'a> Block<'a> {
         while lines.peek().is_some_and(|line| !line.trim().is_empty()) {
             let Some(entry) = lines.entry() else { break };
             let place = entry.place.clone();
-            if entries.insert(place.key.clone(), entry).is_some() {
+            if entries.insert(entry.key.to_owned(), entry).is_some() {
                 return Err(place.malformed("given twice in one tree"));
             }
         }
@@ -143,11 +136,7 @@ impl<'a> Block<'a> {
                 return Err(feature.place.malformed(detail));
             }
             let in_set = decided & CATEGORICAL != 0;
-            // what our own writer asks of a category to part missing from the rest
-            let only_missing = !in_set
-                && thresholds[node] == f64::MIN
-                && decided >> 2 & 3 == MISSING_NAN
-                && head.is_category(column);
+            let only_missing = only_missing(head, column, decided, thresholds[node]);
             head.asked(column, in_set || only_missing, &feature.place)?;
             let (split, missing) = if in_set {
                 let set = sets.get(thresholds[node] as usize);
@@ -162,20 +151,10 @@ impl<'a> Block<'a> {
                 })?;
                 (ForeignSplit::OneOf(set.clone()), MissingRule::Right)
             } else {
-                if thresholds[node].is_nan() {
-                    return Err(threshold
-                        .place
-                        .malformed(format!("node {node} compares with NaN")));
-                }
-                let Some(missing) = missing_rule(decided) else {
-                    let detail = format!("node {node} has decision type {decided}");
-                    return Err(decision.place.malformed(detail));
-                };
-                if only_missing {
-                    (ForeignSplit::OneOf(Vec::new()), missing)
-                } else {
-                    (ForeignSplit::Number(number_split(thresholds[node])), missing)
-                }
+                question(thresholds[node], decided, only_missing).map_err(|fault| {
+                    let entry = if thresholds[node].is_nan() { threshold } else { decision };
+                    entry.place.malformed(format!("node {node} {fault}"))
+                })?
             };
             nodes.push(ForeignNode::Inner {
                 feature: column,
@@ -230,27 +209,4 @@ impl<'a> Block<'a> {
         };
         boundaries.windows(2).map(set).collect()
     }
-}
-
-/// `value <= threshold`, where a value of at most `1e-35f` in size counts as 0.
-fn number_split(threshold: f64) -> Split {
-    if (0.0..LIGHTGBM_ZERO).contains(&threshold) {
-        Split::AtMost(LIGHTGBM_ZERO)
-    } else if (-LIGHTGBM_ZERO..0.0).contains(&threshold) {
-        Split::Below(-LIGHTGBM_ZERO)
-    } else {
-        Split::AtMost(threshold)
-    }
-}
-
-fn missing_rule(decision: u8) -> Option<MissingRule> {
-    let left = decision & DEFAULT_LEFT != 0;
-    Some(match (decision >> 2 & 3, left) {
-        (MISSING_NONE, _) => MissingRule::AsZero,
-        (MISSING_ZERO, true) => MissingRule::ZeroLeft,
-        (MISSING_ZERO, false) => MissingRule::ZeroRight,
-        (MISSING_NAN, true) => MissingRule::Left,
-        (MISSING_NAN, false) => MissingRule::Right,
-        _ => return None,
-    })
 }

@@ -158,6 +158,24 @@ fn unknown_bytes_are_shown() {
     assert_eq!(found, shown);
 }
 
+/// What begins like a pickle is not looked into any further.
+#[test]
+fn pickles_are_told_as_such() {
+    let cases: [&[u8]; 5] = [
+        b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00",
+        b"\x80\x02csklearn.tree\nDecisionTree\n",
+        b"ccopy_reg\n_reconstructor\np0\n",
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"c__builtin__\neval\n",
+    ];
+    for bytes in cases {
+        assert_eq!(import(bytes, None).unwrap_err(), ImportError::Pickle);
+    }
+    for bytes in [&b"c"[..], b"\x80", b"case,of,commas\n1,2,3\n4,5,6\n", b"cos\nsystem"] {
+        assert!(matches!(import(bytes, None), Err(ImportError::Unknown { .. })));
+    }
+}
+
 #[test]
 fn xgboost_thresholds_are_of_single_precision() {
     let imported = import(text(&plain(), Format::XgboostJson).as_bytes(), None).unwrap();

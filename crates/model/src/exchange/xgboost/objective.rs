@@ -54,6 +54,37 @@ impl Objective {
         if n_classes > most_classes {
             return Err(class_count.unsupported(format!("{n_classes} classes")));
         }
+        let meaning = Meaning::of(name, n_classes, warnings).map_err(|fault| match fault {
+            Fault::Name(detail) => at.unsupported(detail),
+            Fault::Classes(detail) => class_count.malformed(detail),
+        })?;
+        let Meaning { target, link, inverse } = meaning;
+        let base = base(&parameters.get("base_score")?, target.n_outputs(), inverse)?;
+        Ok(Self { target, link, base })
+    }
+}
+
+/// What an objective says, whatever the file's format.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Meaning {
+    pub(super) target: TargetKind,
+    pub(super) link: Link,
+    pub(super) inverse: Inverse,
+}
+
+/// What is wrong with an objective: its name is not supported, or its number of classes is no such.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fault {
+    Name(String),
+    Classes(String),
+}
+
+impl Meaning {
+    pub(super) fn of(
+        name: &str,
+        n_classes: usize,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Fault> {
         let plain = (TargetKind::Regression, Link::Identity, Inverse::Identity);
         let exponential = (TargetKind::Regression, Link::Exp, Inverse::Log);
         let (target, link, inverse) = match name {
@@ -66,7 +97,7 @@ impl Objective {
             }
             "multi:softprob" | "multi:softmax" => {
                 if n_classes < 2 {
-                    return Err(class_count.malformed(format!("{n_classes} classes for {name}")));
+                    return Err(Fault::Classes(format!("{n_classes} classes for {name}")));
                 }
                 let classes = (0..n_classes).map(|class| class.to_string()).collect();
                 (TargetKind::Multiclass { classes }, Link::Softmax, Inverse::Identity)
@@ -84,10 +115,9 @@ impl Objective {
             "count:poisson" | "reg:gamma" | "reg:tweedie" | "survival:cox" | "survival:aft" => {
                 exponential
             }
-            _ => return Err(at.unsupported(format!("objective {name:?}"))),
+            _ => return Err(Fault::Name(format!("objective {name:?}"))),
         };
-        let base = base(&parameters.get("base_score")?, target.n_outputs(), inverse)?;
-        Ok(Self { target, link, base })
+        Ok(Self { target, link, inverse })
     }
 }
 
