@@ -15,8 +15,10 @@ use crate::{ServeOptions, ServingError};
 pub(crate) enum Lane {
     /// Scores, one permit a request or a message of a stream.
     Scoring,
-    /// Reads and changes of the registry.
+    /// Reads of the registry.
     Registry,
+    /// Its changes: however many read it, and however long that takes, a rollback finds room.
+    Changes,
     /// Answers from memory about the server, for which no registry need answer.
     Status,
     /// Outcomes, one permit a request or a stream.
@@ -75,6 +77,7 @@ impl Drop for Lease {
 pub(crate) struct Limits {
     scoring: Gate,
     registry: Gate,
+    changes: Gate,
     status: Gate,
     feedback: Gate,
     performance: Gate,
@@ -123,6 +126,11 @@ impl Limits {
                 "registry requests",
                 "registry_requests",
             ),
+            changes: Gate::new(
+                options.max_in_flight_registry,
+                "changes of the registry",
+                "registry_changes",
+            ),
             status: Gate::new(MAX_STATUS, "questions about the server", "status_requests"),
             feedback: Gate::new(
                 options.max_in_flight_feedback,
@@ -166,6 +174,7 @@ impl Limits {
         match lane {
             Lane::Scoring => self.take(&self.scoring).map(Some),
             Lane::Registry => self.take(&self.registry).map(Some),
+            Lane::Changes => self.take(&self.changes).map(Some),
             Lane::Status => self.take(&self.status).map(Some),
             Lane::Feedback => self.take(&self.feedback).map(Some),
             Lane::Watch => self.take(&self.watches).map(Some),
@@ -189,10 +198,11 @@ impl Limits {
     }
 
     /// Of each limit its name, how much of it is in use, and how much there is.
-    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 8] {
-        let Self { scoring, registry, status, feedback, performance, .. } = self;
-        let Self { streams, watches, uploads, .. } = self;
-        let gates = [scoring, registry, status, feedback, performance, streams, watches, uploads];
+    pub(crate) fn in_use(&self) -> [(&'static str, usize, usize); 9] {
+        let Self { scoring, registry, changes, status, feedback, .. } = self;
+        let Self { performance, streams, watches, uploads, .. } = self;
+        let gates =
+            [scoring, registry, changes, status, feedback, performance, streams, watches, uploads];
         gates.map(|gate| {
             let in_use = gate.limit.saturating_sub(gate.permits.available_permits());
             (gate.reason, in_use, gate.limit)

@@ -46,6 +46,7 @@ impl Drop for Stalled {
 async fn what_is_in_memory_is_told_while_the_registry_hangs() {
     let options = ServeOptions { max_in_flight_registry: 1, ..quick() };
     let server = TestServer::start_with(options).await;
+    server.registry.set_alias("visits", "next", 1, "ada").unwrap();
     let stalled = Stalled::new(server.folder.path(), "churn");
     // Its caller gives up; what it asked for holds the only permit.
     let ask = |time| {
@@ -88,6 +89,22 @@ async fn what_is_in_memory_is_told_while_the_registry_hangs() {
     let status = feedback.get_model_performance(measure).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
     server.score(request(&["churn"], good_row())).await.expect("scores go on");
+    // Another model is changed, if only in the registry: who follows it hangs.
+    let alias = pb::DeleteModelAliasRequest {
+        model: "visits".to_owned(),
+        alias: "next".to_owned(),
+        ..Default::default()
+    };
+    let mut alias = Request::new(alias);
+    alias.set_timeout(Duration::from_millis(500));
+    let status = server.models().delete_model_alias(alias).await.unwrap_err();
+    assert_ne!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let is_changed = async {
+        while server.registry.model("visits").unwrap().aliases.contains_key("next") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_changed).await.expect("the alias is gone");
 
     // Nobody has come back with an error: the clock alone tells.
     let stale = async || metric(&server, "segue_registry_stale_seconds").await;

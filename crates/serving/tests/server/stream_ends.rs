@@ -1,6 +1,6 @@
 //! How streams end, and what is counted of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use segue_api::v1 as pb;
 use segue_api::v1::feedback_service_client::FeedbackServiceClient;
@@ -47,8 +47,8 @@ async fn open(server: &TestServer, timeout: Option<Duration>) -> Result<Open, St
     Ok(Open { requests, answers })
 }
 
-async fn ended(open: &mut Open) -> Result<(), Status> {
-    let ended = tokio::time::timeout(PATIENCE, open.answers.message()).await;
+async fn ended(answers: &mut Streaming<pb::ScoreStreamResponse>) -> Result<(), Status> {
+    let ended = tokio::time::timeout(PATIENCE, answers.message()).await;
     ended.expect("it ends").map(|message| assert!(message.is_none(), "{message:?}"))
 }
 
@@ -61,29 +61,35 @@ async fn a_stream_is_counted_by_its_end() {
         assert_eq!(handled(&server, SCORING, "ScoreStream", code).await, 0.0, "none is over");
     }
     drop(whole.requests);
-    let last = tokio::time::timeout(PATIENCE, whole.answers.message()).await;
-    assert!(last.expect("it ends").unwrap().is_none());
+    ended(&mut whole.answers).await.unwrap();
     until_handled(&server, "OK").await;
     drop(left);
     until_handled(&server, "CANCELLED").await;
-    // The caller's own deadline, which comes with the headers.
+    // The caller's own deadline, which comes with the headers. A machine that is busy needs a later one.
     let mut timeout = Duration::from_millis(100);
-    let mut late = loop {
-        match open(&server, Some(timeout)).await {
-            Ok(late) => break late,
-            Err(status) => assert!(timeout < PATIENCE, "{status:?}"),
+    let (mut late, began_within) = loop {
+        let begun = Instant::now();
+        if let Ok(late) = open(&server, Some(timeout)).await {
+            break (late, begun.elapsed());
         }
         timeout *= 2;
+        assert!(timeout < PATIENCE);
     };
-    ended(&mut late).await.unwrap_err();
-    let counted = async {
-        while handled(&server, SCORING, "ScoreStream", "DEADLINE_EXCEEDED").await == 0.0 {}
+    ended(&mut late.answers).await.unwrap_err();
+    let n_late = async {
+        loop {
+            let n_late = handled(&server, SCORING, "ScoreStream", "DEADLINE_EXCEEDED").await;
+            if n_late > 0.0 {
+                return n_late;
+            }
+        }
     };
-    tokio::time::timeout(PATIENCE, counted).await.expect("by the server as well");
+    let n_late = tokio::time::timeout(PATIENCE, n_late).await.expect("by the server as well");
     // How long it took is how long its beginning took: one that is open for long is not slow.
     let sum = "grpc_server_handling_seconds_sum{grpc_service=\"segue.v1.ScoringService\",\
                grpc_method=\"ScoreStream\",grpc_code=\"DEADLINE_EXCEEDED\"}";
-    assert!(metric(&server, sum).await < timeout.as_secs_f64() / 2.0);
+    let took = metric(&server, sum).await;
+    assert!(n_late > 1.0 || took <= began_within.as_secs_f64(), "{took} {began_within:?}");
 }
 
 fn silent() -> ServeOptions {
@@ -116,7 +122,7 @@ async fn a_silent_stream_gives_its_place_back() {
         assert_eq!(told(&status), (Code::Aborted, "STREAM_IDLE".to_owned(), Vec::new()));
     };
     let mut scores = open(&server, None).await.unwrap();
-    idle(ended(&mut scores).await.unwrap_err());
+    idle(ended(&mut scores.answers).await.unwrap_err());
     until_free(&server, "streams").await;
     let mut feedback = FeedbackServiceClient::new(server.channel.clone());
     let reporting = feedback.stream_outcomes(tokio_stream::pending::<pb::StreamOutcomesRequest>());
@@ -137,7 +143,7 @@ async fn a_silent_stream_gives_its_place_back() {
     listening.message().await.unwrap().unwrap();
     // Longer than the silence: another stream has come and gone.
     let mut scores = open(&server, None).await.unwrap();
-    idle(ended(&mut scores).await.unwrap_err());
+    idle(ended(&mut scores.answers).await.unwrap_err());
     server.models().promote_model_version(promotion("churn", 2)).await.unwrap();
     let told = tokio::time::timeout(PATIENCE, listening.message()).await;
     told.expect("it is told").unwrap().expect("the watch goes on");
