@@ -15,6 +15,7 @@ mod tests;
 use segue_dataset::{Dataset, FeatureKind, Matrix, Schema};
 use segue_model::{CategorySet, Split};
 
+use crate::sampling::spread_rows;
 pub(crate) use bundles::Bundles;
 pub(crate) use codes::CodeMatrix;
 use codes::encode;
@@ -121,8 +122,8 @@ pub(crate) struct Binning {
 }
 
 impl Binning {
-    /// Learns cuts from every `k`-th row such that at most 200,000 are looked at, and kept categories
-    /// from the same rows (all of a vocabulary of up to `max_bins - 2`, else the most frequent).
+    /// Learns cuts from all rows, or from 200,000 drawn evenly out of more, and kept categories from the same
+    /// rows (all of a vocabulary of up to `max_bins - 2`, else the most frequent).
     ///
     /// Distinct values stay apart while their number is at most `max_bins - 1`; above it, cuts are at
     /// equal mass, never between equal values, and values more frequent than a bin's share stay alone.
@@ -138,9 +139,9 @@ impl Binning {
         if matrix.n_rows() > MAX_ROWS {
             return Err(BinningError::TooManyRows { got: matrix.n_rows(), max: MAX_ROWS });
         }
-        let stride = matrix.n_rows().div_ceil(MAX_SAMPLE_ROWS).max(1);
+        let rows = spread_rows(matrix.n_rows(), MAX_SAMPLE_ROWS);
         let learn = |(column, values): (usize, &Vec<f64>)| {
-            let sample = values.iter().copied().step_by(stride);
+            let sample = rows.iter().map(|&row| values[row as usize]);
             match &schema.features()[column].kind {
                 FeatureKind::Number => {
                     ColumnBins::Number { cuts: quantile_cuts(sample.collect(), max_bins - 1) }

@@ -1,7 +1,7 @@
 //! Borrowed learners on a table they can read, and their trees in our form.
 //!
 //! linfa and smartcore know neither missing values nor categories, and take long on many rows. They are
-//! given an evenly spaced sample in which each value is its *position*: the number of its byte-code
+//! given an evenly drawn sample in which each value is its *position*: the number of its byte-code
 //! interval, or the rank of its category by mean label. Missing takes the sample's median position. A
 //! threshold on positions is a threshold on values, a set of categories, and a side for missing, so
 //! that the trees read back score raw rows without imputation.
@@ -12,6 +12,7 @@ use segue_model::{Child, MissingRule, Node, Split, Tree};
 use crate::LearnError;
 use crate::binning::{Binning, Bundles, ColumnBins, MISSING_CODE};
 use crate::code_tree::fill_cover;
+use crate::sampling::spread_rows;
 
 /// The sample in positions.
 pub(crate) struct PositionTable {
@@ -41,12 +42,12 @@ pub(crate) enum ForeignNode {
 }
 
 impl PositionTable {
-    /// Samples at most `max_rows` rows with positive weight: every `k`-th of them.
+    /// Samples at most `max_rows` rows with positive weight, drawn evenly out of them.
     pub(crate) fn new(data: &Dataset, max_rows: usize) -> Result<Self, LearnError> {
         let weight = |row: u32| data.weight().map_or(1.0, |weight| weight[row as usize]);
         let rows: Vec<u32> = (0..data.n_rows() as u32).filter(|&row| weight(row) > 0.0).collect();
-        let stride = rows.len().div_ceil(max_rows).max(1);
-        let rows: Vec<u32> = rows.into_iter().step_by(stride).collect();
+        let places = spread_rows(rows.len(), max_rows).into_iter();
+        let rows: Vec<u32> = places.map(|place| rows[place as usize]).collect();
         let sample = data.select(&rows);
         let labels = sample.target().values.clone();
         if sample.target().kind != TargetKind::Regression

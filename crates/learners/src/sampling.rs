@@ -3,11 +3,34 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+#[cfg(test)]
+mod tests;
+
+/// Seeds the draws of [`spread_rows`]: what a table's cuts are should not hang on the seed of a fit.
+const SPREAD: u64 = 0x5b2e_ad01;
+
 /// An independent generator for one thing (a tree, a round) of a seeded fit.
 pub(crate) fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(stream);
     generator
+}
+
+/// At most `max` of `n` rows, ascending: all, or one drawn out of each of `max` stretches of equal length.
+///
+/// Every row is as likely as any other, so that no regular order hides some of them, such as two rows a user
+/// of which every second one is looked at. Stretches need not be whole numbers long: a row at the border of
+/// two may come twice.
+pub(crate) fn spread_rows(n: usize, max: usize) -> Vec<u32> {
+    if n <= max {
+        return (0..n as u32).collect();
+    }
+    let length = n as f64 / max as f64;
+    let row = |stretch: usize| {
+        let place = (hashed(SPREAD, stretch as u64) >> 11) as f64 / (1u64 << 53) as f64;
+        (((stretch as f64 + place) * length) as usize).min(n - 1) as u32
+    };
+    (0..max).map(row).collect()
 }
 
 /// The rows of `rows` drawn for a round, each with probability `share`, ascending.

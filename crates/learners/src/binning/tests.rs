@@ -66,6 +66,21 @@ fn many_values_are_cut_at_equal_mass_and_heavy_values_stay_alone() {
 }
 
 #[test]
+fn the_sample_of_a_large_table_sees_every_row_of_a_user() {
+    // Two and three rows a user, by time: each later one lies a thousand higher.
+    for (n_rows, per_user) in [(300_000, 2), (450_000, 3)] {
+        let later = |row: usize| ((row % per_user) * 1_000 + row / per_user % 500) as f64;
+        let cuts = cuts_of((0..n_rows).map(later).collect(), 255);
+        for turn in 0..per_user {
+            let range = (turn * 1_000) as f64..(turn * 1_000 + 500) as f64;
+            let n = cuts.iter().filter(|cut| range.contains(cut)).count() as f64;
+            let share = n / cuts.len() as f64 * per_user as f64;
+            assert!((0.9..1.1).contains(&share), "{n} of {} cuts are of turn {turn}", cuts.len());
+        }
+    }
+}
+
+#[test]
 fn categories_keep_their_codes_and_the_rare_share_one() {
     let vocabulary: Vec<String> = (0..300).map(|category| format!("c{category}")).collect();
     let schema = Schema::new(vec![Feature::category("kind", vocabulary)]).unwrap();
