@@ -287,6 +287,6 @@ impl Boosting<'_> {
                 (None, None) => rows.len() as f64,
             }
         };
-        (0..grown.tree.n_leaves()).map(sum).collect()
+        (0..grown.tree.n_leaves()).into_par_iter().map(sum).collect()
     }
 }

@@ -2,10 +2,13 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 #[cfg(test)]
 mod tests;
 
+/// Rows drawn together by one thread.
+const BLOCK_ROWS: usize = 4_096;
 /// Seeds the draws of [`spread_rows`]: what a table's cuts are should not hang on the seed of a fit.
 const SPREAD: u64 = 0x5b2e_ad01;
 
@@ -33,11 +36,40 @@ pub(crate) fn spread_rows(n: usize, max: usize) -> Vec<u32> {
     (0..max).map(row).collect()
 }
 
-/// The rows of `rows` drawn for a round, each with probability `share`, ascending.
+/// The rows of `rows` drawn for a round, each with probability `share`, ascending. Place `i` of the list has
+/// word `i` of the generator, so that blocks can be drawn at the same time.
 pub(crate) fn draw_rows(rows: &[u32], share: f64, seed: u64, round: u64) -> Vec<u32> {
     let limit = (share * (1u64 << 32) as f64) as u64;
-    let mut generator = generator(seed, round);
-    rows.iter().copied().filter(|_| u64::from(generator.random::<u32>()) < limit).collect()
+    let of_block = |(block, rows): (usize, &[u32])| {
+        let mut generator = generator(seed, round);
+        generator.set_word_pos((block * BLOCK_ROWS) as u128);
+        let drawn = |_: &u32| u64::from(generator.random::<u32>()) < limit;
+        rows.iter().copied().filter(drawn).collect::<Vec<u32>>()
+    };
+    let blocks = rows.par_chunks(BLOCK_ROWS).enumerate();
+    blocks.flat_map_iter(of_block).collect()
+}
+
+/// `n` of `rows` (ascending), ascending: each block of them gives its share, drawn without repetition.
+///
+/// Shares are whole numbers. Where they are rounded up moves with the draw, so that no row is likelier than
+/// another.
+pub(crate) fn draw_exactly(rows: &[u32], n: usize, seed: u64, round: u64) -> Vec<u32> {
+    let (all, n) = (rows.len().max(1) as u64, n.min(rows.len()) as u64);
+    let key = hashed(seed, round);
+    // Products of two numbers of rows, which have 28 bits each.
+    let before = |end: usize| (end as u64 * n + key % all) / all;
+    let of_block = |(block, rows): (usize, &[u32])| {
+        let first = block * BLOCK_ROWS;
+        let n = (before(first + rows.len()) - before(first)) as usize;
+        let mut rows = rows.to_vec();
+        draw_front(&mut rows, n, &mut generator(key, block as u64));
+        rows.truncate(n);
+        rows.sort_unstable();
+        rows
+    };
+    let blocks = rows.par_chunks(BLOCK_ROWS).enumerate();
+    blocks.flat_map_iter(of_block).collect()
 }
 
 /// Brings `n` randomly drawn elements to the front.

@@ -109,12 +109,16 @@ pub(super) fn add_to_unsampled(
     codes: &CodeMatrix,
     margins: &mut [f64],
 ) {
-    let mut sampled = sampled.iter().peekable();
-    for (row, margin) in (0u32..).zip(margins) {
-        if sampled.next_if(|&&next| next == row).is_none() {
-            *margin += values[grown.tree.leaf(codes.row(row as usize)) as usize];
+    margins.par_chunks_mut(BLOCK_ROWS).enumerate().for_each(|(block, margins)| {
+        let first = (block * BLOCK_ROWS) as u32;
+        let before = sampled.partition_point(|&row| row < first);
+        let mut sampled = sampled[before..].iter().peekable();
+        for (row, margin) in (first..).zip(margins) {
+            if sampled.next_if(|&&next| next == row).is_none() {
+                *margin += values[grown.tree.leaf(codes.row(row as usize)) as usize];
+            }
         }
-    }
+    });
 }
 
 /// Moves the margins of all rows.

@@ -182,17 +182,34 @@ fn any_number_of_threads_gives_the_same_bits() {
     for kind in [TargetKind::Binary, TargetKind::Regression, classes(3)] {
         let train = mixed(40_000, 3, kind.clone());
         let valid = mixed(5_000, 4, kind);
-        for (row_share, column_share) in [(1.0, 1.0), (0.9, 0.5)] {
-            let params = BoostingParams {
-                n_rounds: 4,
-                row_share,
-                column_share,
-                ..BoostingParams::default()
-            };
+        let plain = BoostingParams { n_rounds: 4, ..BoostingParams::default() };
+        for params in [
+            plain.clone(),
+            BoostingParams { row_share: 0.9, column_share: 0.5, ..plain.clone() },
+            // Two rounds take all rows.
+            BoostingParams { goss: Some(Goss::default()), learning_rate: 0.5, ..plain },
+        ] {
             let [one, two, three] =
                 [1, 2, 3].map(|n| fit_with(params.clone(), &train, Some(&valid), n).unwrap());
             assert!(one == two && one == three);
         }
+    }
+}
+
+#[test]
+fn rows_that_are_not_drawn_move_as_well() {
+    // Several blocks of rows, and few enough that all are watched.
+    let data = mixed(12_345, 3, TargetKind::Binary);
+    let plain = BoostingParams { n_rounds: 5, learning_rate: 0.5, ..small() };
+    for params in [
+        BoostingParams { row_share: 0.3, ..plain.clone() },
+        BoostingParams { goss: Some(Goss::default()), ..plain },
+    ] {
+        let fitted = fit_with(params, &data, None, 3).unwrap();
+        let rows = margins(&fitted, &data);
+        let losses = rows.iter().zip(&data.target().values);
+        let loss: f64 = losses.map(|(row, &y)| Objective::Logistic.loss(row, y)).sum();
+        assert!((loss / rows.len() as f64 - fitted.history[4].train_loss).abs() < 1e-9);
     }
 }
 

@@ -1,5 +1,10 @@
 //! How much rows count, and quantiles that respect it.
 
+use rayon::prelude::*;
+
+/// Rows that are worth a thread.
+const BLOCK_ROWS: usize = 4_096;
+
 /// How much each row counts.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RowWeights {
@@ -27,12 +32,15 @@ impl RowWeights {
     /// Each row's weight times its factor.
     pub(crate) fn times(&self, factors: &[f64]) -> Self {
         let of_row = |(row, factor): (usize, &f64)| self.of(row) * factor;
-        Self::Each(factors.iter().enumerate().map(of_row).collect())
+        Self::Each(factors.par_iter().enumerate().with_min_len(BLOCK_ROWS).map(of_row).collect())
     }
 
     /// The largest weight.
     pub(crate) fn largest(&self) -> f64 {
-        self.each().map_or(1.0, |each| each.iter().copied().fold(0.0, f64::max))
+        let of = |each: &[f64]| {
+            each.par_iter().with_min_len(BLOCK_ROWS).copied().reduce(|| 0.0, f64::max)
+        };
+        self.each().map_or(1.0, of)
     }
 
     pub(super) fn sum(&self, n_rows: usize) -> f64 {
