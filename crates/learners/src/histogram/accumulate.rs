@@ -134,10 +134,11 @@ impl Sum<'_> {
 
     /// Rows that the words have room for, after moving them if they are full.
     fn room(&mut self) -> usize {
-        if self.n_in_words == packed::BLOCK_ROWS {
+        let block_rows = self.all.scaled.block_rows;
+        if self.n_in_words == block_rows {
             self.flush();
         }
-        packed::BLOCK_ROWS - self.n_in_words
+        block_rows - self.n_in_words
     }
 
     fn add_words(&mut self, entries: &[Entry]) {

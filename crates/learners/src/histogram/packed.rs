@@ -2,7 +2,9 @@
 //! one addition and one store.
 //!
 //! A row's gradient takes 12 bits with its sign and its second derivative 9; a block of 16,384 rows
-//! then fits 26, 23 and 15 bits. Words of larger sets are added block by block to [`Cell`]s. Values are
+//! then fits 26, 23 and 15 bits. Words of larger sets are added block by block to [`Cell`]s. Where few rows
+//! have nearly all of the gradient, such as positives of which there is one in 300, both take 3 bits more and
+//! blocks have 2,048 rows. Values are
 //! rounded up or down at random in proportion to their distance, so that sums have no bias (Shi et al.
 //! 2022, "Quantized Training of Gradient Boosting Decision Trees", who go down to 2 bits); the draw depends on the
 //! row and the seed alone.
@@ -10,12 +12,45 @@
 use super::{Cell, Entry, ROW_BITS};
 use crate::prefetch::prefetch;
 
-/// Rows whose words may be added before they are moved to wide cells.
-pub(super) const BLOCK_ROWS: usize = 1 << 14;
-/// Largest absolute scaled gradient of a row.
-pub(super) const MAX_GRADIENT: f64 = 2047.0;
-/// Largest scaled second derivative of a row.
-pub(super) const MAX_HESSIAN: f64 = 511.0;
+/// How finely rows are packed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Grain {
+    /// Rows whose words may be added before they are moved to wide cells.
+    pub(super) block_rows: usize,
+    /// Largest absolute scaled gradient of a row.
+    pub(super) max_gradient: f64,
+    /// Largest scaled second derivative of a row.
+    pub(super) max_hessian: f64,
+}
+
+impl Grain {
+    pub(super) const COARSE: Self =
+        Self { block_rows: 1 << 14, max_gradient: 2047.0, max_hessian: 511.0 };
+    /// An eighth of the rows have a word, and each three bits more.
+    pub(super) const FINE: Self =
+        Self { block_rows: 1 << 11, max_gradient: 16_383.0, max_hessian: 4095.0 };
+
+    /// The coarser one that leaves the means enough steps, given how many times the mean the largest gradient
+    /// and the largest second derivative are.
+    pub(super) fn of(n_rows: usize, gradient_tail: f64, hessian_tail: f64) -> Option<Self> {
+        let room = (LARGEST_HESSIAN_SUM / n_rows as f64).floor();
+        let fits = |grain: &Self| {
+            gradient_tail * GRADIENT_STEPS <= grain.max_gradient + 1.0
+                && hessian_tail * HESSIAN_STEPS <= grain.max_hessian + 1.0
+        };
+        [Self::COARSE, Self::FINE]
+            .map(|grain| Self { max_hessian: grain.max_hessian.min(room), ..grain })
+            .into_iter()
+            .find(fits)
+    }
+}
+
+/// Steps that the mean absolute gradient must have, rounded up or down in proportion.
+const GRADIENT_STEPS: f64 = 16.0;
+/// The same for the mean second derivative.
+const HESSIAN_STEPS: f64 = 8.0;
+/// What the second derivatives of all rows may sum to: one bit below what a [`Cell`] holds.
+const LARGEST_HESSIAN_SUM: f64 = (1u64 << (u64::BITS - ROW_BITS - 1)) as f64;
 
 const HESSIAN_SHIFT: u32 = 15;
 const GRADIENT_SHIFT: u32 = 38;

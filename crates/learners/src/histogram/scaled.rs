@@ -2,17 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::packed::{self, MAX_GRADIENT, MAX_HESSIAN};
+use super::packed::{self, Grain};
 use super::{Cell, Entry};
 
 /// Rows from which gradients are packed; smaller tables are quick anyway and keep all their bits.
 const PACKED_ROWS: usize = 1 << 15;
-/// Rows up to which the sums of packed second derivatives fit a cell.
-const MAX_PACKED_ROWS: usize = 1 << 26;
-/// Largest gradient over the mean absolute one up to which 12 bits are enough.
-const MAX_GRADIENT_TAIL: f64 = 128.0;
-/// The same for second derivatives and 9 bits.
-const MAX_HESSIAN_TAIL: f64 = 64.0;
+/// Rows up to which the sums of second derivatives that are whole numbers fit a cell.
+const MAX_WHOLE_ROWS: usize = 1 << 26;
 /// Bits that the sum of all scaled second derivatives may take, one below the field's width so that
 /// rounding up every row cannot overflow it.
 const HESSIAN_BITS: i32 = 35;
@@ -36,7 +32,7 @@ pub(crate) trait Derivatives: Sync {
     }
 
     /// Whether all are whole numbers, gradients within ±2047 and second derivatives within 511: they
-    /// are packed as they are.
+    /// are packed as they are, coarsely.
     fn are_whole(&self) -> bool {
         false
     }
@@ -46,6 +42,8 @@ pub(crate) trait Derivatives: Sync {
 #[derive(Debug, Clone)]
 pub(crate) struct Scaled {
     pub(super) rows: Rows,
+    /// Packed rows that a word has room for.
+    pub(super) block_rows: usize,
     /// Scaled gradient times this is the gradient.
     pub(crate) gradient_unit: f64,
     /// Scaled second derivative times this is the second derivative.
@@ -56,13 +54,18 @@ pub(crate) struct Scaled {
 pub(super) enum Rows {
     /// Every bit that fits: 60 for the sum of gradients, 35 for that of second derivatives.
     Wide(Vec<Cell>),
-    /// 12 and 9 bits a row, rounded at random without bias; see [`packed`].
+    /// 12 and 9 bits a row, or 15 and 12, rounded at random without bias; see [`packed`].
     Packed(Vec<u32>),
 }
 
 impl Default for Scaled {
     fn default() -> Self {
-        Self { rows: Rows::Wide(Vec::new()), gradient_unit: 1.0, hessian_unit: 1.0 }
+        Self {
+            rows: Rows::Wide(Vec::new()),
+            block_rows: Grain::COARSE.block_rows,
+            gradient_unit: 1.0,
+            hessian_unit: 1.0,
+        }
     }
 }
 
@@ -126,14 +129,17 @@ impl Extent {
         }
     }
 
-    /// Whether a few bits tell the rows apart: no heavy tail. False for values that are not finite.
-    fn packs(&self, n_rows: usize) -> bool {
-        let n = n_rows as f64;
-        (PACKED_ROWS..=MAX_PACKED_ROWS).contains(&n_rows)
-            && self.gradient_sum.is_finite()
-            && self.hessian_sum.is_finite()
-            && self.max_gradient * n <= MAX_GRADIENT_TAIL * self.gradient_sum
-            && self.max_hessian * n <= MAX_HESSIAN_TAIL * self.hessian_sum
+    /// How rows may be packed: not if they are few, if a heavy tail leaves the others no bits, or if values
+    /// are not finite.
+    fn grain(&self, n_rows: usize) -> Option<Grain> {
+        let sums = [self.gradient_sum, self.hessian_sum];
+        if n_rows < PACKED_ROWS || sums.iter().any(|sum| !sum.is_finite()) {
+            return None;
+        }
+        // All 0 have no tail.
+        let tail = |max: f64, sum: f64| if max > 0.0 { max * n_rows as f64 / sum } else { 0.0 };
+        let gradient_tail = tail(self.max_gradient, self.gradient_sum);
+        Grain::of(n_rows, gradient_tail, tail(self.max_hessian, self.hessian_sum))
     }
 }
 
@@ -171,8 +177,9 @@ impl Scaled {
         derivatives: &dyn Derivatives,
         dither: Option<u64>,
     ) {
-        if derivatives.are_whole() && (PACKED_ROWS..=MAX_PACKED_ROWS).contains(&n_rows) {
+        if derivatives.are_whole() && (PACKED_ROWS..=MAX_WHOLE_ROWS).contains(&n_rows) {
             (self.gradient_unit, self.hessian_unit) = (1.0, 1.0);
+            self.block_rows = Grain::COARSE.block_rows;
             self.pack_by(n_rows, derivatives, |gradients, hessians, _, stored| {
                 let pairs = gradients.iter().zip(hessians);
                 stored.iter_mut().zip(pairs).for_each(|(stored, (&gradient, &hessian))| {
@@ -183,15 +190,15 @@ impl Scaled {
         }
         if let (Some(seed), Some(bounds)) = (dither, derivatives.bounds()) {
             let extent = Extent::over(n_rows, derivatives, SAMPLED_BLOCKS).within(bounds);
-            if extent.packs(n_rows) {
-                self.pack(n_rows, derivatives, &extent, seed);
+            if let Some(grain) = extent.grain(n_rows) {
+                self.pack(n_rows, derivatives, &extent, grain, seed);
                 return;
             }
         }
         let extent = Extent::over(n_rows, derivatives, 1);
-        match dither {
-            Some(seed) if extent.packs(n_rows) => self.pack(n_rows, derivatives, &extent, seed),
-            _ => self.widen(n_rows, derivatives, &extent),
+        match dither.zip(extent.grain(n_rows)) {
+            Some((seed, grain)) => self.pack(n_rows, derivatives, &extent, grain, seed),
+            None => self.widen(n_rows, derivatives, &extent),
         }
     }
 
@@ -219,12 +226,21 @@ impl Scaled {
         self.rows = Rows::Wide(cells);
     }
 
-    fn pack(&mut self, n_rows: usize, derivatives: &dyn Derivatives, extent: &Extent, seed: u64) {
-        self.gradient_unit = value_unit(extent.max_gradient, MAX_GRADIENT);
-        self.hessian_unit = value_unit(extent.max_hessian, MAX_HESSIAN);
+    fn pack(
+        &mut self,
+        n_rows: usize,
+        derivatives: &dyn Derivatives,
+        extent: &Extent,
+        grain: Grain,
+        seed: u64,
+    ) {
+        self.block_rows = grain.block_rows;
+        let largest = [grain.max_gradient, grain.max_hessian];
+        self.gradient_unit = value_unit(extent.max_gradient, grain.max_gradient);
+        self.hessian_unit = value_unit(extent.max_hessian, grain.max_hessian);
         let per_unit = [1.0 / self.gradient_unit, 1.0 / self.hessian_unit];
         self.pack_by(n_rows, derivatives, |gradients, hessians, first, stored| {
-            round_block(gradients, hessians, per_unit, seed, first, stored);
+            round_block(gradients, hessians, per_unit, largest, seed, first, stored);
         });
     }
 
@@ -271,6 +287,7 @@ fn round_block(
     gradients: &[f64],
     hessians: &[f64],
     [per_gradient, per_hessian]: [f64; 2],
+    [max_gradient, max_hessian]: [f64; 2],
     seed: u64,
     first: u32,
     stored: &mut [u32],
@@ -285,10 +302,17 @@ fn round_block(
         let gradient = gradients[index] * per_gradient + f64::from(of_gradient) * DRAW;
         let hessian = hessians[index] * per_hessian + f64::from(of_hessian) * DRAW;
         // The bounds hold but for the rounding of one product.
-        let gradient = gradient.floor().clamp(-MAX_GRADIENT, MAX_GRADIENT) as i32;
-        let hessian = hessian.floor().clamp(0.0, MAX_HESSIAN) as i32;
+        let gradient = within(gradient.floor(), -max_gradient, max_gradient) as i32;
+        let hessian = within(hessian.floor(), 0.0, max_hessian) as i32;
         stored[index] = packed::store(gradient, hessian);
     }
+}
+
+/// `clamp` without its check of the ends, which would stand in the way of vectors.
+#[inline(always)]
+fn within(value: f64, low: f64, high: f64) -> f64 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
 }
 
 /// The finaliser of MurmurHash3 (Appleby): every bit of the input moves every bit of the output.
