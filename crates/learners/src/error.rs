@@ -140,6 +140,20 @@ pub enum LearnError {
         /// Second derivative.
         second: f64,
     },
+    /// The loss that early stopping watches never was a finite number, so that no round is the best.
+    #[error(
+        "the validation loss of objective {objective} is {value} after round 1 and finite after none of \
+         {iteration} rounds, so that early_stopping_rounds has no best one to keep; look for extreme labels \
+         among the validation rows, or set it to 0"
+    )]
+    ValidationLoss {
+        /// Name of the objective.
+        objective: &'static str,
+        /// Loss after the first round.
+        value: f64,
+        /// Rounds judged.
+        iteration: usize,
+    },
     /// The ensemble that a fit should start from cannot be the beginning of one.
     #[error("the fit cannot start from the given trees: {reason}")]
     Start {

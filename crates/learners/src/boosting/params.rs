@@ -57,7 +57,9 @@ impl Default for Dart {
 pub struct BoostingParams {
     /// What is minimised; `None` takes the target's usual one (logistic, softmax, squared).
     pub objective: Option<Objective>,
-    /// Rounds, at most; a round of softmax grows one tree a class. Default 500.
+    /// Rounds, at most; a round of softmax grows one tree a class. A fit ends with the first round that finds no
+    /// question. If it draws rows, columns, cuts or rounds, such a round counts and adds nothing, and the 100th
+    /// in a row ends the fit. Default 500.
     pub n_rounds: usize,
     /// Shrinkage of each tree, above 0 to 1. Default 0.1.
     pub learning_rate: f64,

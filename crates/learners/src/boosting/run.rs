@@ -7,6 +7,9 @@ use super::table::{Margins, Rows, add_tree};
 use super::{Boosting, Tools};
 use crate::{FitOptions, Fitted, LearnError, LossPoint, Progress};
 
+/// Rounds in a row without a question after which a fit ends that draws rows, columns or cuts. One that draws
+/// none ends with the first: the next would look at the same.
+const BARREN_ROUNDS: usize = 100;
 /// Training rows on which the training loss is watched, at most; evenly spaced.
 const WATCHED_ROWS: usize = 16_384;
 
@@ -21,6 +24,8 @@ pub(super) struct Run<'a> {
     history: Vec<LossPoint>,
     best_iteration: usize,
     best_loss: f64,
+    /// Rounds without a question since the last one with any.
+    n_barren: usize,
 }
 
 impl<'a> Run<'a> {
@@ -39,6 +44,7 @@ impl<'a> Run<'a> {
             history: Vec::new(),
             best_iteration: 0,
             best_loss: f64::INFINITY,
+            n_barren: 0,
         }
     }
 
@@ -48,10 +54,7 @@ impl<'a> Run<'a> {
         let mut done = self.options.start.is_some_and(|start| self.replay(start));
         while !done && self.history.len() < n_rounds {
             let iteration = self.history.len() + 1;
-            let dropped = self.boosting.params.dart.map_or_else(
-                || Dropped { rounds: Vec::new() },
-                |dart| Dropped::draw(dart, iteration, self.boosting.params.seed),
-            );
+            let dropped = self.dropped(iteration);
             self.add_rounds(&dropped.rounds, -1.0);
             let round = self.boosting.round(
                 iteration,
@@ -60,14 +63,19 @@ impl<'a> Run<'a> {
                 &mut self.margins,
                 self.valid.as_mut().map(|(rows, margins)| (rows.codes, margins)),
             )?;
-            if round.iter().all(|tree| tree.nodes.is_empty()) {
+            if !is_barren(&round) {
+                self.shrink_rounds(&dropped.rounds, dropped.old_factor());
+            } else if !self.boosting.is_drawn() {
                 break;
             }
-            self.shrink_rounds(&dropped.rounds, dropped.old_factor());
             self.add_rounds(&dropped.rounds, 1.0);
             self.trees.extend(round);
             done = self.record();
             self.report()?;
+        }
+        self.check_watched()?;
+        while self.best_iteration > 0 && is_barren(self.round(self.best_iteration - 1)) {
+            self.best_iteration -= 1;
         }
         self.trees.truncate(self.best_iteration * self.boosting.base.len());
         Ok(Fitted {
@@ -90,6 +98,23 @@ impl<'a> Run<'a> {
             done = self.record();
         }
         done
+    }
+
+    /// The trees of a round, from 0.
+    fn round(&self, round: usize) -> &[Tree] {
+        let n_outputs = self.boosting.base.len();
+        &self.trees[round * n_outputs..][..n_outputs]
+    }
+
+    /// What the round `iteration` leaves out. Rounds without a question have nothing to leave.
+    fn dropped(&self, iteration: usize) -> Dropped {
+        let params = self.boosting.params;
+        let mut dropped = match params.dart {
+            Some(dart) => Dropped::draw(dart, iteration, params.seed),
+            None => Dropped { rounds: Vec::new() },
+        };
+        dropped.rounds.retain(|&round| !is_barren(self.round(round)));
+        dropped
     }
 
     /// Adds `factor` times the trees of rounds to all margins.
@@ -116,8 +141,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Judges the margins after a round. Returns whether the validation loss has been waited for long
-    /// enough.
+    /// Judges the margins after a round. Returns whether the fit is over: a better validation loss or a round
+    /// with a question has been waited for long enough.
     fn record(&mut self) -> bool {
         let (boosting, iteration) = (self.boosting, self.history.len() + 1);
         let stride = boosting.train.labels().len().div_ceil(WATCHED_ROWS).max(1);
@@ -125,19 +150,34 @@ impl<'a> Run<'a> {
         let valid_loss =
             self.valid.as_ref().map(|(rows, margins)| rows.loss(boosting.objective, margins, 1));
         self.history.push(LossPoint { iteration, train_loss, valid_loss });
+        self.n_barren = if is_barren(self.round(iteration - 1)) { self.n_barren + 1 } else { 0 };
+        let is_spent = boosting.is_drawn() && self.n_barren >= BARREN_ROUNDS;
         let patience = boosting.params.early_stopping_rounds;
         match valid_loss {
             Some(loss) if patience > 0 => {
                 if loss < self.best_loss {
                     (self.best_iteration, self.best_loss) = (iteration, loss);
                 }
-                iteration - self.best_iteration >= patience
+                is_spent || iteration - self.best_iteration >= patience
             }
             _ => {
                 self.best_iteration = iteration;
-                false
+                is_spent
             }
         }
+    }
+
+    /// A watched loss that never was a number leaves no best round to keep.
+    fn check_watched(&self) -> Result<(), LearnError> {
+        let watched = self.boosting.params.early_stopping_rounds > 0 && self.best_iteration == 0;
+        let first = self.history.first().filter(|_| watched).and_then(|first| first.valid_loss);
+        first.map_or(Ok(()), |value| {
+            Err(LearnError::ValidationLoss {
+                objective: self.boosting.objective.name(),
+                value,
+                iteration: self.history.len(),
+            })
+        })
     }
 
     /// Tells the caller of the last round; saves the trees so far if it is time or the caller cancels.
@@ -156,6 +196,13 @@ impl<'a> Run<'a> {
         }
         if cancelled { Err(LearnError::Cancelled { iteration }) } else { Ok(()) }
     }
+}
+
+/// Whether a round adds nothing to any row.
+fn is_barren(round: &[Tree]) -> bool {
+    let is_nothing =
+        |tree: &Tree| tree.nodes.is_empty() && tree.leaf_values.iter().all(|&value| value == 0.0);
+    round.iter().all(is_nothing)
 }
 
 impl Boosting<'_> {

@@ -121,6 +121,11 @@ pub(super) fn add_to_unsampled(
     });
 }
 
+/// Moves the margins of all rows alike: what a tree of one leaf does.
+pub(super) fn shift(margins: &mut [f64], value: f64) {
+    margins.par_iter_mut().with_min_len(BLOCK_ROWS).for_each(|margin| *margin += value);
+}
+
 /// Moves the margins of all rows.
 pub(super) fn add_to_all(
     grown: &Grown<'_>,

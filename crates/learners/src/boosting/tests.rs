@@ -1,3 +1,4 @@
+mod barren;
 mod constraints;
 mod custom;
 mod rounds;
@@ -8,9 +9,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rand::Rng;
 use segue_dataset::{Feature, Matrix, RowKeys, Schema, Target, TargetKind};
-use segue_model::{Child, MissingRule, Split};
+use segue_model::{Child, MissingRule, Split, Tree};
 
 use super::*;
+use crate::sampling::generator;
 use crate::{Learner, ParamError, Progress};
 
 fn table(features: Vec<Feature>, columns: Vec<Vec<f64>>, target: Target) -> Dataset {
@@ -325,6 +327,17 @@ fn a_class_that_is_absent_neither_ends_the_fit_nor_counts() {
     let two = Dataset::new(schema, features, target, None, RowKeys::default()).unwrap();
     let fitted = fit_with(small(), &two, None, 1).unwrap();
     assert_eq!(fitted.history.len(), 20, "its trees have one leaf, those of the others go on");
+    // From equal margins its probability has far to fall, which is the step of a tree of one leaf.
+    let mut even = fitted.ensemble.clone();
+    even.base = vec![0.0; 3];
+    (even.trees, even.tree_output) = (Vec::new(), Vec::new());
+    let options = crate::FitOptions { start: Some(&even), ..crate::FitOptions::new(&quiet) };
+    let learner = Learner::Boosting(small()).check().unwrap();
+    let from_even = crate::fit_with(&learner, &two, None, 1, &options).unwrap();
+    let rows = margins(&from_even, &two);
+    let losses = rows.iter().zip(&two.target().values);
+    let loss: f64 = losses.map(|(row, &y)| Objective::Softmax.loss(row, y)).sum();
+    assert!((loss / rows.len() as f64 - from_even.history[19].train_loss).abs() < 1e-9);
     let n = |class: f64| two.target().values.iter().filter(|&&label| label == class).count() as f64;
     let factors = class_factors(&ClassWeight::Balanced, &two).unwrap();
     assert_eq!(factors, [200.0 / n(0.0), 200.0 / n(1.0), 1.0]);

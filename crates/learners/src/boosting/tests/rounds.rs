@@ -6,6 +6,9 @@ use segue_model::Ensemble;
 
 use super::*;
 use crate::boosting::dart::Dropped;
+use crate::boosting::goss::draw_by_gradient;
+use crate::boosting::gradients::{Gradients, Source};
+use crate::boosting::round::rounding_seed;
 use crate::{Checkpoint, Dart, FitOptions, ForestParams, Goss, fit_with as fit_with_options};
 
 /// A fit of 12 rounds and all its checkpoints.
