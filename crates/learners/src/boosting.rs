@@ -40,7 +40,7 @@ pub(crate) fn fit(
     objective.check_target(train.target())?;
     check_constraints(params, train)?;
     if let Some(start) = options.start {
-        check_start(start, &objective, train)?;
+        check_start(start, &objective, params, train)?;
     }
     // A table without weight has no loss to stop at.
     let has_weight = |data: &&Dataset| match data.weight() {

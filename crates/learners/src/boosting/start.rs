@@ -5,12 +5,15 @@ use std::sync::Arc;
 use segue_dataset::Dataset;
 use segue_model::{Calibration, Combine, Ensemble, Model, ModelParts};
 
+use super::constraints::check_trees;
+use super::params::BoostingParams;
 use crate::{LearnError, Objective};
 
-/// The ensemble must be one that a fit on this table with this objective could have given.
+/// The ensemble must be one that a fit on this table with this objective and these constraints could have given.
 pub(super) fn check_start(
     start: &Ensemble,
     objective: &Objective,
+    params: &BoostingParams,
     train: &Dataset,
 ) -> Result<(), LearnError> {
     let fault = |reason: String| Err(LearnError::Start { reason });
@@ -42,5 +45,6 @@ pub(super) fn check_start(
     if let Some(tree) = start.trees.iter().position(|tree| tree.leaf_width != 1) {
         return fault(format!("leaves of tree {tree} hold more than one value"));
     }
-    Ok(())
+    check_trees(&start.trees, params, train.schema().features())
+        .map_err(|reason| LearnError::Start { reason })
 }

@@ -253,3 +253,91 @@ fn constraints_that_do_not_fit_the_table_are_errors() {
     let share = BoostingParams { column_share_by_node: 0.0, ..small() }.check();
     assert!(matches!(share, Err(ParamError::Real { field: "column_share_by_node", .. })));
 }
+
+/// Free trees of a table that is neither monotone nor without interactions.
+fn free_trees(kind: TargetKind) -> (Dataset, segue_model::Ensemble) {
+    let data = any_table(3, 400, kind);
+    let free = BoostingParams { min_rows_in_leaf: 2, ..small() };
+    let ensemble = fit_with(free, &data, None, 1).unwrap().ensemble;
+    (data, ensemble)
+}
+
+fn started(
+    params: BoostingParams,
+    data: &Dataset,
+    start: &segue_model::Ensemble,
+) -> Result<Fitted, String> {
+    let options = crate::FitOptions { start: Some(start), ..crate::FitOptions::new(&quiet) };
+    let params = BoostingParams { n_rounds: 30, min_rows_in_leaf: 2, ..params };
+    let learner = Learner::Boosting(params).check().unwrap();
+    crate::fit_with(&learner, data, None, 1, &options).map_err(|error| error.to_string())
+}
+
+#[test]
+fn trees_taken_over_must_keep_monotone_constraints() {
+    for kind in [TargetKind::Binary, TargetKind::Regression] {
+        let (data, free) = free_trees(kind);
+        let down = vec![Monotone::Free, Monotone::Decreasing, Monotone::Free];
+        let constrained = BoostingParams { monotone: down, ..small() };
+        assert!(started(small(), &data, &free).is_ok());
+        let refused = started(constrained.clone(), &data, &free).unwrap_err();
+        assert!(
+            refused.starts_with("the fit cannot start from the given trees: tree "),
+            "{refused}"
+        );
+        assert!(refused.contains("is not decreasing in \"b\", as monotone asks"), "{refused}");
+        let start = fit_with(constrained.clone(), &data, None, 1).unwrap().ensemble;
+        let fitted = started(constrained.clone(), &data, &start).unwrap();
+        assert!(largest_step_against(&fitted, &data, 1, -1.0) <= 1e-12);
+        let up = vec![Monotone::Free, Monotone::Increasing, Monotone::Free];
+        let turned = BoostingParams { monotone: up, ..small() };
+        assert!(started(turned, &data, &start).unwrap_err().contains("is not increasing in \"b\""));
+    }
+}
+
+#[test]
+fn trees_taken_over_must_keep_interaction_groups() {
+    let (data, free) = free_trees(TargetKind::Regression);
+    let grouped = BoostingParams { interactions: vec![vec![0, 1]], ..small() };
+    let refused = started(grouped.clone(), &data, &free).unwrap_err();
+    assert!(refused.starts_with("the fit cannot start from the given trees: tree "), "{refused}");
+    assert!(refused.contains("which no group of interactions lets meet"), "{refused}");
+    assert!(refused.contains("\"c\""), "column 2 meets none: {refused}");
+    let start = fit_with(grouped.clone(), &data, None, 1).unwrap().ensemble;
+    assert!(started(grouped, &data, &start).is_ok());
+    let other = BoostingParams { interactions: vec![vec![0], vec![1]], ..small() };
+    assert!(started(other, &data, &start).unwrap_err().contains("asks about"));
+}
+
+#[test]
+fn a_zero_that_counts_as_missing_is_out_of_order() {
+    let data = number_table(vec![-1., 0., 1., 2.], TargetKind::Regression, vec![0., 1., 2., 3.]);
+    let tree = |missing| Tree {
+        nodes: vec![segue_model::Node {
+            feature: 0,
+            split: Split::AtMost(1.0),
+            missing,
+            left: Child::Leaf(0),
+            right: Child::Leaf(1),
+            gain: 1.0,
+            cover: 4.0,
+        }],
+        leaf_values: vec![-1.0, 1.0],
+        leaf_cover: vec![2.0, 2.0],
+        leaf_width: 1,
+    };
+    let start = |missing| segue_model::Ensemble {
+        trees: vec![tree(missing)],
+        tree_output: vec![0],
+        base: vec![1.5],
+        combine: segue_model::Combine::Sum,
+        link: segue_model::Link::Identity,
+    };
+    let up = BoostingParams { monotone: vec![Monotone::Increasing], ..small() };
+    for missing in [MissingRule::Right, MissingRule::AsZero, MissingRule::ZeroLeft] {
+        assert!(started(up.clone(), &data, &start(missing)).is_ok(), "{missing:?}");
+    }
+    // 0 goes with 2, and 1 below it does not.
+    let refused = started(up, &data, &start(MissingRule::ZeroRight)).unwrap_err();
+    assert!(refused.contains("tree 0 is not increasing in \"x\""), "{refused}");
+}
