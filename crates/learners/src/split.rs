@@ -81,15 +81,17 @@ pub(crate) struct Candidate {
 /// right side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CategoryRules {
-    /// Categories present in a node up to which one is split from the rest. Default 4.
+    /// Categories present in a node up to which one is split from the rest, 0 to 256; LightGBM's
+    /// `max_cat_to_onehot`. Default 4.
     pub one_vs_rest_up_to: usize,
-    /// Added to a category's second derivative when ordering; also the rows it needs to take part. Default 10.
+    /// Added to a category's second derivative when ordering; also the rows it needs to take part. LightGBM's
+    /// `cat_smooth`. Default 10.
     pub smooth: f64,
-    /// L2 penalty on top of the leaf's when judging a set. Default 10.
+    /// L2 penalty on top of the leaf's when judging a set; LightGBM's `cat_l2`. Default 10.
     pub l2: f64,
-    /// Categories in a set, at most. Default 32.
+    /// Categories in a set, at most, 1 to 256; LightGBM's `max_cat_threshold`. Default 32.
     pub max_categories: usize,
-    /// Rows by which a set must grow before it is judged again. Default 100.
+    /// Rows by which a set must grow before it is judged again; LightGBM's `min_data_per_group`. Default 100.
     pub min_rows_per_group: usize,
 }
 
@@ -122,7 +124,9 @@ impl CategoryRules {
             let fits = value.is_finite() && value >= 0.0;
             check_real(field, value, fits, "a finite number not below 0")?;
         }
-        check_integer("max_cat_threshold", self.max_categories, 1, 256)
+        check_integer("max_cat_threshold", self.max_categories, 1, 256)?;
+        check_integer("max_cat_to_onehot", self.one_vs_rest_up_to, 0, 256)?;
+        check_integer("min_data_per_group", self.min_rows_per_group, 0, u64::from(u32::MAX))
     }
 }
 

@@ -56,6 +56,12 @@ pub fn learner_of(section: &LearnerSection, answer: Answer, seed: u64) -> Learne
             set(&mut params.column_share, section.column_share);
             set(&mut params.column_share_by_node, section.column_share_by_node);
             set(&mut params.extra_trees, section.extra_trees);
+            let categories = &mut params.categories;
+            set(&mut categories.smooth, section.cat_smooth);
+            set(&mut categories.l2, section.cat_l2);
+            set_size(&mut categories.max_categories, section.max_cat_threshold);
+            set_size(&mut categories.one_vs_rest_up_to, section.max_cat_to_onehot);
+            set_size(&mut categories.min_rows_per_group, section.min_data_per_group);
             if let Some(positive) = section.positive_weight {
                 params.class_weight = ClassWeight::Each(vec![1.0, positive]);
             }
@@ -73,6 +79,11 @@ pub fn learner_of(section: &LearnerSection, answer: Answer, seed: u64) -> Learne
                 params.features = FeatureShare::Share(share);
             }
             set(&mut params.extra_trees, section.extra_trees);
+            set(&mut params.min_gain, section.min_gain);
+            set_size(&mut params.max_bins, section.max_bins);
+            set(&mut params.bootstrap, section.bootstrap);
+            // without bootstrap no row is out of any bag
+            params.out_of_bag = section.out_of_bag.unwrap_or(params.bootstrap);
             Learner::Forest(params)
         }
         LearnerKind::LinfaTree => {

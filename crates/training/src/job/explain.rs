@@ -107,6 +107,11 @@ fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> Learner
             monotone: section.monotone.clone(),
             interactions: section.interactions.clone(),
             max_bins: size(params.max_bins),
+            cat_smooth: Some(params.categories.smooth),
+            cat_l2: Some(params.categories.l2),
+            max_cat_threshold: size(params.categories.max_categories),
+            max_cat_to_onehot: size(params.categories.one_vs_rest_up_to),
+            min_data_per_group: size(params.categories.min_rows_per_group),
             early_stopping_rounds: size(params.early_stopping_rounds),
             positive_weight: section
                 .positive_weight
@@ -123,8 +128,12 @@ fn with_defaults(section: &LearnerSection, answer: Answer, seed: u64) -> Learner
             trees: size(params.n_trees),
             max_depth: size(params.max_depth),
             min_rows_per_leaf: size(params.min_rows_in_leaf),
+            min_gain: Some(params.min_gain),
             column_share: section.column_share,
             extra_trees: Some(params.extra_trees),
+            max_bins: size(params.max_bins),
+            bootstrap: Some(params.bootstrap),
+            out_of_bag: Some(params.out_of_bag),
             ..LearnerSection::default()
         },
         Learner::LinfaTree(params) => LearnerSection {

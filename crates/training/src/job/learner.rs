@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use segue_learners::Objective;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, ClassWeightSection, DartSection, GossSection, Slope};
+use super::{ClassWeightSection, DartSection, GossSection, ObjectiveKind, Slope};
 
 /// Which learner.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,14 +60,27 @@ impl LearnerKind {
                 "monotone",
                 "interactions",
                 "max_bins",
+                "cat_smooth",
+                "cat_l2",
+                "max_cat_threshold",
+                "max_cat_to_onehot",
+                "min_data_per_group",
                 "early_stopping_rounds",
                 "positive_weight",
                 "class_weight",
                 "start_from",
             ],
-            Self::Forest => {
-                &["trees", "max_depth", "min_rows_per_leaf", "column_share", "extra_trees"]
-            }
+            Self::Forest => &[
+                "trees",
+                "max_depth",
+                "min_rows_per_leaf",
+                "min_gain",
+                "column_share",
+                "extra_trees",
+                "max_bins",
+                "bootstrap",
+                "out_of_bag",
+            ],
             Self::LinfaTree => &["max_depth", "min_rows_per_leaf", "sample_rows"],
             Self::SmartcoreForest => &["trees", "max_depth", "min_rows_per_leaf", "sample_rows"],
         }
@@ -80,84 +92,6 @@ impl LearnerKind {
         matches!(self, Self::LinfaTree | Self::SmartcoreForest)
     }
 }
-
-/// What boosting minimises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectiveKind {
-    /// Log loss of a probability.
-    Logistic,
-    /// Focal loss of a probability: log loss in which rows that are already right count less.
-    Focal,
-    /// Log loss of class probabilities.
-    Softmax,
-    /// Squared error: the mean.
-    Squared,
-    /// Absolute error: the median.
-    Absolute,
-    /// Pinball loss: the quantile `alpha`.
-    Quantile,
-    /// Poisson likelihood: counts, not below 0.
-    Poisson,
-    /// Tweedie likelihood: amounts not below 0, many of them 0.
-    Tweedie,
-    /// Gamma likelihood: amounts above 0.
-    Gamma,
-}
-
-impl ObjectiveKind {
-    /// The usual objective of an answer.
-    #[must_use]
-    pub fn usual(answer: Answer) -> Self {
-        match answer {
-            Answer::YesNo => Self::Logistic,
-            Answer::Class => Self::Softmax,
-            Answer::Number => Self::Squared,
-        }
-    }
-
-    /// What it predicts.
-    #[must_use]
-    pub fn answer(self) -> Answer {
-        match self {
-            Self::Logistic | Self::Focal => Answer::YesNo,
-            Self::Softmax => Answer::Class,
-            _ => Answer::Number,
-        }
-    }
-
-    /// With its parameters where a job names them, else the usual ones; a quantile without `alpha` has
-    /// none, and is refused.
-    #[must_use]
-    pub fn with(self, alpha: Option<f64>, gamma: Option<f64>, power: Option<f64>) -> Objective {
-        match self {
-            Self::Logistic => Objective::Logistic,
-            Self::Focal => Objective::Focal {
-                gamma: gamma.unwrap_or(FOCAL_GAMMA),
-                alpha: alpha.unwrap_or(FOCAL_ALPHA),
-            },
-            Self::Softmax => Objective::Softmax,
-            Self::Squared => Objective::Squared,
-            Self::Absolute => Objective::Absolute,
-            Self::Quantile => Objective::Quantile { alpha: alpha.unwrap_or(f64::NAN) },
-            Self::Poisson => Objective::Poisson,
-            Self::Tweedie => Objective::Tweedie { power: power.unwrap_or(TWEEDIE_POWER) },
-            Self::Gamma => Objective::Gamma,
-        }
-    }
-
-    /// The name in job files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.with(None, None, None).name()
-    }
-}
-
-/// The focal loss of its paper, where a job names nothing else.
-const FOCAL_GAMMA: f64 = 2.0;
-const FOCAL_ALPHA: f64 = 0.25;
-/// Variance power of objective `tweedie` where a job names none.
-const TWEEDIE_POWER: f64 = 1.5;
 
 /// A parameter that a job gives, or leaves to be found on the rows by writing `"auto"`: see [`crate::fit`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -290,6 +224,29 @@ pub struct LearnerSection {
     /// Most bins of a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bins: Option<u32>,
+    /// How strongly the order of categories in a node is drawn towards no effect, and the rows that a category
+    /// needs to take part in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cat_smooth: Option<f64>,
+    /// L2 penalty on leaf values, on top of `l2`, in splits by a set of categories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cat_l2: Option<f64>,
+    /// Most categories in a set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cat_threshold: Option<u32>,
+    /// Categories in a node up to which one is split from the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cat_to_onehot: Option<u32>,
+    /// Rows by which a set of categories grows before it is judged again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_data_per_group: Option<u32>,
+    /// Whether each tree of a forest draws its rows with repetition; without, all see all rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<bool>,
+    /// Whether a forest predicts each training row by the trees that did not draw it. Unset is true, and
+    /// false without `bootstrap`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_bag: Option<bool>,
     /// Rounds without a better calibration loss after which boosting stops; 0 never stops. Unset is 50,
     /// and 0 with `dart`.
     #[serde(skip_serializing_if = "Option::is_none")]

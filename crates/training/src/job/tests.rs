@@ -86,6 +86,29 @@ max_shadow_flip_rate = 0.02
 }
 
 #[test]
+fn every_key_of_a_learner_is_documented() {
+    let text = include_str!("../../../../jobs/README.md");
+    let sections: Vec<&str> = text.split("\n### ").collect();
+    for kind in [
+        LearnerKind::Boosting,
+        LearnerKind::Forest,
+        LearnerKind::LinfaTree,
+        LearnerKind::SmartcoreForest,
+    ] {
+        let is_of = |section: &&&str| {
+            section.lines().next().is_some_and(|line| line.contains(&format!("`{}`", kind.name())))
+        };
+        let section = sections.iter().find(is_of).unwrap();
+        let heads = section.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
+        let heads: Vec<&str> = heads.collect();
+        for key in kind.keys() {
+            let listed = heads.iter().any(|head| head.contains(&format!("`{key}`")));
+            assert!(listed, "{key} of {} is not in jobs/README.md", kind.name());
+        }
+    }
+}
+
+#[test]
 fn what_is_written_reads_back() {
     let more = r#"
 format = "plain"
@@ -348,6 +371,23 @@ fn parameters_out_of_range_are_told_by_the_jobs_own_keys() {
             "[learner]\nkind = \"forest\"\ncolumn_share = 2.0",
             "learner.column_share: is 2, expected a share above 0, at most 1",
         ),
+        ("[learner]\ncat_smooth = -1.0", "learner.cat_smooth: is -1, expected a finite number"),
+        ("[learner]\ncat_l2 = nan", "learner.cat_l2: is NaN, expected a finite number not below 0"),
+        ("[learner]\nmax_cat_threshold = 0", "learner.max_cat_threshold: is 0, expected 1 to 256"),
+        (
+            "[learner]\nmax_cat_to_onehot = 300",
+            "learner.max_cat_to_onehot: is 300, expected 0 to 256",
+        ),
+        ("[learner]\nkind = \"forest\"\nmax_bins = 2", "learner.max_bins: is 2, expected 3 to 255"),
+        (
+            "[learner]\nkind = \"forest\"\nmin_gain = -1.0",
+            "learner.min_gain: is -1, expected a finite number not below 0",
+        ),
+        (
+            "[learner]\nkind = \"forest\"\nbootstrap = false\nout_of_bag = true",
+            "learner.out_of_bag: contradicts learner.bootstrap: ",
+        ),
+        ("[learner]\nout_of_bag = true", "learner.out_of_bag: learner \"boosting\" has no such"),
         ("[compare]\nsample_rows = 1", "compare.sample_rows: is 1, expected 2 to "),
         ("[gates]\nmin_slice_auc = nan", "gates.min_slice_auc: is NaN, expected 0 to 1"),
         ("[gates]\nconfidence = 1.0", "gates.confidence: is 1, expected 0.5 to 0.9999"),

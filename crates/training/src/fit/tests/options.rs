@@ -103,7 +103,9 @@ fn every_other_option_changes_the_trees() {
         let learner = format!("kind = \"forest\"\ntrees = 5\n{more}");
         fitted(&section("churn", &learner), 1.0, &TargetKind::Binary).model
     };
-    assert_ne!(forest("extra_trees = true"), forest(""));
+    for option in ["extra_trees = true", "bootstrap = false", "max_bins = 5", "min_gain = 0.01"] {
+        assert_ne!(forest(option), forest(""), "{option}");
+    }
     assert_eq!(forest("extra_trees = false"), forest(""));
 }
 
@@ -119,6 +121,23 @@ fn parameters_are_those_of_the_keys() {
     assert_eq!((dart.drop_rate, dart.skip_drop, dart.max_drop), (0.3, 0.2, 7));
     let focal = params("objective = \"focal\"\ngamma = 1.5\nalpha = 0.4").objective;
     assert_eq!(focal, Some(Objective::Focal { gamma: 1.5, alpha: 0.4 }));
+    let categories = params(
+        "cat_smooth = 3\ncat_l2 = 4\nmax_cat_threshold = 5\nmax_cat_to_onehot = 6\nmin_data_per_group = 7",
+    )
+    .categories;
+    assert_eq!((categories.smooth, categories.l2), (3.0, 4.0));
+    assert_eq!((categories.max_categories, categories.one_vs_rest_up_to), (5, 6));
+    assert_eq!(categories.min_rows_per_group, 7);
+    let forest = |learner: &str| {
+        let learner = format!("kind = \"forest\"\n{learner}");
+        match learner_of(&section("churn", &learner), Answer::YesNo, 1) {
+            Learner::Forest(params) => (params.bootstrap, params.out_of_bag),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(forest(""), (true, true));
+    assert_eq!(forest("out_of_bag = false"), (true, false));
+    assert_eq!(forest("bootstrap = false"), (false, false), "no bag, nothing out of it");
     assert_eq!(params("").early_stopping_rounds, 50);
     assert_eq!(params("dart = {}").early_stopping_rounds, 0);
 }
