@@ -13,6 +13,7 @@ mod curves;
 mod detail;
 mod drift;
 mod metric;
+mod out_of_bag;
 mod segments;
 mod slices;
 mod verdict;
@@ -32,6 +33,7 @@ pub use curves::{
 pub use detail::{ClassDetail, Detail};
 pub use drift::{FeatureDrift, FeatureQuality};
 pub use metric::{DEPTHS, Metric, Scorecard};
+pub use out_of_bag::OutOfBagFigures;
 pub use segments::SegmentRow;
 pub use slices::{SliceColumn, SliceRow, SliceTable};
 pub use verdict::{Level, Recommendation, Verdict};
@@ -164,6 +166,10 @@ pub struct Evaluation {
     pub scorecard: Scorecard,
     /// Point values before calibration; empty without calibration.
     pub uncalibrated: BTreeMap<Metric, f64>,
+    /// A forest's estimate from its own training rows; other learners, and versions that are measured again,
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_bag: Option<OutOfBagFigures>,
     /// Base rate, best single feature, other learners: in this order.
     pub comparisons: Vec<Comparison>,
     /// Curves and tables that depend on the kind of target.
@@ -262,6 +268,7 @@ impl Evaluation {
             bootstrap: resampler.plan().clone(),
             scorecard: ours.scorecard(&wanted, &resampler),
             uncalibrated,
+            out_of_bag: None,
             comparisons: compare::compare(inputs, &ours, &resampler),
             detail: detail::detail(inputs, &ours, &resampler),
             slices: slices::slices(inputs, &ours, &resampler),
@@ -280,10 +287,13 @@ impl Evaluation {
         Ok(evaluation)
     }
 
-    /// Point values by metric name, for a registry's manifest. Undefined metrics are left out.
+    /// Point values by metric name, for a registry's manifest, and those out of bag as `out_of_bag_…`. Undefined
+    /// metrics are left out.
     #[must_use]
     pub fn metrics(&self) -> BTreeMap<String, f64> {
-        point_values(&self.scorecard)
+        let mut values = point_values(&self.scorecard);
+        values.extend(self.out_of_bag.iter().flat_map(OutOfBagFigures::named));
+        values
     }
 
     /// Point values per slice, keyed `column=label`, then by metric name; `n_rows` beside them.

@@ -8,6 +8,7 @@ mod bars;
 mod canvas;
 mod kinds;
 mod numbers;
+mod out_of_bag;
 mod plots;
 mod sections;
 mod tables;
@@ -77,6 +78,7 @@ pub fn render(inputs: &ReportInputs<'_>) -> String {
                     (top::cards(evaluation))
                     (top::verdicts(evaluation))
                     (top::comparison(inputs))
+                    (out_of_bag::out_of_bag(evaluation))
                     (by_kind(evaluation))
                     (sections::importance(inputs))
                     (sections::attributions(inputs))

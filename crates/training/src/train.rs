@@ -18,7 +18,7 @@ use segue_learners::Learner;
 use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
 
-use crate::evaluation::{Evaluation, EvaluationError};
+use crate::evaluation::{Evaluation, EvaluationError, OutOfBagFigures};
 use crate::fit::{Checkpoints, FitError, Fitting, Found, Naming, fit_model, learner_of};
 use crate::job::{EventsJob, Job, JobError, Origin};
 use crate::read::{EventFiles, ReadError, ReadSummary, read_events};
@@ -216,9 +216,12 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
     let fitted = fit_model(&fitting, &naming, watch)?;
     let others = compare::fit_others(job, &parts, &naming, options, watch)?;
     watch.stage("evaluating", 0);
-    let judged = with_threads(options.n_threads, || {
+    let mut judged = with_threads(options.n_threads, || {
         judge(&fitted.model, &segments, &prepared, &parts, others, job)
     })?;
+    let out_of_bag = fitted.fitted.out_of_bag.as_ref();
+    judged.evaluation.out_of_bag =
+        out_of_bag.map(|estimate| OutOfBagFigures::of(&parts.train, &estimate.predictions));
     watch.stage("writing the report", 0);
     let made = artefact::make(artefact::Made {
         job,
@@ -348,3 +351,6 @@ pub(crate) fn with_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T +
 pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -367,3 +367,27 @@ proptest! {
         prop_assert!(audience.last().is_none_or(|row| row.n_rows == rows.len()));
     }
 }
+
+#[test]
+fn out_of_bag_figures_are_of_the_rows_that_some_tree_did_not_draw() {
+    let nan = f64::NAN;
+    let labels = vec![1.0, 0.0, 1.0, 0.0, 1.0];
+    let train = dataset(TargetKind::Binary, labels, vec![vec![0.0; 5]]);
+    let figures = OutOfBagFigures::of(&train, &[0.8, 0.5, 0.5, 0.2, nan]);
+    assert_eq!(figures.n_rows, 4);
+    // Of the four pairs of a positive and a negative three are in order and one is a tie.
+    assert!((figures.metrics[&Metric::Auc] - 3.5 / 4.0).abs() < 1e-12);
+    let log_loss = -(0.8f64.ln() + 0.5f64.ln()) / 2.0;
+    assert!((figures.metrics[&Metric::LogLoss] - log_loss).abs() < 1e-12);
+    let mut evaluation = Evaluation::of(&inputs(&train, &train, &one(vec![0.5; 5]))).unwrap();
+    assert!(!evaluation.metrics().keys().any(|name| name.starts_with("out_of_bag")));
+    evaluation.out_of_bag = Some(figures);
+    let named = evaluation.metrics();
+    assert_eq!((named["out_of_bag_rows"], named["out_of_bag_auc"]), (4.0, 3.5 / 4.0));
+    assert!(named.contains_key("out_of_bag_log_loss") && named.contains_key("auc"));
+    let train = dataset(TargetKind::Regression, vec![1.0, 2.0, 5.0], vec![vec![0.0; 3]]);
+    let figures = OutOfBagFigures::of(&train, &[4.0, nan, 1.0]);
+    assert_eq!((figures.n_rows, figures.metrics[&Metric::Rmse]), (2, 12.5f64.sqrt()));
+    let none = OutOfBagFigures::of(&train, &[nan; 3]);
+    assert_eq!((none.n_rows, none.metrics.len()), (0, 0));
+}

@@ -3,7 +3,8 @@ use segue_dataset::{Matrix, TargetKind};
 use super::*;
 use crate::evaluation::tests::{calibrated, dataset, inputs, unit};
 use crate::evaluation::{
-    ContributionSample, EvaluationInputs, OtherLearner, SegmentAssignment, SliceColumn,
+    ContributionSample, EvaluationInputs, Metric, OtherLearner, OutOfBagFigures, SegmentAssignment,
+    SliceColumn,
 };
 
 const EVIL: &str = "<script>alert('x')</script>&\"";
@@ -103,6 +104,20 @@ fn every_section_is_there_once() {
     }
     assert!(html.contains("12\u{202f}345 rows, 678 users, 25.0\u{202f}% positive"));
     assert!(html.contains("2026-01-01 to 2026-02-01"));
+}
+
+#[test]
+fn a_forest_has_its_training_rows_beside_the_test() {
+    let mut evaluation = full("plain");
+    assert!(!page(&evaluation, "plain").contains("out-of-bag"));
+    let metrics = [(Metric::Auc, 0.8125), (Metric::LogLoss, 0.4567)].into();
+    evaluation.out_of_bag = Some(OutOfBagFigures { n_rows: 9_876, metrics });
+    let html = page(&evaluation, "plain");
+    assert_eq!(html.matches(" id=\"out-of-bag\"").count(), 1);
+    for text in ["training rows, out of bag", "9\u{202f}876", "0.813", "0.457"] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(html.contains("test rows, before calibration"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The other learners of a job, fitted on the same rows for the report.
 
-use segue_dataset::{Dataset, Matrix};
+use segue_dataset::Matrix;
 
 use super::{Parts, TrainOptions};
 use crate::evaluation::OtherLearner;
 use crate::fit::{FitError, Fitting, Naming, fit_model};
-use crate::job::{Job, LearnerSection};
+use crate::job::{Job, LearnerKind, LearnerSection};
 use crate::watch::Watch;
 
 /// Fits each comparison and scores the test rows with it. A learner that cannot work on these rows is
@@ -19,16 +19,20 @@ pub(super) fn fit_others(
 ) -> Result<Vec<OtherLearner>, FitError> {
     let mut others = Vec::new();
     for &kind in job.compare.learners.iter().filter(|kind| **kind != job.learner.kind) {
-        let sample = kind.is_sampled().then(|| evenly(&parts.train, job.compare.sample_rows));
-        let (train, calibrate) = (sample.as_ref().unwrap_or(&parts.train), &parts.calibrate);
-        let sample_rows = kind.is_sampled().then_some(job.compare.sample_rows);
-        let section = LearnerSection { kind, sample_rows, ..LearnerSection::default() };
+        let section = LearnerSection {
+            kind,
+            // the learner draws them itself
+            sample_rows: kind.is_sampled().then_some(job.compare.sample_rows),
+            // nobody would see the estimate
+            out_of_bag: (kind == LearnerKind::Forest).then_some(false),
+            ..LearnerSection::default()
+        };
         watch.stage(&format!("comparing with {}", kind.name()), 0);
         let fitting = Fitting {
             section: &section,
             seed: job.seed,
-            train,
-            valid: calibrate,
+            train: &parts.train,
+            valid: &parts.calibrate,
             n_threads: options.n_threads.max(1),
             start: None,
             checkpoints: None,
@@ -36,8 +40,8 @@ pub(super) fn fit_others(
         match fit_model(&fitting, naming, watch) {
             Ok(fitted) => {
                 let outputs = fitted.model.score_rows(parts.test.features());
-                let (n, of) = (train.n_rows(), parts.train.n_rows());
-                let note = if n < of {
+                let (n, of) = (job.compare.sample_rows, parts.train.n_rows());
+                let note = if kind.is_sampled() && n < of {
                     format!("fitted on {n} of {of} training rows (compare.sample_rows)")
                 } else {
                     String::new()
@@ -53,12 +57,4 @@ pub(super) fn fit_others(
         }
     }
     Ok(others)
-}
-
-/// So many rows of a part at most, evenly spaced.
-fn evenly(part: &Dataset, max_rows: usize) -> Dataset {
-    let n_rows = part.n_rows();
-    let n_kept = n_rows.min(max_rows);
-    let rows: Vec<u32> = (0..n_kept).map(|kept| (kept * n_rows / n_kept) as u32).collect();
-    part.select(&rows)
 }

@@ -12,7 +12,7 @@ use super::folds::Fold;
 use super::prune::{effort_at, is_behind, is_hopeless};
 use super::record::{FoldResult, Trial};
 use crate::fit::{FitError, Fitting, fit_learner};
-use crate::job::LearnerSection;
+use crate::job::{LearnerKind, LearnerSection};
 use crate::watch::Quiet;
 
 /// How a trial ended, with the folds that were fitted.
@@ -75,8 +75,11 @@ impl Trying<'_> {
             }
             ControlFlow::Continue(())
         };
+        // a forest is judged by the fold; nobody would see what is out of its bags
+        let out_of_bag = (self.section.kind == LearnerKind::Forest).then_some(false);
+        let section = &LearnerSection { out_of_bag, ..self.section.clone() };
         let fitting = Fitting {
-            section: self.section,
+            section,
             seed: self.seed,
             train: &train,
             valid: &valid,
