@@ -1,5 +1,6 @@
 //! A server in this process, and callers that send it bytes.
 
+mod foreign;
 pub mod seeds;
 
 use std::sync::OnceLock;

@@ -27,6 +27,8 @@ fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "artefact" => vec![crate::model().encode()],
         "lightgbm" => exported(Format::LightGbm),
+        "lightgbm_json" => vec![crate::foreign::LIGHTGBM_JSON.as_bytes().to_vec()],
+        "xgboost_binary" => vec![crate::foreign::xgboost_binary()],
         "xgboost_json" => exported(Format::XgboostJson),
         "xgboost_ubjson" => exported(Format::XgboostUbjson),
         "onnx" => exported(Format::Onnx),

@@ -12,10 +12,14 @@ use super::RegistryArgs;
 pub(crate) enum ImportFormat {
     /// LightGBM's text
     Lightgbm,
+    /// LightGBM's JSON, of dump_model
+    LightgbmJson,
     /// XGBoost's JSON
     Xgboost,
     /// XGBoost's UBJSON
     XgboostUbjson,
+    /// XGBoost's binary format, before JSON and UBJSON
+    XgboostBinary,
     /// ONNX with one tree ensemble
     Onnx,
 }
@@ -24,8 +28,10 @@ impl From<ImportFormat> for Format {
     fn from(format: ImportFormat) -> Self {
         match format {
             ImportFormat::Lightgbm => Self::LightGbm,
+            ImportFormat::LightgbmJson => Self::LightGbmJson,
             ImportFormat::Xgboost => Self::XgboostJson,
             ImportFormat::XgboostUbjson => Self::XgboostUbjson,
+            ImportFormat::XgboostBinary => Self::XgboostBinary,
             ImportFormat::Onnx => Self::Onnx,
         }
     }
