@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     /// Encoded already.
     Full(Full),
     /// Encoded as it is sent.
-    Stream(Streamed),
+    Stream(Box<Streamed>),
 }
 
 /// Data, and what closes it.
@@ -67,7 +67,8 @@ impl Answer {
         lost: Option<Lost>,
     ) -> Self {
         let (_place, end, is_over) = (place, None, false);
-        Self::Stream(Streamed { body, connection, limits, _place, lost, end, is_over })
+        let streamed = Streamed { body, connection, limits, _place, lost, end, is_over };
+        Self::Stream(Box::new(streamed))
     }
 
     /// Has the end of a stream told; gives it back if this is none.
