@@ -87,8 +87,15 @@ BOOSTING = [
         "rust",
         {"library": "hessboost", "quantized": True},
     ),
-    Peer("smartcore", "smartcore", "rust", {"library": "smartcore"}),
-    Peer("linfa", "linfa", "rust", {"library": "linfa"}),
+    Peer(
+        "smartcore",
+        "smartcore XGRegressor",
+        "rust",
+        {"library": "smartcore"},
+        rows_share=0.01,
+        note="one thread; squared loss on labels of 0 and 1, rows of every node sorted",
+    ),
+    Peer("linfa", "linfa AdaBoost", "rust", {"library": "linfa"}, rows_share=0.01, note="one thread; AdaBoost of classes"),
 ]
 
 FOREST = [

@@ -1,16 +1,25 @@
-//! hessboost: boosting, or a forest as one round of parallel trees.
+//! hessboost: boosting, or a forest as one round of parallel trees. Of smartcore and linfa what comes
+//! nearest to boosting for two classes, with depth-wise trees.
 
 use hessboost::config::{GrowPolicy, QuantizedGrad};
 use hessboost::data::FeatureType;
 use hessboost::prelude::*;
+use linfa::prelude::{Fit as _, Predict};
+use linfa_ensemble::AdaBoostParams;
+use linfa_trees::DecisionTree;
+use ndarray::Array1;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use serde_json::Value;
+use smartcore::xgboost::{XGRegressor, XGRegressorParameters};
 
 use crate::Fit;
 use crate::meter::Meter;
+use crate::plain::{dataset, matrix};
 use crate::table::{Table, write_values};
 
 /// The measured stretch begins with the values as f32 rows in memory.
-pub(crate) fn hessboost(fit: &Fit) -> anyhow::Result<Value> {
+pub(crate) fn with_hessboost(fit: &Fit) -> anyhow::Result<Value> {
     let table = Table::read(&fit.table)?;
     let (n_rows, n_columns) = (table.n_rows(), table.columns.len());
     let labels: Vec<f32> = table.labels.iter().map(|&label| label as f32).collect();
@@ -36,7 +45,7 @@ pub(crate) fn hessboost(fit: &Fit) -> anyhow::Result<Value> {
             .lambda(0.0);
         rounds = 1;
     } else if fit.flags.depth_wise {
-        params = params.max_depth(fit.leaves.next_power_of_two().ilog2() as usize);
+        params = params.max_depth(depth(fit) as usize);
     } else {
         params = params.grow_policy(GrowPolicy::LossGuide).unlimited_depth().max_leaves(fit.leaves);
     }
@@ -56,6 +65,55 @@ pub(crate) fn hessboost(fit: &Fit) -> anyhow::Result<Value> {
     let scores: Vec<f64> = scores.as_slice().iter().copied().map(f64::from).collect();
     write_values(&fit.scores, &scores)?;
     Ok(figures)
+}
+
+/// Squared loss on labels of 0 and 1, by sorting the rows of every node: smartcore has no other.
+pub(crate) fn with_smartcore(fit: &Fit) -> anyhow::Result<Value> {
+    let (rows, labels) = matrix(&fit.table)?;
+    let parameters = XGRegressorParameters::default()
+        .with_n_estimators(fit.rounds)
+        .with_learning_rate(fit.learning_rate)
+        .with_max_depth(u16::try_from(depth(fit))?)
+        .with_min_child_weight(fit.min_rows)
+        .with_seed(fit.seed);
+
+    let meter = Meter::start()?;
+    let model = XGRegressor::fit(&rows, &labels, parameters)?;
+    let figures = meter.stop()?;
+
+    write_values(&fit.scores, &model.predict(&matrix(&fit.test)?.0)?)?;
+    Ok(figures)
+}
+
+/// AdaBoost; the score is the weighted share of votes.
+pub(crate) fn with_linfa(fit: &Fit) -> anyhow::Result<Value> {
+    let data = dataset(&fit.table)?;
+    let tree = DecisionTree::params()
+        .max_depth(Some(depth(fit) as usize))
+        .min_weight_leaf(fit.min_rows as f32)
+        .min_weight_split(2.0 * fit.min_rows as f32);
+    let parameters = AdaBoostParams::new_fixed_rng(tree, SmallRng::seed_from_u64(fit.seed))
+        .n_estimators(fit.rounds)
+        .learning_rate(fit.learning_rate);
+
+    let meter = Meter::start()?;
+    let model = parameters.fit(&data)?;
+    let figures = meter.stop()?;
+
+    let rows = dataset(&fit.test)?.records;
+    let mut votes = Array1::<f64>::zeros(rows.nrows());
+    for (tree, &weight) in model.models.iter().zip(model.weights()) {
+        let classes: Array1<usize> = tree.predict(&rows);
+        votes.zip_mut_with(&classes, |votes, &class| *votes += weight * class as f64);
+    }
+    votes /= model.weights().iter().sum::<f64>();
+    write_values(&fit.scores, votes.as_slice().unwrap_or_default())?;
+    Ok(figures)
+}
+
+/// Whose full tree has as many leaves, or one more.
+fn depth(fit: &Fit) -> u32 {
+    fit.leaves.next_power_of_two().ilog2()
 }
 
 /// The values row by row.

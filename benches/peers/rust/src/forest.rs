@@ -1,45 +1,28 @@
-//! The forests of smartcore and linfa. Neither knows missing values: they become -999 beforehand.
+//! The forests of smartcore and linfa.
 
-use ::linfa::prelude::{Fit as _, Predict};
+use linfa::prelude::{Fit as _, Predict};
 use linfa_ensemble::RandomForestParams;
 use linfa_trees::DecisionTree;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Axis};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde_json::Value;
 use smartcore::ensemble::random_forest_classifier::{
     RandomForestClassifier, RandomForestClassifierParameters,
 };
-use smartcore::linalg::basic::matrix::DenseMatrix;
+use smartcore::linalg::basic::arrays::Array as _;
 
 use crate::Fit;
 use crate::meter::Meter;
-use crate::table::{Table, write_values};
-
-const MISSING: f64 = -999.0;
-
-fn read(path: &std::path::Path) -> anyhow::Result<Table> {
-    let mut table = Table::read(path)?;
-    for value in table.columns.iter_mut().flatten().filter(|value| value.is_nan()) {
-        *value = MISSING;
-    }
-    Ok(table)
-}
+use crate::plain::{dataset, matrix};
+use crate::table::write_values;
 
 /// smartcore predicts classes, no probabilities: the scores are 0 and 1.
-pub(crate) fn smartcore(fit: &Fit) -> anyhow::Result<Value> {
-    let matrix = |table: Table| {
-        let (n_rows, n_columns) = (table.n_rows(), table.columns.len());
-        DenseMatrix::new(n_rows, n_columns, table.columns.concat(), true)
-    };
-    let mut table = read(&fit.table)?;
-    let labels: Vec<u32> = std::mem::take(&mut table.labels).iter().map(|&l| l as u32).collect();
-    let n_columns = table.columns.len();
-    table.labels = vec![0.0; labels.len()];
-    let rows = matrix(table)?;
+pub(crate) fn with_smartcore(fit: &Fit) -> anyhow::Result<Value> {
+    let (rows, labels) = matrix(&fit.table)?;
     let parameters = RandomForestClassifierParameters::default()
         .with_n_trees(u16::try_from(fit.rounds)?)
-        .with_m(n_columns.isqrt())
+        .with_m(rows.shape().1.isqrt())
         .with_min_samples_leaf(fit.min_rows)
         .with_min_samples_split(2 * fit.min_rows)
         .with_seed(fit.seed);
@@ -48,22 +31,16 @@ pub(crate) fn smartcore(fit: &Fit) -> anyhow::Result<Value> {
     let model = RandomForestClassifier::fit(&rows, &labels, parameters)?;
     let figures = meter.stop()?;
 
-    let classes: Vec<u32> = model.predict(&matrix(read(&fit.test)?)?)?;
+    let classes: Vec<u32> = model.predict(&matrix(&fit.test)?.0)?;
     let scores: Vec<f64> = classes.into_iter().map(f64::from).collect();
     write_values(&fit.scores, &scores)?;
     Ok(figures)
 }
 
 /// linfa's trees vote by class; the score is the share of votes. It draws columns per tree, not per node.
-pub(crate) fn linfa(fit: &Fit) -> anyhow::Result<Value> {
-    let array = |table: &Table| {
-        Array2::from_shape_vec((table.n_rows(), table.columns.len()), table.to_rows())
-    };
-    let table = read(&fit.table)?;
-    let n_columns = table.columns.len() as f64;
-    let labels: Array1<usize> = table.labels.iter().map(|&label| label as usize).collect();
-    let data = ::linfa::Dataset::new(array(&table)?, labels);
-    drop(table);
+pub(crate) fn with_linfa(fit: &Fit) -> anyhow::Result<Value> {
+    let data = dataset(&fit.table)?;
+    let n_columns = data.records.ncols() as f64;
     let tree = DecisionTree::params()
         .min_weight_leaf(fit.min_rows as f32)
         .min_weight_split(2.0 * fit.min_rows as f32);
@@ -75,7 +52,7 @@ pub(crate) fn linfa(fit: &Fit) -> anyhow::Result<Value> {
     let model = parameters.fit(&data)?;
     let figures = meter.stop()?;
 
-    let rows = array(&read(&fit.test)?)?;
+    let rows = dataset(&fit.test)?.records;
     let mut votes = Array1::<f64>::zeros(rows.nrows());
     for (tree, columns) in model.models.iter().zip(&model.model_features) {
         let classes: Array1<usize> = tree.predict(&rows.select(Axis(1), columns));

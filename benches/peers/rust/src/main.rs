@@ -5,6 +5,7 @@ mod boosting;
 mod forest;
 #[path = "../../../src/meter.rs"]
 mod meter;
+mod plain;
 #[path = "../../../src/table.rs"]
 mod table;
 mod trained;
@@ -55,10 +56,12 @@ fn main() -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).context("cannot read the task")?;
     let figures = match serde_json::from_str(&text)? {
         Task::Fit(fit) => match (fit.flags.library.as_str(), fit.learner.as_str()) {
-            ("hessboost", _) => boosting::hessboost(&fit)?,
-            ("smartcore", "forest") => forest::smartcore(&fit)?,
-            ("linfa", "forest") => forest::linfa(&fit)?,
-            (library, learner) => bail!("{library} has no {learner} for classes"),
+            ("hessboost", _) => boosting::with_hessboost(&fit)?,
+            ("smartcore", "forest") => forest::with_smartcore(&fit)?,
+            ("smartcore", _) => boosting::with_smartcore(&fit)?,
+            ("linfa", "forest") => forest::with_linfa(&fit)?,
+            ("linfa", _) => boosting::with_linfa(&fit)?,
+            (library, _) => bail!("no library of the name {library}"),
         },
         Task::Score(work) => work.score()?,
         Task::Explain(work) => work.explain()?,
