@@ -11,6 +11,7 @@ mod predictions;
 mod select;
 mod stats;
 mod status;
+mod swaps;
 mod tried;
 mod worker;
 
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use segue_registry::ModelState;
+use segue_registry::{CHAMPION, ModelState};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -79,6 +80,11 @@ impl LiveModel {
     /// A version in memory.
     pub(crate) fn version(&self, version: u64) -> Option<&Arc<ServedVersion>> {
         self.in_memory().find(|one| one.version == version)
+    }
+
+    /// Version that answers who names none.
+    pub(crate) fn champion(&self) -> Option<u64> {
+        self.aliases.get(CHAMPION).map(|champion| champion.version)
     }
 
     fn in_memory(&self) -> impl Iterator<Item = &Arc<ServedVersion>> {
@@ -213,7 +219,7 @@ impl LiveModels {
     /// the start have been tried.
     fn tell_readiness(&self, snapshot: &Snapshot, tried: &Tried) {
         let is_ready = |name: &String, live: &LiveModel| {
-            live.aliases.contains_key(segue_registry::CHAMPION) && tried.models.contains(name)
+            live.aliases.contains_key(CHAMPION) && tried.models.contains(name)
         };
         let mut models: BTreeMap<String, bool> =
             self.required.iter().map(|name| (name.clone(), false)).collect();

@@ -23,7 +23,7 @@ pub(crate) use self::labels::{
     PredictionLabels, ReasonLabels, ResultLabels, ShadowErrorLabels, VersionLabels,
 };
 pub(crate) use self::log::{DriftLabels, DriftOutputLabels, LogMetrics};
-use self::models::ModelMetrics;
+use self::models::{LOAD_RESULTS, ModelMetrics};
 use self::net::NetMetrics;
 pub(crate) use self::net::{ConnectionLabels, DeniedLabels, PortLabels};
 use self::requests::RequestMetrics;
@@ -69,7 +69,7 @@ impl Metrics {
             let labels = GuardLabels { model: model.to_owned(), action };
             let _ = self.traffic.guard_actions.get_or_create(&labels);
         }
-        for result in ["ok", "failed"] {
+        for result in LOAD_RESULTS {
             let labels = ModelResultLabels { model: model.to_owned(), result };
             let _ = self.models.load.get_or_create(&labels);
         }

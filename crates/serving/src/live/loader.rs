@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::handle::{Command, LoaderHandle, Refresh, WaitsFor};
 use super::next::{Missing, fill_aliases, fill_traffic, place};
 use super::status::points_at;
+use super::swaps::Swaps;
 use super::tried::Tried;
 use super::worker::{Outcome, Wanted, Workshop};
 use super::{LiveModel, LiveModels, ServedVersion, Snapshot};
@@ -38,6 +39,7 @@ pub(crate) struct Loader {
     /// Why versions that are pointed at could not be loaded when they were last tried.
     failures: BTreeMap<Wanted, String>,
     tried: Tried,
+    swaps: Swaps,
     /// Models whose newest state could not be loaded, and when to try again.
     retries: BTreeMap<String, Retry>,
     /// Who waits for what of which model.
@@ -65,6 +67,16 @@ enum Why {
     Changed,
     /// Somebody wants what failed to be tried again.
     Retry,
+}
+
+/// A look at a model.
+#[derive(Debug, Clone, Copy)]
+struct Look<'a> {
+    why: Why,
+    /// Versions that have come, or cannot.
+    arrived: &'a BTreeMap<u64, Outcome>,
+    /// When this server heard that the registry has changed, if it did before the registry was asked.
+    told: Option<Instant>,
 }
 
 impl Loader {
@@ -103,6 +115,7 @@ impl Loader {
             pending: BTreeSet::new(),
             failures: BTreeMap::new(),
             tried: Tried::default(),
+            swaps: Swaps::default(),
             retries: BTreeMap::new(),
             waiting: Vec::new(),
             retired: Vec::new(),
@@ -157,9 +170,10 @@ impl Loader {
         self.workshop.live.announce(&names, !is_gone);
         let mut changed = !old.started || old.models.keys().any(|name| !names.contains(name));
         let mut models = BTreeMap::new();
+        let look = Look { why: Why::Poll, arrived: &BTreeMap::new(), told: None };
         for name in names {
             let now = old.models.get(&name);
-            match self.follow(&name, now, &BTreeMap::new(), Why::Poll) {
+            match self.follow(&name, now, look) {
                 Some(live) => {
                     changed = true;
                     models.insert(name, Arc::new(live));
@@ -178,6 +192,7 @@ impl Loader {
 
     /// Reads one model, and answers when what is waited for is there.
     fn refresh(&mut self, refresh: Refresh) {
+        let told = Some(Instant::now());
         let Refresh { model, loaded, waits_for, done } = refresh;
         let snapshot = self.workshop.live.snapshot();
         let is_here = |version| {
@@ -190,7 +205,7 @@ impl Loader {
         }
         drop(snapshot);
         let why = if waits_for == WaitsFor::Everything { Why::Retry } else { Why::Changed };
-        self.look(&model, &arrived, why);
+        self.look(&model, Look { why, arrived: &arrived, told });
         self.waiting.push((model, waits_for, done));
         self.answer();
     }
@@ -199,13 +214,14 @@ impl Loader {
     fn loaded(&mut self, wanted: Wanted, outcome: Outcome) {
         self.pending.remove(&wanted);
         let (name, version) = wanted.clone();
-        self.look(&name, &BTreeMap::from([(version, outcome)]), Why::Changed);
+        let arrived = BTreeMap::from([(version, outcome)]);
+        self.look(&name, Look { why: Why::Changed, arrived: &arrived, told: None });
         self.answer();
     }
 
     /// Follows one model and has it in service.
-    fn look(&mut self, name: &str, arrived: &BTreeMap<u64, Outcome>, why: Why) {
-        for (&version, outcome) in arrived {
+    fn look(&mut self, name: &str, look: Look<'_>) {
+        for (&version, outcome) in look.arrived {
             let wanted = (name.to_owned(), version);
             match outcome {
                 Ok(_) => drop(self.failures.remove(&wanted)),
@@ -222,7 +238,7 @@ impl Loader {
             return;
         }
         let now = old.models.get(name);
-        if let Some(next) = self.follow(name, now, arrived, why) {
+        if let Some(next) = self.follow(name, now, look) {
             // A model that nothing is known of yet, not even that it is there, is not there.
             if now.is_some() || next.state.is_some() {
                 let mut models = old.models.clone();
@@ -235,7 +251,7 @@ impl Loader {
         // A failure may change nothing but that it has been tried.
         self.tell_readiness(&snapshot);
         let live = snapshot.models.get(name);
-        for (&version, outcome) in arrived {
+        for (&version, outcome) in look.arrived {
             // What was wanted when it was asked for need not be wanted any more.
             let is_used = live.is_some_and(|live| {
                 live.version(version).is_some()
@@ -246,6 +262,10 @@ impl Loader {
                 // It has metrics by now, and goes the way of those that were in service.
                 self.retired.extend(outcome.as_ref().ok().cloned());
             }
+        }
+        if live.is_none() {
+            // What came for a model that is gone has been counted.
+            self.workshop.metrics.models.forget(name);
         }
         drop(snapshot);
         self.free();
@@ -288,9 +308,29 @@ impl Loader {
             }
         }
         let snapshot = live.publish(Snapshot { started: true, models });
+        Self::time_swaps(&mut self.swaps, &self.workshop.metrics, old, &snapshot);
         live.status.settle(&snapshot.models, is_new);
         // Last: who has heard of it finds it in the snapshot, and its state beside it.
         self.tell_readiness(&snapshot);
+    }
+
+    /// Requests find `new` from now on.
+    fn time_swaps(swaps: &mut Swaps, metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
+        for (name, live) in &new.models {
+            let champion = live.champion();
+            let before = old.models.get(name).and_then(|before| before.champion());
+            if before == champion {
+                continue;
+            }
+            if let Some(took) = swaps.done(name, champion) {
+                let of_model = ModelLabels { model: name.clone() };
+                metrics.models.swap.get_or_create(&of_model).observe(took.as_secs_f64());
+            }
+        }
+        for name in old.models.keys().filter(|name| !new.models.contains_key(*name)) {
+            swaps.forget(name);
+            metrics.models.forget(name);
+        }
     }
 
     fn tell_readiness(&mut self, snapshot: &Snapshot) {
@@ -305,10 +345,9 @@ impl Loader {
         &mut self,
         name: &str,
         now: Option<&Arc<LiveModel>>,
-        arrived: &BTreeMap<u64, Outcome>,
-        why: Why,
+        look: Look<'_>,
     ) -> Option<LiveModel> {
-        match self.next_state(name, now, arrived, why) {
+        match self.next_state(name, now, look) {
             Ok(next) => next,
             Err(error) => {
                 let load_error = Some(error.to_string());
@@ -329,11 +368,11 @@ impl Loader {
         &mut self,
         name: &str,
         now: Option<&Arc<LiveModel>>,
-        arrived: &BTreeMap<u64, Outcome>,
-        why: Why,
+        look: Look<'_>,
     ) -> Result<Option<LiveModel>, RegistryError> {
         let registry = self.workshop.registry.clone();
         let generation = registry.generation(name)?;
+        let seen = look.told.unwrap_or_else(Instant::now);
         if let Some(now) = now.filter(|now| generation < now.generation) {
             let before = now.generation;
             let reason = format!(
@@ -346,7 +385,7 @@ impl Loader {
             });
         }
         if let Some(now) = now
-            && why == Why::Poll
+            && look.why == Why::Poll
             && now.state.as_ref().is_some_and(|state| state.generation == generation)
             && self.can_wait(name, generation, now)
         {
@@ -357,11 +396,13 @@ impl Loader {
         let known = Some(Arc::new(state.clone()));
         let mut next = LiveModel { published, state: known, ..LiveModel::default() };
         let now = now.map(|now| &**now);
+        let wanted = state.aliases.get(CHAMPION).copied();
+        self.swaps.look(name, now.and_then(LiveModel::champion), wanted, seen);
         self.failures.retain(|(model, version), _| model != name || points_at(&state, *version));
-        let get = |version| self.get(name, version, now, arrived, why);
+        let get = |version| self.get(name, version, now, look);
         let aliases_come = fill_aliases(now, &state, get, &mut next);
         let metrics = Arc::clone(&self.workshop.metrics);
-        let get = |version| self.get(name, version, now, arrived, why);
+        let get = |version| self.get(name, version, now, look);
         let traffic_comes = fill_traffic(&state, get, &metrics, &mut next);
         place(now, &state, aliases_come || traffic_comes, &mut next);
         self.tell(name, now, &next);
@@ -391,13 +432,12 @@ impl Loader {
         name: &str,
         version: u64,
         now: Option<&LiveModel>,
-        arrived: &BTreeMap<u64, Outcome>,
-        why: Why,
+        look: Look<'_>,
     ) -> Result<Arc<ServedVersion>, Missing> {
         if let Some(served) = now.and_then(|now| now.version(version)) {
             return Ok(Arc::clone(served));
         }
-        if let Some(outcome) = arrived.get(&version) {
+        if let Some(outcome) = look.arrived.get(&version) {
             return outcome.clone().map_err(Missing::Failed);
         }
         let wanted = (name.to_owned(), version);
@@ -406,7 +446,7 @@ impl Loader {
             return Err(Missing::Pending(failure));
         }
         // Another version that has come is no reason to try this one again.
-        if let Some(error) = failure.clone().filter(|_| why == Why::Changed) {
+        if let Some(error) = failure.clone().filter(|_| look.why == Why::Changed) {
             return Err(Missing::Failed(error));
         }
         // Tried again, it has failed until it has not.
@@ -422,8 +462,7 @@ impl Loader {
 
     /// What has changed, in log and metrics.
     fn tell(&self, name: &str, now: Option<&LiveModel>, next: &LiveModel) {
-        let champion = |live: &LiveModel| live.aliases.get(CHAMPION).map(|one| one.version);
-        let (before, after) = (now.and_then(champion), champion(next));
+        let (before, after) = (now.and_then(LiveModel::champion), next.champion());
         let of_model = ModelLabels { model: name.to_owned() };
         self.workshop.metrics.meet(name);
         if before != after {

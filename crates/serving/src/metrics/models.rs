@@ -10,10 +10,14 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{InfoLabels, ModelLabels, ModelResultLabels, ResultLabels};
 
+/// How loading a version may end.
+pub(super) const LOAD_RESULTS: [&str; 2] = ["ok", "failed"];
+
 /// What is counted of models and of the registry.
 #[derive(Debug)]
 pub(crate) struct ModelMetrics {
     pub(crate) load: Family<ModelResultLabels, Histogram, fn() -> Histogram>,
+    pub(crate) swap: Family<ModelLabels, Histogram, fn() -> Histogram>,
     pub(crate) swaps: Family<ModelLabels, Counter>,
     pub(crate) info: Family<InfoLabels, Gauge>,
     pub(crate) generation: Family<ModelLabels, Gauge>,
@@ -25,10 +29,18 @@ fn load_histogram() -> Histogram {
     Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0])
 }
 
+/// A version that is in memory takes a fraction of a millisecond.
+fn swap_histogram() -> Histogram {
+    Histogram::new([
+        1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0,
+    ])
+}
+
 impl ModelMetrics {
     pub(super) fn registered(all: &mut Registry) -> Self {
         let metrics = Self {
             load: Family::new_with_constructor(load_histogram),
+            swap: Family::new_with_constructor(swap_histogram),
             swaps: Family::default(),
             info: Family::default(),
             generation: Family::default(),
@@ -40,6 +52,12 @@ impl ModelMetrics {
             "Time to load, verify and warm a version",
             Unit::Seconds,
             metrics.load.clone(),
+        );
+        all.register_with_unit(
+            "segue_model_swap",
+            "Time from the first sight of another champion until requests get it",
+            Unit::Seconds,
+            metrics.swap.clone(),
         );
         all.register("segue_model_swaps", "Changes of what is served", metrics.swaps.clone());
         all.register("segue_model_info", "1 for every version in memory", metrics.info.clone());
@@ -60,5 +78,16 @@ impl ModelMetrics {
             metrics.promotions.clone(),
         );
         metrics
+    }
+
+    /// The model is gone: series that nothing adds to would stay for ever.
+    pub(crate) fn forget(&self, model: &str) {
+        let of_model = ModelLabels { model: model.to_owned() };
+        for result in LOAD_RESULTS {
+            self.load.remove(&ModelResultLabels { model: model.to_owned(), result });
+        }
+        self.swap.remove(&of_model);
+        self.swaps.remove(&of_model);
+        self.generation.remove(&of_model);
     }
 }

@@ -9,8 +9,12 @@ use crate::live::Variant;
 
 /// A loader whose thread is the test's own, and the versions that it wants loaded.
 fn loader() -> (Loader, Receiver<Wanted>) {
+    loader_over("memory:///models")
+}
+
+fn loader_over(url: &str) -> (Loader, Receiver<Wanted>) {
     let (jobs, wanted) = channel();
-    let registry = Registry::open("memory:///models").unwrap();
+    let registry = Registry::open(url).unwrap();
     let live = Arc::new(LiveModels::new(Vec::new()));
     let workshop = Workshop { registry, live, metrics: Arc::new(Metrics::new()) };
     (Loader::new(workshop, jobs, Duration::from_secs(1)), wanted)
@@ -92,6 +96,17 @@ impl Loader {
         Arc::clone(snapshot.models["churn"].version(version).expect("it is in memory"))
     }
 
+    /// How many swaps of `churn` the page has, and how long they took together.
+    fn swaps(&self) -> (u64, f64) {
+        let page = self.workshop.metrics.page().unwrap();
+        let find = |end: &str| {
+            let series = format!("segue_model_swap_seconds_{end}{{model=\"churn\"}} ");
+            page.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned))
+        };
+        let count = find("count").map_or(0, |count| count.parse().unwrap());
+        (count, find("sum").map_or(0.0, |sum| sum.parse().unwrap()))
+    }
+
     /// Predictions that the page has of version 1, if it has any.
     fn n_told(&self) -> Option<u64> {
         let page = self.workshop.metrics.page().unwrap();
@@ -162,4 +177,113 @@ fn a_version_that_comes_too_late_leaves_no_series() {
     loader.poll();
     let page = loader.workshop.metrics.page().unwrap();
     assert!(page.contains("version=\"2\"") && !page.contains("version=\"1\""), "{page}");
+}
+
+/// Longer than a look at a registry in memory takes.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// A swap takes from the first sight of the new champion until requests get it.
+#[test]
+fn a_swap_is_timed_from_the_first_sight_of_it_to_the_snapshot() {
+    let (mut loader, wanted) = loader();
+    for leaf in [0.1, 0.2, 0.3] {
+        loader.workshop.registry.publish(&draft(leaf)).unwrap();
+    }
+    loader.promote(1);
+    loader.load(&wanted);
+    let (n_swaps, first_s) = loader.swaps();
+    assert_eq!(n_swaps, 1, "the first champion");
+
+    // It must be loaded, and neither further looks nor other changes begin it anew.
+    loader.promote(2);
+    std::thread::sleep(SLOW);
+    loader.poll();
+    loader.workshop.registry.set_alias("churn", "old", 1, "ada").unwrap();
+    loader.poll();
+    assert_eq!(loader.swaps(), (1, first_s), "requests do not get it yet");
+    loader.load(&wanted);
+    let (n_swaps, second_s) = loader.swaps();
+    assert_eq!(n_swaps, 2);
+    assert!(second_s - first_s >= SLOW.as_secs_f64(), "{second_s}");
+
+    // It is in memory: nothing is waited for.
+    std::thread::sleep(SLOW);
+    loader.promote(1);
+    let (n_swaps, third_s) = loader.swaps();
+    assert_eq!((n_swaps, loader.workshop.live.snapshot().models["churn"].champion()), (3, Some(1)));
+    assert!(third_s - second_s < SLOW.as_secs_f64(), "{third_s} after {second_s}");
+
+    // What was wanted and never came is no part of what is wanted instead.
+    loader.promote(3);
+    std::thread::sleep(SLOW);
+    loader.promote(2);
+    let (n_swaps, fourth_s) = loader.swaps();
+    assert_eq!(n_swaps, 4);
+    assert!(fourth_s - third_s < SLOW.as_secs_f64(), "{fourth_s} after {third_s}");
+    loader.load(&wanted);
+    assert_eq!(loader.swaps(), (4, fourth_s), "it came too late");
+}
+
+/// What a change over gRPC brings along is proven after the server has heard of it.
+#[test]
+fn a_swap_that_the_server_is_told_of_is_timed_from_then() {
+    let (mut loader, _wanted) = loader();
+    loader.poll();
+    loader.workshop.registry.publish(&draft(0.1)).unwrap();
+    let loaded = loader.workshop.registry.load("churn", 1).unwrap();
+    let read = loaded.took;
+    let request = PromoteRequest {
+        model: "churn".to_owned(),
+        version: 1,
+        override_gates: true,
+        ..PromoteRequest::default()
+    };
+    loader.workshop.registry.promote(&request).unwrap();
+    let (done, _told) = oneshot::channel();
+    let (model, waits_for) = ("churn".to_owned(), WaitsFor::Champion);
+    let before = Instant::now();
+    loader.refresh(Refresh { model, loaded: vec![loaded], waits_for, done });
+    let most_s = before.elapsed().as_secs_f64();
+    let (n_swaps, took_s) = loader.swaps();
+    // Its proof, in whole microseconds.
+    let least_s = (loader.served(1).load_us as f64 - 1.0) / 1e6 - read.as_secs_f64();
+    assert_eq!(n_swaps, 1);
+    assert!(least_s <= took_s && took_s <= most_s, "{took_s} of {least_s} to {most_s}");
+}
+
+/// A model that is taken out of the registry takes its series along, also if something comes for it
+/// afterwards.
+#[test]
+fn a_model_that_is_gone_leaves_no_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut loader, wanted) = loader_over(folder.path().to_str().unwrap());
+    for leaf in [0.1, 0.2] {
+        loader.workshop.registry.publish(&draft(leaf)).unwrap();
+    }
+    // Without it this would be a volume that is not mounted.
+    loader.workshop.registry.publish(&Draft { model: "visits".to_owned(), ..draft(0.3) }).unwrap();
+    loader.promote(1);
+    loader.load(&wanted);
+    loader.promote(2);
+    let series = [
+        "segue_model_swap_seconds_count",
+        "segue_model_swaps_total",
+        "segue_model_load_seconds_count",
+        "segue_registry_generation",
+        "segue_model_info",
+    ];
+    let has = |loader: &Loader, name: &str| {
+        let page = loader.workshop.metrics.page().unwrap();
+        page.lines().any(|line| line.starts_with(&format!("{name}{{model=\"churn\"")))
+    };
+    assert!(series.iter().all(|name| has(&loader, name)));
+    let late = wanted.try_recv().unwrap();
+    let loaded = loader.workshop.registry.load(&late.0, late.1).unwrap();
+    std::fs::remove_dir_all(folder.path().join("churn")).unwrap();
+    loader.poll();
+    let outcome = loader.workshop.take(loaded);
+    loader.loaded(late, outcome);
+    loader.poll();
+    let left: Vec<&str> = series.into_iter().filter(|name| has(&loader, name)).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
