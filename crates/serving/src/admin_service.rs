@@ -1,12 +1,15 @@
 //! `segue.v1.AdminService`: what this server is doing.
 
-use std::sync::Arc;
+mod repeats;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use segue_api::v1 as pb;
 use segue_api::v1::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
+use self::repeats::Repeats;
 use crate::limits::Limits;
 use crate::live::LiveModels;
 use crate::prediction_log::{ALL_BASIS_POINTS, Recorder};
@@ -26,6 +29,8 @@ struct Inner {
     options: ServeOptions,
     registry: String,
     recorder: Arc<Recorder>,
+    /// Held while a change is made: a repeat waits for what it repeats.
+    repeats: Mutex<Repeats>,
     start_us: i64,
     started: Instant,
 }
@@ -40,7 +45,17 @@ impl Admin {
         recorder: Arc<Recorder>,
     ) -> Self {
         let (start_us, started) = (now_us(), Instant::now());
-        Self(Arc::new(Inner { live, limits, options, registry, recorder, start_us, started }))
+        let repeats = Mutex::default();
+        Self(Arc::new(Inner {
+            live,
+            limits,
+            options,
+            registry,
+            recorder,
+            repeats,
+            start_us,
+            started,
+        }))
     }
 }
 
@@ -86,26 +101,32 @@ impl Inner {
         &self,
         request: &pb::SetLogSamplingRequest,
     ) -> Result<pb::SetLogSamplingResponse, ServingError> {
-        let pb::SetLogSamplingRequest { basis_points, model } = request;
-        if !model.is_empty() {
-            Check::default().model(model).end()?;
-        }
+        let pb::SetLogSamplingRequest { basis_points, model, request_id } = request;
+        let check = Check::default().texts([("request_id", request_id)]);
+        if model.is_empty() { check } else { check.model(model) }.end()?;
         if *basis_points > ALL_BASIS_POINTS {
             let description = format!("expected at most {ALL_BASIS_POINTS}, found {basis_points}");
             let reason = Reason::FieldInvalid;
             return Err(ServingError::invalid("basis_points", reason, description));
         }
         let log = self.recorder.log().ok_or(ServingError::FeedbackOff)?;
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before anything else: the change was made, however the model has fared since.
+        if let Some(answer) = repeats.find(request)? {
+            return Ok(answer);
+        }
         if !model.is_empty() && !self.live.snapshot().models.contains_key(model) {
             return Err(ServingError::ModelNotFound { model: model.clone() });
         }
         log.sampling.set(Some(model.as_str()).filter(|model| !model.is_empty()), *basis_points);
         let rates = log.sampling.rates();
         tracing::info!(model, basis_points, "share of the predictions that is logged was set");
-        Ok(pb::SetLogSamplingResponse {
+        let answer = pb::SetLogSamplingResponse {
             basis_points: rates.default,
             basis_points_by_model: rates.by_model,
-        })
+        };
+        repeats.keep(request, &answer);
+        Ok(answer)
     }
 }
 
@@ -133,16 +154,28 @@ impl AdminService for Admin {
         if !model.is_empty() {
             Check::default().model(&model).end()?;
         }
-        let page = Page::read(page_size, &page_token)?;
+        let key = |text: &str| {
+            let (name, version) = text.split_once('/')?;
+            Some((name.to_owned(), version.parse().ok()?))
+        };
+        let page = Page::read(format!("loaded/{model}"), page_size, &page_token, key)?;
         let statuses = self.0.live.status.newest();
         let wanted = statuses.models.iter().filter(|(name, _)| model.is_empty() || **name == model);
-        let versions = wanted.flat_map(|(name, status)| {
-            loaded_versions(status).map(|version| pb::LoadedModelVersion {
-                model: name.clone(),
-                version: Some(version),
+        let versions = wanted
+            .flat_map(|(name, status)| loaded_versions(status).map(move |version| (name, version)));
+        let is_next = |(name, version): &(&String, pb::LoadedVersion)| {
+            page.after.as_ref().is_none_or(|after: &(String, i64)| {
+                (name.as_str(), version.version) > (after.0.as_str(), after.1)
             })
-        });
-        let (versions, next_page_token) = page.cut(versions.collect());
+        };
+        let key =
+            |(name, version): &(&String, pb::LoadedVersion)| format!("{name}/{}", version.version);
+        let (versions, next_page_token) = page.cut(versions.filter(is_next), key);
+        let with_model = |(name, version): (&String, pb::LoadedVersion)| pb::LoadedModelVersion {
+            model: name.clone(),
+            version: Some(version),
+        };
+        let versions = versions.into_iter().map(with_model).collect();
         Ok(Response::new(pb::ListLoadedVersionsResponse { versions, next_page_token }))
     }
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod checks;
+mod page;
 mod upload;
 mod watch;
 
@@ -14,8 +15,10 @@ use segue_registry::{LoadedVersion, Manifest, Registry, RegistryError, check_mod
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-pub(crate) use self::checks::{Check, Page};
-use self::checks::{PageOf, alias_or_champion};
+pub(crate) use self::checks::Check;
+use self::checks::alias_or_champion;
+pub(crate) use self::page::Page;
+use self::page::number_key;
 use crate::access::Caller;
 use crate::guard::{Standing, panic_text};
 use crate::limits::{Lease, Limits};
@@ -67,20 +70,6 @@ impl ModelRegistry {
                 Err(ServingError::Internal)
             }
         }
-    }
-
-    /// A page of what `read` finds of a model, which comes oldest first.
-    async fn newest_first<T: Send + 'static>(
-        &self,
-        asked: PageOf,
-        read: fn(&Registry, &str) -> Result<Vec<T>, RegistryError>,
-    ) -> Result<(Vec<T>, String), ServingError> {
-        let PageOf { model, page_size, page_token } = asked;
-        Check::default().model(&model).end()?;
-        let page = Page::read(page_size, &page_token)?;
-        let mut items = self.ask(move |registry| read(registry, &model)).await?;
-        items.reverse();
-        Ok(page.cut(items))
     }
 
     /// Has the registry read now. Afterwards what the model's aliases point at is loaded, proven and
@@ -138,9 +127,12 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<pb::ListModelsRequest>,
     ) -> Result<Response<pb::ListModelsResponse>, Status> {
         let pb::ListModelsRequest { page_size, page_token } = request.into_inner();
-        let page = Page::read(page_size, &page_token)?;
+        let name = |text: &str| Some(text.to_owned());
+        let page = Page::read("models".to_owned(), page_size, &page_token, name)?;
         let listed = move |registry: &Registry| {
-            let (names, next_page_token) = page.cut(registry.models()?);
+            let is_next = |name: &String| page.after.as_ref().is_none_or(|after| name > after);
+            let names = registry.models()?.into_iter().filter(is_next);
+            let (names, next_page_token) = page.cut(names, String::clone);
             let read = |name: String| (registry.model(&name), name);
             Ok::<_, RegistryError>((
                 names.into_iter().map(read).collect::<Vec<_>>(),
@@ -171,14 +163,19 @@ impl ModelRegistryService for ModelRegistry {
         request: Request<pb::ListModelVersionsRequest>,
     ) -> Result<Response<pb::ListModelVersionsResponse>, Status> {
         let pb::ListModelVersionsRequest { model, page_size, page_token } = request.into_inner();
-        let page = PageOf { model, page_size, page_token };
-        // The state first: a version that it does not know is newer, and not archived.
-        let both = |registry: &Registry, model: &str| {
-            let archived = registry.model(model)?.archived;
-            let with = |manifest: Manifest| (archived.contains(&manifest.version), manifest);
-            Ok(registry.versions(model)?.into_iter().map(with).collect())
+        Check::default().model(&model).end()?;
+        let page = Page::read(format!("versions/{model}"), page_size, &page_token, number_key)?;
+        let listed = move |registry: &Registry| {
+            // The state first: a version that it does not know is newer, and not archived.
+            let archived = registry.model(&model)?.archived;
+            let is_next = |one: &Manifest| page.after.is_none_or(|after| one.version < after);
+            let newest_first = registry.versions(&model)?.into_iter().rev().filter(is_next);
+            let (found, next_page_token) = page.cut(newest_first, |one| one.version);
+            let with = |one: Manifest| (archived.contains(&one.version), one);
+            let found: Vec<(bool, Manifest)> = found.into_iter().map(with).collect();
+            Ok::<_, RegistryError>((found, next_page_token))
         };
-        let (found, next_page_token) = self.newest_first(page, both).await?;
+        let (found, next_page_token) = self.ask(listed).await?;
         let statuses = self.live.status.newest();
         let with_state =
             |(archived, manifest): (bool, Manifest)| model_version(manifest, archived, &statuses);
@@ -208,13 +205,13 @@ impl ModelRegistryService for ModelRegistry {
     ) -> Result<Response<pb::ListModelEventsResponse>, Status> {
         let pb::ListModelEventsRequest { model, page_size, page_token } = request.into_inner();
         Check::default().model(&model).end()?;
-        let page = Page::read(page_size, &page_token)?;
-        // By generation: what is added meanwhile moves no page, and no page reads all events.
-        let (before, max) = page.before();
+        let page = Page::read(format!("events/{model}"), page_size, &page_token, number_key)?;
+        // No page reads all events.
+        let (before, max) = (page.after, page.size);
         let read = move |registry: &Registry| registry.log_before(&model, before, max);
         let records = self.ask(read).await?;
         let oldest = records.last().map_or(1, |record| record.generation);
-        let next_page_token = if oldest > 1 { oldest.to_string() } else { String::new() };
+        let next_page_token = if oldest > 1 { page.token(oldest) } else { String::new() };
         let events = records.into_iter().map(model_event).collect();
         Ok(Response::new(pb::ListModelEventsResponse { events, next_page_token }))
     }

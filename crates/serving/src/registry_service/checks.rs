@@ -5,9 +5,6 @@ use segue_registry::{CHAMPION, check_alias_name, check_model_name};
 use crate::scoring_service::MAX_TEXT_BYTES;
 use crate::{Reason, ServingError, Violation};
 
-/// Largest page, and the size if none is asked for.
-const MAX_PAGE: usize = 1000;
-
 pub(super) fn alias_or_champion(alias: String) -> String {
     if alias.is_empty() { CHAMPION.to_owned() } else { alias }
 }
@@ -44,7 +41,7 @@ impl Check {
         self
     }
 
-    pub(super) fn texts<'a>(
+    pub(crate) fn texts<'a>(
         mut self,
         texts: impl IntoIterator<Item = (&'a str, &'a String)>,
     ) -> Self {
@@ -97,50 +94,5 @@ impl Check {
         } else {
             Err(ServingError::Invalid(self.violations))
         }
-    }
-}
-
-/// A request for a part of something that a model has.
-#[derive(Debug)]
-pub(super) struct PageOf {
-    pub(super) model: String,
-    pub(super) page_size: i32,
-    pub(super) page_token: String,
-}
-
-/// A part of a list: a token is the number of items before it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Page {
-    start: usize,
-    size: usize,
-}
-
-impl Page {
-    pub(crate) fn read(size: i32, token: &str) -> Result<Self, ServingError> {
-        let invalid = |field, description: &str| {
-            Err(ServingError::invalid(field, Reason::FieldInvalid, description))
-        };
-        let start = if token.is_empty() { Ok(0) } else { token.parse() };
-        let Ok(start) = start else {
-            return invalid("page_token", "not a token of an earlier answer");
-        };
-        match usize::try_from(size) {
-            Err(_) => invalid("page_size", "must not be negative"),
-            Ok(0) => Ok(Self { start, size: MAX_PAGE }),
-            Ok(size) => Ok(Self { start, size: size.min(MAX_PAGE) }),
-        }
-    }
-
-    /// Of a list by numbers, newest first, whose token is the last number that was told: before which
-    /// one the page begins, if there was one, and how many it has.
-    pub(super) fn before(self) -> (Option<u64>, usize) {
-        ((self.start > 0).then_some(self.start as u64), self.size)
-    }
-
-    pub(crate) fn cut<T>(self, items: Vec<T>) -> (Vec<T>, String) {
-        let n_items = items.len();
-        let end = self.start.saturating_add(self.size);
-        let next = if end < n_items { end.to_string() } else { String::new() };
-        (items.into_iter().skip(self.start).take(self.size).collect(), next)
     }
 }

@@ -9,6 +9,7 @@ use segue_api::v1 as pb;
 use segue_serving::{PredictionLogOptions, ServeOptions, SubjectLogging};
 use serde_json::json;
 use tokio_stream::StreamExt;
+use tonic_types::StatusExt;
 
 use crate::harness::*;
 use crate::tensors::{asking_for, good_tensors, raw};
@@ -153,7 +154,8 @@ async fn the_share_that_is_logged_can_be_set_while_serving() {
     let server = TestServer::start_with(with_log(dir.path())).await;
     let mut admin = AdminServiceClient::new(server.channel.clone());
     let mut set = async |basis_points, model: &str| {
-        let request = pb::SetLogSamplingRequest { basis_points, model: model.to_owned() };
+        let model = model.to_owned();
+        let request = pb::SetLogSamplingRequest { basis_points, model, ..Default::default() };
         admin.set_log_sampling(request).await.map(tonic::Response::into_inner)
     };
     let told = set(0, "").await.unwrap();
@@ -170,6 +172,39 @@ async fn the_share_that_is_logged_can_be_set_while_serving() {
     assert_eq!(rows.len(), 1);
     let logged = text(&rows[0], "prediction_id");
     assert_eq!(logged.as_ref(), Some(&answer.predictions[1].prediction_id));
+}
+
+/// A caller that got no answer asks again, and does not undo what others have set meanwhile.
+#[tokio::test]
+async fn a_share_that_is_set_again_under_its_id_is_not_set_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start_with(with_log(dir.path())).await;
+    let mut admin = server.admin();
+    let mut set = async |basis_points, model: &str, request_id: &str| {
+        let (model, request_id) = (model.to_owned(), request_id.to_owned());
+        let request = pb::SetLogSamplingRequest { basis_points, model, request_id };
+        admin.set_log_sampling(request).await.map(tonic::Response::into_inner)
+    };
+    let first = set(5_000, "visits", "s-1").await.unwrap();
+    assert_eq!(first.basis_points_by_model["visits"], 5_000);
+    let others = set(2_500, "visits", "").await.unwrap();
+    assert_eq!(set(5_000, "visits", "s-1").await.unwrap(), first, "the first answer");
+    for (basis_points, model) in [(5_001, "visits"), (5_000, "churn"), (5_000, "")] {
+        let status = set(basis_points, model, "s-1").await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status:?}");
+        let details = status.get_error_details();
+        let violations = &details.bad_request().unwrap().field_violations;
+        let found = (violations[0].field.as_str(), violations[0].reason.as_str());
+        assert_eq!(found, ("request_id", "REQUEST_ID_REUSED"));
+    }
+    // What was refused has not used its id up.
+    assert_eq!(set(1, "nobody", "s-2").await.unwrap_err().code(), tonic::Code::NotFound);
+    let second = set(10_000, "churn", "s-2").await.unwrap();
+    let expected = [("churn".to_owned(), 10_000), ("visits".to_owned(), 2_500)];
+    assert_eq!(second.basis_points_by_model, expected.into());
+    assert_eq!(others.basis_points_by_model["visits"], 2_500);
+    let long = set(1, "", &"r".repeat(10_000)).await.unwrap_err();
+    assert_eq!(long.code(), tonic::Code::InvalidArgument);
 }
 
 #[tokio::test]

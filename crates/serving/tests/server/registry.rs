@@ -271,6 +271,39 @@ async fn events_are_told_once_while_others_are_added() {
     assert_eq!(second.next_page_token, "");
 }
 
+/// Versions that come and go between two pages neither repeat nor hide the others.
+#[tokio::test]
+async fn versions_are_told_once_while_others_come_and_go() {
+    let server = TestServer::start().await;
+    for shift in [0.1, 0.2, 0.3] {
+        publish(&server.registry, &churn_draft(shift));
+    }
+    let mut models = server.models();
+    let mut ask = async |model: &str, page_token: &str| {
+        let (model, page_token) = (model.to_owned(), page_token.to_owned());
+        let ask = pb::ListModelVersionsRequest { model, page_size: 2, page_token };
+        models.list_model_versions(ask).await.map(|page| {
+            let page = page.into_inner();
+            let versions = page.model_versions.iter().map(|one| one.version).collect::<Vec<_>>();
+            (versions, page.next_page_token)
+        })
+    };
+    let (first, token) = ask("churn", "").await.unwrap();
+    assert_eq!(first, [5, 4]);
+    publish(&server.registry, &churn_draft(0.4));
+    let version = |number: u64| server.folder.path().join(format!("churn/versions/{number}"));
+    std::fs::remove_dir_all(version(4)).unwrap();
+    let (second, next) = ask("churn", &token).await.unwrap();
+    assert_eq!(second, [3, 2], "6 is new and 4 is gone");
+    std::fs::remove_dir_all(version(3)).unwrap();
+    let (third, last) = ask("churn", &next).await.unwrap();
+    assert_eq!((third, last.as_str()), (vec![1], ""));
+    for (model, token) in [("visits", token.as_str()), ("churn", "2"), ("churn", "models:churn")] {
+        let status = ask(model, token).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{token} for {model}");
+    }
+}
+
 /// A newer build has changed the model: this one says so instead of guessing, and what it serves it
 /// goes on serving.
 #[tokio::test]
@@ -457,6 +490,9 @@ async fn lists_come_in_pages() {
     let ask = pb::GetModelVersionRequest { model: "churn".to_owned(), version: 1 };
     let version = models.get_model_version(ask).await.unwrap().into_inner().model_version.unwrap();
     assert_eq!(version, versions[1]);
+    let others = pb::ListModelsRequest { page_size: 1, page_token: "versions/churn:1".to_owned() };
+    let status = models.list_models(others).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
     let bad = pb::ListModelsRequest { page_size: -1, page_token: String::new() };
     let status = models.list_models(bad).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);

@@ -271,6 +271,28 @@ async fn the_server_tells_its_status() {
     let ask = pb::ListLoadedVersionsRequest { model: "visits".to_owned(), ..Default::default() };
     let visits = server.admin().list_loaded_versions(ask).await.unwrap().into_inner().versions;
     assert_eq!(visits, [listed[1].clone()]);
+    // Every version is told, also of a model whose first one ended the page before.
+    server.registry.set_alias("churn", "next", 2, "ada").unwrap();
+    until_generation(&server, "churn", server.registry.generation("churn").unwrap()).await;
+    let mut listed = Vec::new();
+    let mut page_token = String::new();
+    for _ in 0..3 {
+        let ask = pb::ListLoadedVersionsRequest { page_size: 1, page_token, ..Default::default() };
+        let page = server.admin().list_loaded_versions(ask).await.unwrap().into_inner();
+        let name = |one: pb::LoadedModelVersion| (one.model, one.version.unwrap().version);
+        listed.extend(page.versions.into_iter().map(name));
+        page_token = page.next_page_token;
+    }
+    let expected = [("churn", 1), ("churn", 2), ("visits", 1)];
+    assert_eq!(listed, expected.map(|(model, version)| (model.to_owned(), version)));
+    assert_eq!(page_token, "");
+    let other = pb::ListLoadedVersionsRequest {
+        model: "visits".to_owned(),
+        page_token: "loaded/:churn/1".to_owned(),
+        ..Default::default()
+    };
+    let status = server.admin().list_loaded_versions(other).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
     let ask = pb::ListLoadedVersionsRequest { model: "../x".to_owned(), ..Default::default() };
     let status = server.admin().list_loaded_versions(ask).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
