@@ -37,9 +37,10 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use groups::Groups;
 use identity::Links;
-pub(crate) use store::{Row, Store};
+pub(crate) use store::{Store, Stretch};
+pub(crate) use uniform::Rows;
 
-use crate::{Event, History, Micros, Symbol, Symbols};
+use crate::{Event, History, Symbol, Symbols};
 
 /// Profiles without a user are named by their anonymous id after this, so that they can never be
 /// mistaken for a user of the same id.
@@ -86,10 +87,10 @@ impl LogBuilder {
         self.store.absorb(other.store);
     }
 
-    /// Takes in one event by its symbols; its ids name somebody.
-    pub(crate) fn push_row(&mut self, row: Row<'_>) {
-        self.counts.read += 1;
-        self.store.push_row(row);
+    /// Takes in events by their symbols; their ids name somebody.
+    pub(crate) fn push_stretch(&mut self, stretch: &Stretch<'_>) {
+        self.counts.read += stretch.event_ts.len() as u64;
+        self.store.push_stretch(stretch);
     }
 
     pub(crate) fn store_mut(&mut self) -> &mut Store {
@@ -160,6 +161,9 @@ impl LogBuilder {
 
     /// Takes away what came too late or claims to be from the future.
     fn mark_timely(&mut self, mut is_kept: Vec<bool>) -> Vec<bool> {
+        if self.store.is_known_at_once() {
+            return is_kept;
+        }
         for (row, is_kept) in is_kept.iter_mut().enumerate().filter(|(_, is_kept)| **is_kept) {
             let (event_ts, known_ts) = (self.store.event_ts(row), self.store.known_ts(row));
             if event_ts > known_ts.saturating_add(self.options.future_tolerance_us) {
@@ -199,11 +203,16 @@ impl LogBuilder {
         let histories = profiles.histories(&self.store, &users, n_threads);
         self.counts.anonymous_profiles = n_anonymous;
         self.counts.users = histories.len() as u64 - n_anonymous;
-        let times = |of: fn(&History) -> &[Micros]| histories.iter().flat_map(of).copied();
+        let first = histories.iter().filter_map(|history| history.event_ts().first()).min();
+        let last = histories.iter().filter_map(|history| history.event_ts().last()).max();
         EventLog {
-            first_ts: times(History::event_ts).min().unwrap_or_default(),
-            last_ts: times(History::event_ts).max().unwrap_or_default(),
-            last_known_ts: times(History::known_ts).max().unwrap_or_default(),
+            first_ts: first.copied().unwrap_or_default(),
+            last_ts: last.copied().unwrap_or_default(),
+            last_known_ts: histories
+                .iter()
+                .filter_map(History::last_known_ts)
+                .max()
+                .unwrap_or_default(),
             symbols: self.store.symbols,
             histories,
             counts: self.counts,

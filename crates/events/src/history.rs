@@ -30,6 +30,18 @@ pub struct HistoryEvent<'a> {
     pub properties: &'a [(Symbol, Scalar)],
 }
 
+/// The columns of a [`History`]; those that it may leave out may be empty here.
+pub(crate) struct HistoryColumns {
+    pub(crate) user: Symbol,
+    pub(crate) event_ts: Vec<Micros>,
+    pub(crate) known_ts: Vec<Micros>,
+    pub(crate) kind: Vec<EventKind>,
+    pub(crate) name: Vec<Symbol>,
+    pub(crate) session: Vec<Symbol>,
+    pub(crate) property_end: Vec<u32>,
+    pub(crate) properties: Vec<(Symbol, Scalar)>,
+}
+
 /// A user's events. Columns have equal length and are sorted by the total order.
 ///
 /// Most logs know an event when it happens, name no sessions and leave most properties out, and a
@@ -78,6 +90,32 @@ impl History {
             property_end: Vec::new(),
             properties: Vec::with_capacity(n_properties),
         }
+    }
+
+    /// A history of whole columns, ascending by time. Columns that say of every event what an empty one
+    /// says need not be empty: they become so.
+    pub(crate) fn from_columns(columns: HistoryColumns) -> Self {
+        let HistoryColumns {
+            user,
+            event_ts,
+            mut known_ts,
+            kind,
+            name,
+            mut session,
+            mut property_end,
+            properties,
+        } = columns;
+        debug_assert!(event_ts.is_sorted(), "events must come in order");
+        if known_ts == event_ts {
+            known_ts = Vec::new();
+        }
+        if session.iter().all(|&session| session == Symbol::EMPTY) {
+            session = Vec::new();
+        }
+        if properties.is_empty() {
+            property_end = Vec::new();
+        }
+        Self { user, event_ts, known_ts, kind, name, session, property_end, properties }
     }
 
     /// Appends the next event of the total order.
@@ -138,6 +176,15 @@ impl History {
     #[must_use]
     pub fn known_ts(&self) -> &[Micros] {
         if self.known_ts.is_empty() { &self.event_ts } else { &self.known_ts }
+    }
+
+    /// When the last event to become known did, whichever that is.
+    pub(crate) fn last_known_ts(&self) -> Option<Micros> {
+        if self.known_ts.is_empty() {
+            self.event_ts.last().copied()
+        } else {
+            self.known_ts.iter().max().copied()
+        }
     }
 
     /// Kind of each event.

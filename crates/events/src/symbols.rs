@@ -6,8 +6,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-/// A text of a [`Symbols`] table. Meaningless with another table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A text of a [`Symbols`] table. Meaningless with another table, but for the default, the empty text.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(u32);
 
 impl Symbol {
@@ -34,10 +34,50 @@ pub struct Symbols {
     texts: String,
     /// By symbol: where its text ends.
     ends: Vec<usize>,
-    /// Found by the hash of their text, which the table does not hold a second time. Seeded anew in
-    /// each process: texts come from outside.
-    index: HashTable<Symbol>,
+    /// Found by the hash of their text. Seeded anew in each process: texts come from outside.
+    index: HashTable<Indexed>,
     hasher: RandomState,
+}
+
+/// A symbol with as much of its text as tells most texts apart, so that finding one seldom has to
+/// look at `texts`, which is another access to memory that is in no cache.
+#[derive(Debug, Clone, Copy)]
+struct Indexed {
+    outline: Outline,
+    symbol: Symbol,
+}
+
+/// The length of a text and its first and last bytes: all of it up to [`Outline::WHOLE_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Outline {
+    first: u64,
+    last: u64,
+    /// Cut off at the largest that fits; such texts are compared anyway.
+    n_bytes: u32,
+}
+
+impl Outline {
+    const WHOLE_BYTES: usize = 16;
+
+    fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+                (Some(first), Some(last)) => {
+                    (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+                }
+                // at most three
+                _ => (bytes.iter().fold(0, |bits, &byte| bits << 8 | u64::from(byte)), 0),
+            },
+        };
+        Self { first, last, n_bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether no other text looks the same.
+    fn is_whole(self) -> bool {
+        self.n_bytes as usize <= Self::WHOLE_BYTES
+    }
 }
 
 impl Default for Symbols {
@@ -62,14 +102,18 @@ impl Symbols {
     /// Beyond 2^32 distinct texts.
     pub fn intern(&mut self, text: &str) -> Symbol {
         let (texts, ends, hasher) = (&self.texts, &self.ends, &self.hasher);
-        let of = |symbol: &Symbol| text_at(texts, ends, *symbol);
-        let rehash = |symbol: &Symbol| hasher.hash_one(of(symbol));
-        match self.index.entry(hasher.hash_one(text), |symbol| of(symbol) == text, rehash) {
-            Entry::Occupied(found) => *found.get(),
+        let of = |indexed: &Indexed| text_at(texts, ends, indexed.symbol);
+        let outline = Outline::of(text);
+        let is_same = |indexed: &Indexed| {
+            indexed.outline == outline && (outline.is_whole() || of(indexed) == text)
+        };
+        let rehash = |indexed: &Indexed| hasher.hash_one(of(indexed));
+        match self.index.entry(hasher.hash_one(text), is_same, rehash) {
+            Entry::Occupied(found) => found.get().symbol,
             Entry::Vacant(free) => {
                 assert!(ends.len() < u32::MAX as usize, "more than 2^32 distinct texts");
                 let symbol = Symbol(ends.len() as u32);
-                free.insert(symbol);
+                free.insert(Indexed { outline, symbol });
                 self.texts.push_str(text);
                 self.ends.push(self.texts.len());
                 symbol
@@ -80,8 +124,8 @@ impl Symbols {
     /// The symbol of a text that is already in the table.
     #[must_use]
     pub fn get(&self, text: &str) -> Option<Symbol> {
-        let is_same = |symbol: &Symbol| self.text(*symbol) == text;
-        self.index.find(self.hasher.hash_one(text), is_same).copied()
+        let is_same = |indexed: &Indexed| self.text(indexed.symbol) == text;
+        self.index.find(self.hasher.hash_one(text), is_same).map(|indexed| indexed.symbol)
     }
 
     /// The text of a symbol.
@@ -101,7 +145,7 @@ impl Symbols {
     /// Bytes in use, about.
     pub(crate) fn memory(&self) -> usize {
         // the table of the index is at most seven eighths full, and of twice the size just after growing
-        const INDEX_BYTES: usize = 8;
+        const INDEX_BYTES: usize = 2 * size_of::<Indexed>();
         self.texts.len() + self.ends.len() * (size_of::<usize>() + INDEX_BYTES)
     }
 
@@ -117,4 +161,51 @@ impl Symbols {
 fn text_at<'a>(texts: &'a str, ends: &[usize], symbol: Symbol) -> &'a str {
     let start = if symbol.index() == 0 { 0 } else { ends[symbol.index() - 1] };
     &texts[start..ends[symbol.index()]]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            rng_seed: RngSeed::Fixed(11),
+            cases: 400,
+            ..ProptestConfig::default()
+        })]
+
+        /// Two letters, so that texts of every length share their beginnings and ends.
+        #[test]
+        fn texts_of_every_length_are_told_apart(texts in prop::collection::vec("[ab]{0,40}", 0..80)) {
+            let mut symbols = Symbols::new();
+            let mut expected = HashMap::from([(String::new(), Symbol::EMPTY)]);
+            for text in &texts {
+                let next = Symbol(expected.len() as u32);
+                let known = *expected.entry(text.clone()).or_insert(next);
+                prop_assert_eq!(symbols.intern(text), known, "{:?}", text);
+            }
+            prop_assert_eq!(symbols.len(), expected.len());
+            for (text, symbol) in &expected {
+                prop_assert_eq!(symbols.text(*symbol), text);
+                prop_assert_eq!(symbols.get(text), Some(*symbol));
+            }
+        }
+    }
+
+    #[test]
+    fn texts_that_begin_and_end_alike_are_compared() {
+        let mut symbols = Symbols::new();
+        let long = |middle: &str| format!("beginning{middle}theending");
+        let (a, b) = (symbols.intern(&long("a")), symbols.intern(&long("b")));
+        assert_ne!(a, b);
+        assert_eq!(symbols.intern(&long("a")), a);
+        assert_eq!(symbols.get(&long("b")), Some(b));
+        assert_eq!(symbols.get(&long("c")), None);
+    }
 }

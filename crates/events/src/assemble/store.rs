@@ -6,10 +6,9 @@ use std::cmp::Ordering;
 
 use super::NOBODY;
 use super::identity::Id;
-use super::uniform::Uniform;
-use crate::{
-    Event, EventId, EventKind, History, HistoryEvent, Micros, Scalar, Symbol, Symbols, Value,
-};
+use super::uniform::{Rows, Uniform};
+use crate::history::HistoryColumns;
+use crate::{Event, EventId, EventKind, History, Micros, Scalar, Symbol, Symbols, Value};
 
 pub use block::BlockError;
 pub(super) use block::{BlockReader, BlockWriter, Dictionary, write_number, write_signed};
@@ -60,18 +59,37 @@ impl Packed {
 
 /// One event by symbols: ids of [`Store::ids`], other texts of [`Store::symbols`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
-    pub(crate) event_ts: Micros,
-    pub(crate) known_ts: Micros,
-    pub(crate) seq: i64,
-    pub(crate) user: Symbol,
-    pub(crate) anonymous: Symbol,
-    pub(crate) previous: Symbol,
-    pub(crate) kind: EventKind,
-    pub(crate) name: Symbol,
-    pub(crate) session: Symbol,
+pub(super) struct Row<'a> {
+    pub(super) event_ts: Micros,
+    pub(super) known_ts: Micros,
+    pub(super) seq: i64,
+    pub(super) user: Symbol,
+    pub(super) anonymous: Symbol,
+    pub(super) previous: Symbol,
+    pub(super) kind: EventKind,
+    pub(super) name: Symbol,
+    pub(super) session: Symbol,
     /// The source's own id; empty if it has none.
-    pub(crate) event_id: &'a [u8],
+    pub(super) event_id: &'a [u8],
+}
+
+/// Neighbouring events, a column each, as [`Row`] has them one by one. They name no previous id, and all
+/// are of one kind.
+#[derive(Debug)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) event_ts: &'a [Micros],
+    pub(crate) known_after_us: Rows<'a, i64>,
+    pub(crate) seq: Rows<'a, i64>,
+    pub(crate) user: Rows<'a, Symbol>,
+    pub(crate) anonymous: Rows<'a, Symbol>,
+    pub(crate) kind: EventKind,
+    pub(crate) name: Rows<'a, Symbol>,
+    pub(crate) session: Rows<'a, Symbol>,
+    /// Their event ids one after another, and where each ends; no ends if none has one.
+    pub(crate) event_ids: (&'a [u8], &'a [usize]),
+    /// Their properties one after another, keys in the order of their texts, and where each event's end;
+    /// no ends if none has one.
+    pub(crate) properties: (&'a [(Symbol, Scalar)], &'a [usize]),
 }
 
 /// All events of a log.
@@ -141,7 +159,7 @@ impl Store {
     }
 
     /// Takes in an event whose properties were pushed just before.
-    pub(crate) fn push_row(&mut self, row: Row<'_>) {
+    pub(super) fn push_row(&mut self, row: Row<'_>) {
         self.event_ids.extend_from_slice(row.event_id);
         self.event_ts.push(row.event_ts);
         self.known_after_us.push(row.known_ts.wrapping_sub(row.event_ts));
@@ -154,6 +172,26 @@ impl Store {
         self.session.push(row.session);
         self.id_end.push(self.event_ids.len());
         self.property_end.push(self.properties.len());
+    }
+
+    /// Takes in several events at once.
+    pub(crate) fn push_stretch(&mut self, stretch: &Stretch<'_>) {
+        let n_rows = stretch.event_ts.len();
+        let (event_ids, id_ends) = stretch.event_ids;
+        let (properties, property_ends) = stretch.properties;
+        append_ends(&mut self.id_end, id_ends, self.event_ids.len(), n_rows);
+        append_ends(&mut self.property_end, property_ends, self.properties.len(), n_rows);
+        self.event_ids.extend_from_slice(event_ids);
+        self.properties.extend(properties.iter().map(|&(key, value)| Packed::new(key, value)));
+        self.event_ts.extend_from_slice(stretch.event_ts);
+        self.known_after_us.extend(stretch.known_after_us, n_rows);
+        self.seq.extend(stretch.seq, n_rows);
+        self.user.extend(stretch.user, n_rows);
+        self.anonymous.extend(stretch.anonymous, n_rows);
+        self.previous.extend(Rows::All(NOBODY), n_rows);
+        self.kind.extend(Rows::All(stretch.kind), n_rows);
+        self.name.extend(stretch.name, n_rows);
+        self.session.extend(stretch.session, n_rows);
     }
 
     /// Sorted by key, keys unique, finite: as the mappings leave them, and so also for events that
@@ -176,7 +214,7 @@ impl Store {
     }
 
     /// A property of the event that is pushed next; keys in the order of their texts.
-    pub(crate) fn push_property(&mut self, key: Symbol, value: Scalar) {
+    pub(super) fn push_property(&mut self, key: Symbol, value: Scalar) {
         self.properties.push(Packed::new(key, value));
     }
 
@@ -251,6 +289,11 @@ impl Store {
 
     pub(super) fn known_ts(&self, row: usize) -> Micros {
         self.event_ts[row].wrapping_add(self.known_after_us.get(row))
+    }
+
+    /// Whether every event became known when it happened.
+    pub(super) fn is_known_at_once(&self) -> bool {
+        self.known_after_us.only() == Some(0)
     }
 
     /// The user that the event names, or [`NOBODY`].
@@ -354,23 +397,49 @@ impl Store {
                 ts_a.cmp(&ts_b).then_with(|| self.compare_ties(a as usize, b as usize))
             });
         }
-        let n_properties = rows.iter().map(|&row| self.packed(row as usize).len()).sum();
-        let mut history = History::with_capacity(user, rows.len(), n_properties);
-        let mut properties = Vec::new();
-        for &(event_ts, row) in &*times {
-            let row = row as usize;
-            properties.clear();
-            properties.extend(self.packed(row).iter().map(|packed| packed.unpack()));
-            history.push(HistoryEvent {
-                event_ts,
-                known_ts: event_ts.wrapping_add(self.known_after_us.get(row)),
-                kind: self.kind.get(row),
-                name: self.name.get(row),
-                session: self.session.get(row),
-                properties: &properties,
-            });
+        // A column at a time: a row is somewhere else in each of them, and the processor waits for many
+        // rows of one column at once, but hardly for the columns of the next row.
+        let rows = || times.iter().map(|&(_, row)| row as usize);
+        let known_ts = match self.known_after_us.only() {
+            Some(0) => Vec::new(),
+            _ => rows().map(|row| self.known_ts(row)).collect(),
+        };
+        let kind = match self.kind.only() {
+            Some(kind) => vec![kind; times.len()],
+            None => rows().map(|row| self.kind.get(row)).collect(),
+        };
+        let session = match self.session.only() {
+            Some(Symbol::EMPTY) => Vec::new(),
+            _ => rows().map(|row| self.session.get(row)).collect(),
+        };
+        let (mut properties, mut property_end) = (Vec::new(), Vec::new());
+        if !self.properties.is_empty() {
+            properties.reserve_exact(rows().map(|row| self.packed(row).len()).sum());
+            property_end.reserve_exact(times.len());
+            for row in rows() {
+                properties.extend(self.packed(row).iter().map(|packed| packed.unpack()));
+                property_end.push(properties.len() as u32);
+            }
         }
-        history
+        History::from_columns(HistoryColumns {
+            user,
+            event_ts: times.iter().map(|&(event_ts, _)| event_ts).collect(),
+            known_ts,
+            kind,
+            name: rows().map(|row| self.name.get(row)).collect(),
+            session,
+            property_end,
+            properties,
+        })
+    }
+}
+
+/// Appends where the parts of rows end, counted from `start`; without `ends` all end there.
+fn append_ends(column: &mut Uniform<usize>, ends: &[usize], start: usize, n_rows: usize) {
+    if ends.is_empty() {
+        column.extend(Rows::All(start), n_rows);
+    } else {
+        ends.iter().for_each(|end| column.push(start + end));
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
-use crate::{EventId, EventKind, Scalar, Value};
+use crate::{EventId, EventKind, Micros, Scalar, Value};
 
 const MINUTE_US: Micros = 60_000_000;
 const DAY_US: Micros = 1440 * MINUTE_US;

@@ -10,6 +10,15 @@ pub(super) struct Uniform<T> {
     values: Vec<T>,
 }
 
+/// The values of neighbouring rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows<'a, T> {
+    /// One of each.
+    Each(&'a [T]),
+    /// The same in all.
+    All(T),
+}
+
 impl<T: Copy + PartialEq> Uniform<T> {
     /// No row; `value` is what a column without rows says of all of them.
     pub(super) fn new(value: T) -> Self {
@@ -36,6 +45,33 @@ impl<T: Copy + PartialEq> Uniform<T> {
             self.values.push(value);
         }
         self.n_rows += 1;
+    }
+
+    /// Appends rows.
+    pub(super) fn extend(&mut self, rows: Rows<'_, T>, n_rows: usize) {
+        let first = match rows {
+            Rows::All(value) => Some(value),
+            Rows::Each(values) => values.first().copied(),
+        };
+        let Some(first) = first.filter(|_| n_rows > 0) else { return };
+        if self.n_rows == 0 {
+            self.value = first;
+        }
+        let is_uniform = self.values.is_empty()
+            && match rows {
+                Rows::All(value) => value == self.value,
+                Rows::Each(values) => values.iter().all(|value| *value == self.value),
+            };
+        if !is_uniform {
+            if self.values.is_empty() {
+                self.values = vec![self.value; self.n_rows];
+            }
+            match rows {
+                Rows::All(value) => self.values.resize(self.n_rows + n_rows, value),
+                Rows::Each(values) => self.values.extend_from_slice(values),
+            }
+        }
+        self.n_rows += n_rows;
     }
 
     /// The value of a row; of one that is not there, anything.
@@ -124,6 +160,20 @@ mod tests {
             prop_assert_eq!(values(&found), &expected[..]);
             found.push(7);
             expected.push(7);
+            found.extend(Rows::Each(&second), second.len());
+            expected.extend(&second);
+            found.extend(Rows::All(1), first.len());
+            expected.extend(first.iter().map(|_| 1));
+            prop_assert_eq!(values(&found), &expected[..]);
+
+            let mut found = Uniform::new(3);
+            found.extend(Rows::Each(&first), first.len());
+            found.extend(Rows::All(0), second.len());
+            found.extend(Rows::Each(&second), second.len());
+            let expected: Vec<u8> = first.iter().copied()
+                .chain(second.iter().map(|_| 0))
+                .chain(second.iter().copied())
+                .collect();
             prop_assert_eq!(values(&found), expected);
         }
     }

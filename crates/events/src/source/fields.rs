@@ -98,7 +98,7 @@ impl Fields<'_> {
 pub(super) fn text_of<'c>(cell: &'c Cell<'_>) -> Option<Cow<'c, str>> {
     let text: Cow<'_, str> = match cell {
         Cell::Null => return None,
-        Cell::Text(text) => Cow::Borrowed(text.trim()),
+        Cell::Text(text) => Cow::Borrowed(trimmed(text)),
         Cell::Flag(flag) => Cow::Borrowed(if *flag { "true" } else { "false" }),
         Cell::Integer(value) | Cell::Time(value) | Cell::WallTime(value) => {
             Cow::Owned(value.to_string())
@@ -107,6 +107,14 @@ pub(super) fn text_of<'c>(cell: &'c Cell<'_>) -> Option<Cow<'c, str>> {
         Cell::Number(_) => return None,
     };
     (!text.is_empty()).then_some(text)
+}
+
+/// [`str::trim`], with a look at both ends first: nearly every text is trimmed already.
+fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
 }
 
 /// A cell as a sequence number, 0 if nothing is there; `Err` is what is there instead.

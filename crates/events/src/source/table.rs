@@ -1,15 +1,23 @@
 //! A whole table of plain columns into a log, without an event of its own for each row.
 //!
 //! What a row means is said by [`super::plain`], row by row; here the columns are found once, every
-//! text becomes a symbol at once, and nothing is allocated for a row. A row that something is wrong
-//! with (a missing field, a time that does not read, a placeholder id) is left to the other mapping,
+//! text becomes a symbol at once, and nothing is allocated for a row. Some rows are read together, a column
+//! at a time: finding the symbol of a text waits for memory, and only neighbouring searches can wait together.
+//! A row that something is wrong with (a missing field, a time that does not read, a placeholder id) is left to the other mapping,
 //! which refuses it in words or puts it right.
+
+mod block;
+
+use block::Block;
 
 use super::fields::{sequence_of, text_of};
 use super::{Mapper, SourceFormat};
-use crate::assemble::{NOBODY, Row, Store};
+use crate::assemble::{NOBODY, Rows, Store, Stretch};
 use crate::record::Cell;
-use crate::{EventKind, LogBuilder, Micros, Scalar, Symbol, is_blocked_id};
+use crate::{EventKind, LogBuilder, Scalar, Symbol, Symbols, is_blocked_id};
+
+/// Rows that are read together: few enough that all their columns stay in the cache.
+const BLOCK_ROWS: usize = 1_024;
 
 /// Named columns of equal length.
 pub trait Table {
@@ -51,26 +59,18 @@ impl Mapper {
         let Some(mut columns) = Columns::of(self, table, builder.store_mut()) else {
             return (0..table.n_rows()).collect();
         };
-        let mut left = Vec::new();
-        let (mut n_known_when_happened, mut n_without_id) = (0, 0);
-        for row in 0..table.n_rows() {
-            match columns.push(self, table, row, builder) {
-                Some(lacks) => {
-                    n_known_when_happened += u64::from(lacks.known_time);
-                    n_without_id += u64::from(lacks.event_id);
-                }
-                None => left.push(row),
-            }
+        let (mut block, mut left) = (Block::default(), Vec::new());
+        for start in (0..table.n_rows()).step_by(BLOCK_ROWS) {
+            block.begin(start..(start + BLOCK_ROWS).min(table.n_rows()));
+            columns.read(self, table, builder.store_mut(), &mut block);
+            block.set_aside(&mut left);
+            columns.read_details(table, &mut builder.store_mut().symbols, &mut block);
+            let (n_known_when_happened, n_without_id) = block.n_lacking();
+            self.tally.add(n_known_when_happened, n_without_id);
+            builder.push_stretch(&columns.stretch(&block));
         }
-        self.tally.add(n_known_when_happened, n_without_id);
         left
     }
-}
-
-/// What an event was mapped without.
-struct Lacks {
-    known_time: bool,
-    event_id: bool,
 }
 
 impl Columns {
@@ -118,61 +118,74 @@ impl Columns {
         })
     }
 
-    /// Maps one row; `None` if it must be looked at singly.
-    fn push(
-        &mut self,
-        mapper: &Mapper,
-        table: &impl Table,
-        row: usize,
-        builder: &mut LogBuilder,
-    ) -> Option<Lacks> {
-        let cell = |column: Option<usize>| column.map_or(Cell::Null, |at| table.cell(at, row));
-        let time = |column| -> Option<Option<Micros>> { mapper.time.read(&cell(column)).ok() };
-        let event_ts = time(Some(self.time))??;
-        let known_ts = time(self.known_time)?;
-        let seq = sequence_of(Some(cell(self.seq))).ok()?;
-        let store = builder.store_mut();
-        let user = self.id(&cell(self.user), store)?;
-        let anonymous = self.id(&cell(self.anonymous), store)?;
-        if user == NOBODY && anonymous == NOBODY {
-            return None;
+    /// Reads rows but for their properties and ids. A row that must be looked at singly is left at the
+    /// first column that says so.
+    fn read(&mut self, mapper: &Mapper, table: &impl Table, store: &mut Store, block: &mut Block) {
+        let time = |column, row| mapper.time.read(&table.cell(column, row)).ok();
+        block.read(|block| &mut block.event_ts, |row| time(self.time, row).flatten());
+        if let Some(column) = self.known_time {
+            block.read(|block| &mut block.known_ts, |row| time(column, row));
         }
-        let name = match self.name {
-            Name::Column(at) => store.symbols.intern(&text_of(&table.cell(at, row))?),
-            Name::Fixed(name) => name,
-        };
-        let session = match self.session {
-            Some(at) => store.symbols.intern(&text_of(&table.cell(at, row)).unwrap_or_default()),
-            None => Symbol::EMPTY,
-        };
+        if let Some(column) = self.seq {
+            block.read(
+                |block| &mut block.seq,
+                |row| sequence_of(Some(table.cell(column, row))).ok(),
+            );
+        }
+        if let Some(column) = self.user {
+            block.read(|block| &mut block.user, |row| self.id(&table.cell(column, row), store));
+        }
+        if let Some(column) = self.anonymous {
+            block
+                .read(|block| &mut block.anonymous, |row| self.id(&table.cell(column, row), store));
+        }
+        block.leave_nameless();
+        let symbols = &mut store.symbols;
+        if let Name::Column(column) = self.name {
+            block.read(
+                |block| &mut block.name,
+                |row| Some(symbols.intern(&text_of(&table.cell(column, row))?)),
+            );
+        }
+        if let Some(column) = self.session {
+            block.read(
+                |block| &mut block.session,
+                |row| Some(symbols.intern(&text_of(&table.cell(column, row)).unwrap_or_default())),
+            );
+        }
+    }
+
+    /// Reads properties and event ids of the rows that are not left.
+    fn read_details(&self, table: &impl Table, symbols: &mut Symbols, block: &mut Block) {
         for &(column, key) in &self.properties {
-            let value = match table.cell(column, row) {
-                Cell::Null => continue,
-                Cell::Number(number) if !number.is_finite() => continue,
-                Cell::Number(number) => Scalar::Number(number),
-                Cell::Integer(value) | Cell::Time(value) | Cell::WallTime(value) => {
-                    Scalar::Number(value as f64)
-                }
-                Cell::Flag(flag) => Scalar::Flag(flag),
-                Cell::Text(text) => Scalar::Text(store.symbols.intern(&text)),
-            };
-            store.push_property(key, value);
+            block.read_properties(key, |row| scalar(table.cell(column, row), symbols));
         }
-        let id_cell = cell(self.event_id);
-        let event_id = text_of(&id_cell).unwrap_or_default();
-        builder.push_row(Row {
-            event_ts,
-            known_ts: known_ts.unwrap_or(event_ts),
-            seq,
-            user,
-            anonymous,
-            previous: NOBODY,
+        block.lay_out_properties();
+        if let Some(column) = self.event_id {
+            block.read_ids(|row, put| {
+                if let Some(id) = text_of(&table.cell(column, row)) {
+                    put(&id);
+                }
+            });
+        }
+    }
+
+    fn stretch<'b>(&self, block: &'b Block) -> Stretch<'b> {
+        Stretch {
+            event_ts: &block.event_ts,
+            known_after_us: each_or(&block.known_after_us, 0),
+            seq: each_or(&block.seq, 0),
+            user: each_or(&block.user, NOBODY),
+            anonymous: each_or(&block.anonymous, NOBODY),
             kind: EventKind::Track,
-            name,
-            session,
-            event_id: event_id.as_bytes(),
-        });
-        Some(Lacks { known_time: known_ts.is_none(), event_id: event_id.is_empty() })
+            name: match self.name {
+                Name::Column(_) => Rows::Each(&block.name),
+                Name::Fixed(name) => Rows::All(name),
+            },
+            session: each_or(&block.session, Symbol::EMPTY),
+            event_ids: (&block.event_ids, &block.id_ends),
+            properties: (&block.properties, &block.property_ends),
+        }
     }
 
     /// The symbol of an id, [`NOBODY`] if there is none; `None` for a placeholder.
@@ -190,6 +203,25 @@ impl Columns {
         }
         Some(symbol)
     }
+}
+
+/// A column, or what a column that is not there says of every row.
+fn each_or<T>(column: &[T], value: T) -> Rows<'_, T> {
+    if column.is_empty() { Rows::All(value) } else { Rows::Each(column) }
+}
+
+/// A cell as the value of a property; `None` if it is none.
+fn scalar(cell: Cell<'_>, symbols: &mut Symbols) -> Option<Scalar> {
+    Some(match cell {
+        Cell::Null => return None,
+        Cell::Number(number) if !number.is_finite() => return None,
+        Cell::Number(number) => Scalar::Number(number),
+        Cell::Integer(value) | Cell::Time(value) | Cell::WallTime(value) => {
+            Scalar::Number(value as f64)
+        }
+        Cell::Flag(flag) => Scalar::Flag(flag),
+        Cell::Text(text) => Scalar::Text(symbols.intern(&text)),
+    })
 }
 
 #[cfg(test)]

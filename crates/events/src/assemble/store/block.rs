@@ -34,7 +34,7 @@ const ROW_BYTES: usize = 64;
 /// Bytes that a property takes in a store.
 const PROPERTY_BYTES: usize = 12;
 /// Bytes that a text takes in a table beside itself.
-const TEXT_BYTES: usize = 16;
+const TEXT_BYTES: usize = 56;
 
 /// Makes blocks of one store, reusing its room.
 #[derive(Debug, Default)]
