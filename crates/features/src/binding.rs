@@ -12,6 +12,7 @@ use crate::probe::{
 };
 use crate::request::RequestFields;
 use crate::selector::{Constant, Selector, Test};
+use crate::text::with_text;
 use crate::window::{DAY_US, Window};
 
 /// What a column holds before it becomes a number.
@@ -346,10 +347,13 @@ impl<'a> Binding<'a> {
     /// The most frequent of settled values, ties to the smaller text.
     fn top(&self, values: &[Scalar]) -> Option<Scalar> {
         let most = runs(values).map(|(_, n)| n).max()?;
+        let is_smaller = |a: Scalar, b: Scalar| {
+            with_text(a, self.symbols, |a| with_text(b, self.symbols, |b| a < b))
+        };
         runs(values)
             .filter(|&(_, n)| n == most)
             .map(|(value, _)| value)
-            .min_by_key(|&value| text_of(value, self.symbols))
+            .reduce(|best, value| if is_smaller(value, best) { value } else { best })
     }
 }
 
@@ -377,15 +381,6 @@ fn read_funnel(n: &[u64], first: &[Micros], statistic: FunnelStatistic, t: Micro
         (FunnelStatistic::TimeInStep, None) => f64::NAN,
         (FunnelStatistic::Retries, Some(step)) => (n[step] - 1) as f64,
         (FunnelStatistic::Retries, None) => 0.0,
-    }
-}
-
-/// The text by which a value counts as a category.
-pub(crate) fn text_of(value: Scalar, symbols: &Symbols) -> String {
-    match value {
-        Scalar::Text(text) => symbols.text(text).to_owned(),
-        Scalar::Number(number) => (number + 0.0).to_string(),
-        Scalar::Flag(flag) => flag.to_string(),
     }
 }
 

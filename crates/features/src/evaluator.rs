@@ -3,9 +3,10 @@
 use segue_dataset::{FeatureKind, Matrix, Schema, UNSEEN_CATEGORY};
 use segue_events::{EventLog, History, Micros, Symbols, Value};
 
-use crate::binding::{Binding, Cell, Scratch, number, text_of};
+use crate::binding::{Binding, Cell, Scratch, number};
 use crate::plan::Plan;
 use crate::request::RequestFields;
+use crate::text::{flag_text, with_number, with_text};
 
 /// A feature set bound to a symbol table. Shared freely between threads; each needs a [`Scratch`].
 pub struct Evaluator<'a> {
@@ -85,10 +86,10 @@ impl<'a> Evaluator<'a> {
         };
         match cell {
             Cell::Number(_) | Cell::Value(None) | Cell::Request(None) => f64::NAN,
-            Cell::Value(Some(value)) => code(&text_of(value, self.binding.symbols())),
+            Cell::Value(Some(value)) => with_text(value, self.binding.symbols(), code),
             Cell::Request(Some(Value::Text(text))) => code(text),
-            Cell::Request(Some(Value::Number(number))) => code(&(number + 0.0).to_string()),
-            Cell::Request(Some(Value::Flag(flag))) => code(&flag.to_string()),
+            Cell::Request(Some(Value::Number(number))) => with_number(*number, code),
+            Cell::Request(Some(Value::Flag(flag))) => code(flag_text(*flag)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use segue_events::{History, Micros, RoleMap, Symbols};
 use toml::Table;
 
-use crate::binding::{Binding, Cell, Scratch, number, text_of};
+use crate::binding::{Binding, Cell, Scratch, number};
 use crate::error::FeatureError;
 use crate::keys::Keys;
 use crate::operator::{Aggregate, EVENT_NAME, Measure, Operator};
@@ -12,6 +12,7 @@ use crate::request::RequestFields;
 use crate::selector::{EventPattern, Selector};
 use crate::spec::{FeatureSpec, ValueKind, take_operator};
 use crate::summary::LogSummary;
+use crate::text::text_of;
 use crate::window::{DAY_US, MINUTE_US, Window, format_duration, parse_duration};
 
 const HORIZON_RANGE_US: (i64, i64) = (MINUTE_US, 3650 * DAY_US);

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+use rayon::prelude::*;
 use segue_events::{EventLog, Micros, RoleMap, Scalar};
 
-use crate::binding::{Binding, Cell, Scratch, text_of};
+use crate::binding::{Binding, Cell, Scratch};
 use crate::error::FeatureError;
 use crate::operator::Measure;
 use crate::plan::{Plan, Visibility};
 use crate::request::RequestFields;
 use crate::spec::{FeatureSpec, MAX_CATEGORIES, ValueKind};
+use crate::text::text_of;
 
 /// Category of every value beyond a full vocabulary.
 pub const OTHER_CATEGORY: &str = "__other__";
@@ -18,7 +21,7 @@ pub const OTHER_CATEGORY: &str = "__other__";
 #[derive(Default)]
 struct Seen {
     n_texts: u64,
-    by_value: HashMap<(u8, u64), (Scalar, u64)>,
+    by_value: HashMap<(u8, u64), (Scalar, u64), RandomState>,
 }
 
 impl Seen {
@@ -33,6 +36,15 @@ impl Seen {
         };
         let entry = self.by_value.entry(key).or_insert((value, 0));
         entry.1 += 1;
+    }
+
+    /// Adds what other rows hold.
+    fn join(mut self, other: Self) -> Self {
+        self.n_texts += other.n_texts;
+        for (key, (value, n)) in other.by_value {
+            self.by_value.entry(key).or_insert((value, 0)).1 += n;
+        }
+        self
     }
 }
 
@@ -55,16 +67,26 @@ pub(crate) fn freeze(
     let plan =
         Plan::new(&measures, roles, visibility).map_err(|reason| FeatureError::Toml { reason })?;
     let binding = Binding::new(&plan, &log.symbols);
-    let (mut scratch, request) = (Scratch::default(), RequestFields::new());
-    let mut seen: Vec<Seen> = open.iter().map(|_| Seen::default()).collect();
-    for &(history, t) in rows {
-        binding.pass(&log.histories[history], t, &mut scratch);
-        for (column, seen) in seen.iter_mut().enumerate() {
-            if let Cell::Value(Some(value)) = binding.cell(column, t, &request, &scratch) {
-                seen.add(value);
+    let request = RequestFields::new();
+    let of_rows = |rows: &[(usize, Micros)]| {
+        let mut scratch = Scratch::default();
+        let mut seen: Vec<Seen> = open.iter().map(|_| Seen::default()).collect();
+        for &(history, t) in rows {
+            binding.pass(&log.histories[history], t, &mut scratch);
+            for (column, seen) in seen.iter_mut().enumerate() {
+                if let Cell::Value(Some(value)) = binding.cell(column, t, &request, &scratch) {
+                    seen.add(value);
+                }
             }
         }
-    }
+        seen
+    };
+    let join = |a: Vec<Seen>, b: Vec<Seen>| -> Vec<Seen> {
+        a.into_iter().zip(b).map(|(a, b)| a.join(b)).collect()
+    };
+    let share = rows.len().div_ceil(rayon::current_num_threads()).max(1);
+    let seen =
+        rows.par_chunks(share).map(of_rows).reduce_with(join).unwrap_or_else(|| of_rows(&[]));
     for (&index, seen) in open.iter().zip(&seen) {
         specs[index].value = frozen(&specs[index].value, seen, log);
     }

@@ -25,6 +25,7 @@ mod selector;
 mod set;
 mod spec;
 mod summary;
+mod text;
 mod window;
 mod zone;
 

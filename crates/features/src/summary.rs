@@ -3,10 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+use rayon::prelude::*;
 use segue_events::{EventLog, History, Scalar, Symbol, Symbols};
 
 use crate::selector::Selector;
 use crate::window::SESSION_TIMEOUT_US;
+
+/// Parts of a log that are counted at the same time. A counter has room for every text of the log, so
+/// there are not as many as there may be threads.
+const MAX_PARTS: usize = 8;
 
 /// How often something occurs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,10 +70,16 @@ impl LogSummary {
     /// Counts histories.
     #[must_use]
     pub fn of_histories(symbols: &Symbols, histories: &[History]) -> Self {
-        let mut counter = Counter::new(symbols);
-        for (user, history) in (1u32..).zip(histories) {
-            counter.add(user, history);
-        }
+        let of_part = |part: &[History]| {
+            let mut counter = Counter::new(symbols);
+            for (user, history) in (1u32..).zip(part) {
+                counter.add(user, history);
+            }
+            counter
+        };
+        let share = histories.len().div_ceil(rayon::current_num_threads().min(MAX_PARTS)).max(1);
+        let counters = histories.par_chunks(share).map(of_part);
+        let counter = counters.reduce_with(Counter::join).unwrap_or_else(|| of_part(&[]));
         counter.finish(histories.len() as u64)
     }
 
@@ -117,21 +129,27 @@ impl Tally {
             self.occurrence.n_users += 1;
         }
     }
+
+    /// Adds the count over other users.
+    fn join(&mut self, other: Self) {
+        self.occurrence.n_events += other.occurrence.n_events;
+        self.occurrence.n_users += other.occurrence.n_users;
+    }
 }
 
 #[derive(Default)]
 struct PropertyTally {
     summary: PropertySummary,
     last_user: u32,
-    texts: HashSet<Symbol>,
+    texts: HashSet<Symbol, RandomState>,
 }
 
 struct Counter<'a> {
     symbols: &'a Symbols,
     activity: Vec<Tally>,
     other: Vec<Tally>,
-    properties: HashMap<Symbol, PropertyTally>,
-    transitions: HashMap<(Symbol, Symbol), u64>,
+    properties: HashMap<Symbol, PropertyTally, RandomState>,
+    transitions: HashMap<(Symbol, Symbol), u64, RandomState>,
 }
 
 impl<'a> Counter<'a> {
@@ -140,8 +158,8 @@ impl<'a> Counter<'a> {
             symbols,
             activity: vec![Tally::default(); symbols.len()],
             other: vec![Tally::default(); symbols.len()],
-            properties: HashMap::new(),
-            transitions: HashMap::new(),
+            properties: HashMap::default(),
+            transitions: HashMap::default(),
         }
     }
 
@@ -167,6 +185,21 @@ impl<'a> Counter<'a> {
         }
     }
 
+    /// Adds what was counted of other users.
+    fn join(mut self, other: Self) -> Self {
+        let tallies = [(&mut self.activity, other.activity), (&mut self.other, other.other)];
+        for (own, others) in tallies {
+            own.iter_mut().zip(others).for_each(|(own, other)| own.join(other));
+        }
+        for (key, tally) in other.properties {
+            self.properties.entry(key).or_default().join(tally);
+        }
+        for (pair, n) in other.transitions {
+            *self.transitions.entry(pair).or_default() += n;
+        }
+        self
+    }
+
     fn finish(self, n_users: u64) -> LogSummary {
         let symbols = self.symbols;
         let named = |tallies: Vec<Tally>| {
@@ -180,7 +213,7 @@ impl<'a> Counter<'a> {
         let transitions =
             self.transitions.into_iter().map(|((from, to), n)| ((text(from), text(to)), n));
         let properties = self.properties.into_iter().map(|(key, mut tally)| {
-            tally.summary.n_distinct_texts = tally.texts.len();
+            tally.summary.n_distinct_texts = tally.texts.len().min(PropertySummary::MAX_TEXTS);
             (text(key), tally.summary)
         });
         LogSummary {
@@ -210,5 +243,16 @@ impl PropertyTally {
                 }
             }
         }
+    }
+
+    /// Adds what other users have.
+    fn join(&mut self, other: Self) {
+        let (own, others) = (&mut self.summary, other.summary);
+        own.n_events += others.n_events;
+        own.n_users += others.n_users;
+        own.n_numbers += others.n_numbers;
+        own.n_texts += others.n_texts;
+        own.n_flags += others.n_flags;
+        self.texts.extend(other.texts);
     }
 }

@@ -160,6 +160,8 @@ pub(crate) fn prepare_rows(
             let n_threads = options.n_threads;
             let mut prepared = rows_of_log(job, events, &log, &summary, fixed, n_threads, watch)?;
             prepared.facts.digest = wants_digest.then(|| digest_of(&log));
+            // it is many small pieces of memory, and nobody waits for them
+            std::thread::spawn(move || drop(log));
             Ok((prepared, Some(summary)))
         }
     }

@@ -6,3 +6,4 @@ mod definitions;
 mod histories;
 mod naive;
 mod properties;
+mod threads;

@@ -1,11 +1,13 @@
 //! The label of each row, by the same evaluator that computes features.
 
+use rayon::prelude::*;
 use segue_dataset::{Target, TargetKind};
 use segue_events::{EventLog, Micros, RoleMap};
 use segue_features::{
-    EVENT_NAME, EventPattern, FeatureError, LabelSpec, LogSummary, Operator, Selector,
+    EVENT_NAME, EventPattern, FeatureError, LabelSpec, LogSummary, Operator, Scratch, Selector,
 };
 
+use super::log::CHUNK_ROWS;
 use crate::job::{Label, LabelKind};
 
 /// Long enough to reach back to the first event of any history.
@@ -28,11 +30,14 @@ pub(super) fn labels(
     let value = |spec: LabelSpec| -> Result<Vec<f64>, FeatureError> {
         let compiled = spec.compile(roles, Some(summary))?;
         let bound = compiled.bind(&log.symbols);
-        let mut scratch = segue_features::Scratch::default();
-        let of_row = |&(history, t): &(usize, Micros)| {
-            bound.value_with(&mut scratch, &log.histories[history], t)
+        let of_rows = |rows: &'_ [(usize, Micros)]| {
+            let mut scratch = Scratch::default();
+            let of_row = |&(history, t): &(usize, Micros)| {
+                bound.value_with(&mut scratch, &log.histories[history], t)
+            };
+            rows.iter().map(of_row).collect::<Vec<f64>>()
         };
-        Ok(rows.iter().map(of_row).collect())
+        Ok(rows.par_chunks(CHUNK_ROWS).flat_map_iter(of_rows).collect())
     };
     let binary = |values: Vec<f64>| Target { kind: TargetKind::Binary, values };
     let flag = |flag: bool| f64::from(u8::from(flag));
@@ -84,7 +89,7 @@ fn steps(
     let compiled = last_step.compile(roles, Some(summary))?;
     let bound = compiled.bind(&log.symbols);
     let texts: Vec<String> = rows
-        .iter()
+        .par_iter()
         .zip(since_help_s)
         .map(|(&(history, t), &since_s)| {
             if since_s.is_nan() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use segue_dataset::{Dataset, Matrix, RowKeys, Split, SplitPlan, Target, split_rows};
@@ -14,10 +15,11 @@ use super::prepared::slices_of;
 use super::{DataFacts, Prepared, RowsError, parse_instant, spine_of};
 use crate::job::{EventsJob, Job, Spine, SplitBy, nearest};
 use crate::read::ReadSummary;
+use crate::train::with_threads;
 use crate::watch::Watch;
 
 /// Rows that one thread computes at a time.
-const CHUNK_ROWS: usize = 2_048;
+pub(super) const CHUNK_ROWS: usize = 2_048;
 
 /// Instants with their histories, labels, and what was left out.
 #[derive(Debug)]
@@ -46,6 +48,18 @@ pub fn rows_of_log(
     n_threads: usize,
     watch: &dyn Watch,
 ) -> Result<Prepared, RowsError> {
+    with_threads(n_threads, || prepared(job, events, log, read, fixed, watch))
+}
+
+/// [`rows_of_log`] on the threads of the caller's pool.
+fn prepared(
+    job: &Job,
+    events: &EventsJob,
+    log: &EventLog,
+    read: &ReadSummary,
+    fixed: Option<&FeatureSet>,
+    watch: &dyn Watch,
+) -> Result<Prepared, RowsError> {
     watch.stage("labelling", 0);
     let summary = LogSummary::of(log);
     let LogRows { rows, target, dropped } = label_rows(job, events, log, &summary)?;
@@ -62,7 +76,7 @@ pub fn rows_of_log(
             (set, expansion.left_out)
         }
     };
-    let features = compute(&set, log, &rows, n_threads, watch);
+    let features = compute(&set, log, &rows, watch);
     let dataset = Dataset::new(Arc::clone(set.schema()), features, target, None, keys)?;
 
     let by = job.slices.by.as_deref();
@@ -145,9 +159,17 @@ pub(crate) fn label_rows(
     if let Some(when) = &events.eligibility {
         let condition = Condition::parse_with(when, &events.roles, events.features.visibility)?;
         let bound = condition.bind(&log.symbols);
-        let mut scratch = Scratch::default();
         let before = rows.len();
-        rows.retain(|&(at, t)| bound.holds_with(&mut scratch, &log.histories[at], t));
+        rows = rows
+            .par_chunks(CHUNK_ROWS)
+            .flat_map_iter(|rows| {
+                let mut scratch = Scratch::default();
+                let holds = |&(at, t): &(usize, Micros)| {
+                    bound.holds_with(&mut scratch, &log.histories[at], t)
+                };
+                rows.iter().copied().filter(holds).collect::<Vec<_>>()
+            })
+            .collect();
         dropped.insert(format!("not eligible ({when})"), (before - rows.len()) as u64);
     }
     dropped.retain(|_, n| *n > 0);
@@ -194,36 +216,23 @@ fn compute(
     set: &FeatureSet,
     log: &EventLog,
     rows: &[(usize, Micros)],
-    n_threads: usize,
     watch: &dyn Watch,
 ) -> Matrix {
     let evaluator = set.bind(&log.symbols);
     let request = RequestFields::new();
     let n_columns = set.schema().len();
+    let done = AtomicU64::new(0);
     let chunk = |rows: &[(usize, Micros)]| {
         let mut scratch = Scratch::default();
         let mut values = vec![f64::NAN; rows.len() * n_columns];
         for (&(at, t), out) in rows.iter().zip(values.chunks_mut(n_columns.max(1))) {
             evaluator.row_with(&mut scratch, &log.histories[at], t, &request, out);
         }
+        let n = rows.len() as u64;
+        watch.done(done.fetch_add(n, Ordering::Relaxed) + n);
         values
     };
-    let done = std::sync::atomic::AtomicU64::new(0);
-    let work = || {
-        rows.par_chunks(CHUNK_ROWS)
-            .map(|rows| {
-                let values = chunk(rows);
-                let n = rows.len() as u64;
-                watch.done(done.fetch_add(n, std::sync::atomic::Ordering::Relaxed) + n);
-                values
-            })
-            .collect::<Vec<_>>()
-    };
-    let chunks = match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
-        Ok(pool) => pool.install(work),
-        // no threads to be had: the caller's own does
-        Err(_) => rows.chunks(CHUNK_ROWS).map(chunk).collect(),
-    };
+    let chunks: Vec<Vec<f64>> = rows.par_chunks(CHUNK_ROWS).map(chunk).collect();
     Matrix::from_rows(n_columns, &chunks.concat())
 }
 

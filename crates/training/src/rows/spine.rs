@@ -1,9 +1,11 @@
 //! The instants at which users are asked.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
-use segue_events::{EventKind, EventLog, History, Micros, RoleMap, Symbols};
+use rayon::prelude::*;
+use segue_events::{Cell, EventKind, EventLog, History, Micros, RoleMap, Symbols};
 use segue_features::EventPattern;
 
 use super::RowsError;
@@ -31,11 +33,11 @@ pub(crate) fn spine_of(
     latest: Micros,
     folder: &Path,
 ) -> Result<(Instants, u64), RowsError> {
-    let each = |rows: &dyn Fn(&History) -> Vec<Micros>| {
+    let each = |rows: &(dyn Fn(&History) -> Vec<Micros> + Sync)| {
         let of_history = |(index, history): (usize, &History)| {
-            rows(history).into_iter().map(move |t| (index, t)).collect::<Vec<_>>()
+            rows(history).into_iter().map(move |t| (index, t))
         };
-        log.histories.iter().enumerate().flat_map(of_history).collect::<Vec<_>>()
+        log.histories.par_iter().enumerate().flat_map_iter(of_history).collect::<Vec<_>>()
     };
     let instants = match spine {
         Spine::AfterStart { offset, event } => {
@@ -90,11 +92,12 @@ fn from_table(
     let frame = Frame::read(path)?;
     let users = frame.column(user, "spine.user")?;
     let times = frame.column(time, "spine.time")?;
+    let places = Places::of(log);
     let (mut rows, mut n_without_history) = (Vec::new(), 0);
     for row in 0..frame.n_rows() {
-        let id = match users.cell(row) {
-            segue_events::Cell::Text(text) => text.into_owned(),
-            segue_events::Cell::Integer(number) => number.to_string(),
+        let id: Cow<'_, str> = match users.cell(row) {
+            Cell::Text(text) => text,
+            Cell::Integer(number) => number.to_string().into(),
             other => return Err(bad_cell(&frame, row, user, &other, "a user id")),
         };
         let cell = times.cell(row);
@@ -103,7 +106,7 @@ fn from_table(
             let expected = "microseconds UTC or a date and time, from 1980 to 2199";
             bad_cell(&frame, row, time, &cell, expected)
         })?;
-        match log.index_of(&id) {
+        match places.of_user(&id) {
             Some(history) => rows.push((history, t)),
             None => n_without_history += 1,
         }
@@ -111,6 +114,27 @@ fn from_table(
     rows.sort_unstable();
     rows.dedup();
     Ok((rows, n_without_history))
+}
+
+/// Where each user's history is. A table asks for many of them, and a search by text looks at many texts.
+struct Places<'a> {
+    symbols: &'a Symbols,
+    /// By symbol; of one that is no user, nothing.
+    histories: Vec<Option<usize>>,
+}
+
+impl<'a> Places<'a> {
+    fn of(log: &'a EventLog) -> Self {
+        let mut histories = vec![None; log.symbols.len()];
+        for (index, history) in log.histories.iter().enumerate() {
+            histories[history.user().index()] = Some(index);
+        }
+        Self { symbols: &log.symbols, histories }
+    }
+
+    fn of_user(&self, user: &str) -> Option<usize> {
+        self.histories[self.symbols.get(user)?.index()]
+    }
 }
 
 /// Which events of a log a pattern names, decided once per name.
