@@ -3,8 +3,9 @@
 #![allow(unsafe_code, reason = "counting allocations takes an allocator")]
 #![expect(clippy::unwrap_used, reason = "what is built for a test is sound")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../../tests/support/counting.rs"]
+mod counting;
+
 use std::sync::Arc;
 
 use segue_dataset::{Feature, Schema, TargetKind};
@@ -13,28 +14,7 @@ use segue_model::{
     Scratch, Split, Tree,
 };
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::allocations_of;
 
 /// Chains of `n_nodes` splits on a number and a category in turn.
 fn model(n_nodes: u32, n_trees: usize) -> Model {
@@ -84,13 +64,11 @@ fn scoring_a_row_does_not_allocate() {
         let rows = [[3.5, 4.0], [f64::NAN, -1.0], [1e9, f64::NAN]];
         let mut scratch = Scratch::default();
         model.score(&rows[0], &mut scratch);
-        let before = ALLOCATIONS.with(Cell::get);
         let mut sum = 0.0;
-        for row in &rows {
-            sum += model.score(row, &mut scratch).score();
-        }
-        let after = ALLOCATIONS.with(Cell::get);
-        assert_eq!(after - before, 0, "{n_trees} trees of {n_nodes} nodes");
+        let n = allocations_of(|| {
+            sum = rows.iter().map(|row| model.score(row, &mut scratch).score()).sum();
+        });
+        assert_eq!(n, 0, "{n_trees} trees of {n_nodes} nodes");
         assert!(sum > 0.0);
     }
 }
