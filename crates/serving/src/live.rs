@@ -148,6 +148,11 @@ impl LiveModels {
         self.snapshot.load_full()
     }
 
+    /// Whether the registry had the model when it was last listed, or the server waits for it.
+    pub(crate) fn knows(&self, model: &str) -> bool {
+        self.readiness.borrow().models.contains_key(model)
+    }
+
     /// Readiness of this moment.
     pub(crate) fn readiness(&self) -> Readiness {
         self.readiness.borrow().clone()

@@ -10,8 +10,8 @@ use segue_features::FeatureSet;
 use segue_model::{Model, Profile, Scratch, SegmentError, SegmentSet};
 use segue_registry::{LoadedVersion, Registry, RegistryError};
 
-use super::Stats;
 use super::predictions::PredictionCounters;
+use super::{LiveModels, Stats};
 use crate::guard::panic_text;
 use crate::metrics::{FeatureLabels, InfoLabels, Metrics, ModelLabels, VersionLabels};
 use crate::prediction_log::LoggedVersion;
@@ -73,18 +73,20 @@ pub(crate) enum LoadError {
 /// Loads a version and checks that it could be served.
 pub(crate) fn prove(
     registry: &Registry,
+    live: &LiveModels,
     name: &str,
     version: u64,
 ) -> Result<LoadedVersion, LoadError> {
     let loaded = registry.load(name, version)?;
-    check(registry, &loaded)?;
+    check(live, &loaded)?;
     Ok(loaded)
 }
 
 /// Checks that the parts of a version belong together, and scores a first row. The registry knows
-/// neither feature sets nor the names that segments may use.
+/// neither feature sets nor the names that segments may use. Nothing is read for it: no other model's
+/// storage holds up what is done to this one.
 pub(crate) fn check(
-    registry: &Registry,
+    live: &LiveModels,
     loaded: &LoadedVersion,
 ) -> Result<Option<FeatureSet>, LoadError> {
     let features = loaded.features_toml.as_deref().map(FeatureSet::from_toml).transpose();
@@ -93,9 +95,7 @@ pub(crate) fn check(
         check_features(features, &loaded.model)?;
     }
     if let Some(segments) = &loaded.segments {
-        let asks_for_others = segments.models().next().is_some();
-        let known = if asks_for_others { registry.models()? } else { Vec::new() };
-        check_segments(segments, &loaded.model, &loaded.manifest.model, &known)?;
+        check_segments(segments, &loaded.model, &loaded.manifest.model, live)?;
     }
     warm(&loaded.model)?;
     Ok(features)
@@ -104,12 +104,12 @@ pub(crate) fn check(
 impl ServedVersion {
     /// A version that the registry has loaded, [checked](check), with its counters.
     pub(crate) fn of(
-        registry: &Registry,
+        live: &LiveModels,
         loaded: LoadedVersion,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let started = Instant::now();
-        let features = check(registry, &loaded)?;
+        let features = check(live, &loaded)?;
         let (name, version) = (loaded.manifest.model.clone(), loaded.manifest.version);
         let counters = Counters::new(&name, version, &loaded, metrics);
         let profile = profile(&loaded);
@@ -179,10 +179,14 @@ fn check_segments(
     segments: &SegmentSet,
     model: &Model,
     name: &str,
-    known: &[String],
+    live: &LiveModels,
 ) -> Result<(), LoadError> {
-    for other in segments.models().filter(|other| !known.iter().any(|known| known == other)) {
-        tracing::warn!(model = name, other, "segments ask for a model that is not in the registry");
+    for other in segments.models().filter(|other| !live.knows(other)) {
+        tracing::warn!(
+            model = name,
+            other,
+            "segments ask for a model that this server does not know"
+        );
     }
     let models: Vec<&str> = segments.models().collect();
     segments.check(model.schema(), &models)?;

@@ -69,7 +69,7 @@ impl Workshop {
         self.observed(name, version, || {
             let loaded = self.registry.load(name, version)?;
             self.live.status.warming(name, version);
-            ServedVersion::of(&self.registry, loaded, &self.metrics)
+            ServedVersion::of(&self.live, loaded, &self.metrics)
         })
     }
 
@@ -78,7 +78,7 @@ impl Workshop {
         let (name, version) = (loaded.manifest.model.clone(), loaded.manifest.version);
         self.live.status.loading(&name, version);
         self.live.status.warming(&name, version);
-        self.observed(&name, version, || ServedVersion::of(&self.registry, loaded, &self.metrics))
+        self.observed(&name, version, || ServedVersion::of(&self.live, loaded, &self.metrics))
     }
 
     fn observed(

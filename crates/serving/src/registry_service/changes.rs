@@ -13,7 +13,7 @@ use super::ModelRegistry;
 use super::checks::{Check, alias_or_champion, given};
 use crate::ServingError;
 use crate::guard::AUDIT_TARGET;
-use crate::live::{LoadError, check, prove};
+use crate::live::{LiveModels, LoadError, check, prove};
 use crate::metrics::ResultLabels;
 use crate::to_proto::{self, gate_result, wire_version};
 
@@ -47,11 +47,11 @@ impl ModelRegistry {
             override_gates: request.override_gates,
             distinct_approver: self.distinct_approver,
         };
-        let shadows = Arc::clone(&self.shadows);
+        let (shadows, live) = (Arc::clone(&self.shadows), Arc::clone(&self.live));
         let promote = move |registry: &Registry| {
             // So that it is judged by the rows of this moment.
             shadows.evidence.keep(&promotion.model)?;
-            registry.promote_with(&promotion, |loaded| check_servable(registry, loaded))
+            registry.promote_with(&promotion, |loaded| check_servable(&live, loaded))
         };
         let promote = move |registry: &Registry| {
             promote(registry).map(|(promoted, loaded)| (promoted, loaded.into_iter().collect()))
@@ -87,10 +87,10 @@ impl ModelRegistry {
             distinct_approver: self.distinct_approver,
             ..PromoteRequest::default()
         };
-        let shadows = Arc::clone(&self.shadows);
+        let (shadows, live) = (Arc::clone(&self.shadows), Arc::clone(&self.live));
         let judged = move |registry: &Registry| {
             shadows.evidence.keep(&promotion.model)?;
-            match registry.promote_with(&promotion, |loaded| check_servable(registry, loaded)) {
+            match registry.promote_with(&promotion, |loaded| check_servable(&live, loaded)) {
                 Ok((promoted, _)) => Ok((promoted.gates, true)),
                 Err(ServingError::Registry(RegistryError::GateFailed(gates))) => Ok((gates, false)),
                 Err(error) => Err(error),
@@ -228,8 +228,9 @@ impl ModelRegistry {
             actor: change.actor.clone(),
             validate_only: change.validate_only,
         };
+        let live = Arc::clone(&self.live);
         let set = move |registry: &Registry| {
-            let mut proven = Proven::new(registry, &change.model);
+            let mut proven = Proven::new(registry, &live, &change.model);
             let applied = registry.move_aliases_with(&change, |version| proven.add(version))?;
             Ok((applied, proven.versions))
         };
@@ -297,9 +298,10 @@ impl ModelRegistry {
             actor: change.actor.clone(),
             validate_only: change.validate_only,
         };
+        let live = Arc::clone(&self.live);
         let set = move |registry: &Registry| {
             // Before requests go there, because afterwards it would be too late.
-            let mut proven = Proven::new(registry, &change.model);
+            let mut proven = Proven::new(registry, &live, &change.model);
             let applied = registry.set_traffic_with(&change, |version| proven.add(version))?;
             Ok((applied, proven.versions))
         };
@@ -359,25 +361,26 @@ struct Asked {
 /// Versions that have shown that they could be served.
 struct Proven<'a> {
     registry: &'a Registry,
+    live: &'a LiveModels,
     model: &'a str,
     versions: Vec<LoadedVersion>,
 }
 
 impl<'a> Proven<'a> {
-    fn new(registry: &'a Registry, model: &'a str) -> Self {
-        Self { registry, model, versions: Vec::new() }
+    fn new(registry: &'a Registry, live: &'a LiveModels, model: &'a str) -> Self {
+        Self { registry, live, model, versions: Vec::new() }
     }
 
     fn add(&mut self, version: u64) -> Result<(), ServingError> {
-        let proven = prove(self.registry, self.model, version);
+        let proven = prove(self.registry, self.live, self.model, version);
         self.versions.push(proven.map_err(|error| not_servable(self.model, version, error))?);
         Ok(())
     }
 }
 
-fn check_servable(registry: &Registry, loaded: &LoadedVersion) -> Result<(), ServingError> {
+fn check_servable(live: &LiveModels, loaded: &LoadedVersion) -> Result<(), ServingError> {
     let (model, version) = (&loaded.manifest.model, loaded.manifest.version);
-    check(registry, loaded).map(drop).map_err(|error| not_servable(model, version, error))
+    check(live, loaded).map(drop).map_err(|error| not_servable(model, version, error))
 }
 
 fn not_servable(model: &str, version: u64, error: LoadError) -> ServingError {

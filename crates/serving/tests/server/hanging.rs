@@ -7,6 +7,7 @@ use std::time::Duration;
 use segue_api::inference as oip;
 use segue_api::v1 as pb;
 use segue_api::v1::feedback_service_client::FeedbackServiceClient;
+use segue_registry::ModelState;
 use segue_serving::ServeOptions;
 use tonic::{Code, Request};
 
@@ -120,4 +121,62 @@ async fn what_is_in_memory_is_told_while_the_registry_hangs() {
         while ask(PATIENCE).await.is_err() {}
     };
     tokio::time::timeout(PATIENCE, fresh).await.expect("it answers again");
+}
+
+/// A proof reads the version that it is of, and no other model, though its segments ask for one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_proven_waits_for_no_other_model() {
+    let server = TestServer::start().await;
+    let mut draft = visits_draft();
+    for seed in ["8", "9"] {
+        draft.summary.lineage.insert("seed".to_owned(), seed.to_owned());
+        publish(&server.registry, &draft);
+    }
+    let _stalled = Stalled::new(server.folder.path(), "churn");
+    let mut models = server.models();
+    let model = "visits".to_owned();
+    let becomes = async |what: &str, is_so: &dyn Fn(&ModelState) -> bool| {
+        let followed = async {
+            while !is_so(&server.registry.model("visits").unwrap()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, followed).await.expect(what);
+    };
+
+    // All of them are made in the registry; who follows it here hangs, and so does the answer.
+    let alias = pb::SetModelAliasRequest {
+        model: model.clone(),
+        alias: "next".to_owned(),
+        version: 2,
+        ..Default::default()
+    };
+    models.set_model_alias(soon(alias)).await.unwrap_err();
+    becomes("an alias", &|state| state.aliases.get("next") == Some(&2)).await;
+    let traffic = pb::TrafficPolicy {
+        shadow_versions: vec![2],
+        shadow_basis_points: 10_000,
+        ..Default::default()
+    };
+    let update = pb::UpdateTrafficPolicyRequest {
+        model: model.clone(),
+        traffic: Some(traffic),
+        ..Default::default()
+    };
+    models.update_traffic_policy(soon(update)).await.unwrap_err();
+    becomes("a shadow", &|state| state.traffic.is_some()).await;
+    models.promote_model_version(soon(promotion("visits", 3))).await.unwrap_err();
+    becomes("a champion", &|state| state.aliases.get("champion") == Some(&3)).await;
+    // It changes nothing, and waits for nobody who follows.
+    let validate = pb::ValidateModelVersionRequest { model, version: 2, ..Default::default() };
+    let mut validate = Request::new(validate);
+    validate.set_timeout(PATIENCE);
+    models.validate_model_version(validate).await.expect("what a promotion would say");
+}
+
+/// Whoever asks gives up soon.
+fn soon<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(Duration::from_millis(500));
+    request
 }
