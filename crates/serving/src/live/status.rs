@@ -89,9 +89,13 @@ impl StatusBoard {
         self.newest.subscribe()
     }
 
-    /// The loader begins to read a version.
+    /// The loader begins to read a version. One that comes from two sides, because a look has found what
+    /// a change brings along, does not go back to where it was.
     pub(super) fn loading(&self, model: &str, version: u64) {
-        self.set(model, version, |_| VersionStatus::new(Stage::Loading));
+        self.set(model, version, |before| {
+            let is_ahead = |before: &VersionStatus| before.stage == Stage::Warming;
+            before.filter(is_ahead).unwrap_or_else(|| VersionStatus::new(Stage::Loading))
+        });
     }
 
     /// The version has been read, and must prove itself; one that is not wanted any more says nothing.
@@ -239,4 +243,27 @@ fn settled(live: &LiveModel, before: &ModelStatus) -> ModelStatus {
 pub(super) fn points_at(state: &ModelState, version: u64) -> bool {
     let split = state.traffic.iter().flat_map(Traffic::versions);
     state.aliases.values().chain(split).any(|used| *used == version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(board: &StatusBoard) -> Stage {
+        board.newest().models["churn"].versions[&2].stage
+    }
+
+    #[test]
+    fn what_comes_from_two_sides_does_not_go_back() {
+        let board = StatusBoard::default();
+        board.loading("churn", 2);
+        assert_eq!(stage(&board), Stage::Loading);
+        board.warming("churn", 2);
+        board.loading("churn", 2);
+        assert_eq!(stage(&board), Stage::Warming);
+        // Tried again, it begins anew.
+        board.failed("churn", 2, "no file");
+        board.loading("churn", 2);
+        assert_eq!(stage(&board), Stage::Loading);
+    }
 }
