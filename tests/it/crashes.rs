@@ -103,6 +103,34 @@ fn a_rollback_that_dies_moves_the_alias_or_does_not() {
 }
 
 #[test]
+fn a_rollback_that_is_only_tried_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = folder.path().join("models");
+    copied(&registry);
+    let mut promote = segue();
+    promote.args(["promote", "table", "2", "--override-gates", "--registry"]);
+    promote.arg(&registry).done();
+    let before = state(&registry);
+    let rollback = |more: &[&str]| {
+        let mut rollback = segue();
+        rollback.args(["rollback", "table", "--registry"]).arg(&registry).args(more);
+        rollback
+    };
+    let told = rollback(&["--dry-run"]).json();
+    assert_eq!(
+        (&told["from"], &told["to"], &told["dry_run"]),
+        (&2.into(), &1.into(), &true.into())
+    );
+    let said = rollback(&["--dry-run"]).ran();
+    assert!(said.stdout.contains("would move back from version 2 to version 1"), "{}", said.stdout);
+    assert_eq!(state(&registry), before);
+    let refused = rollback(&["--dry-run", "--to", "9"]).ran();
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    rollback(&[]).done();
+    assert_eq!(alias(&registry, "champion"), Some(1));
+}
+
+#[test]
 fn an_alias_that_dies_is_there_or_is_not() {
     let name = |registry: &Path| {
         let mut name = segue();

@@ -6,7 +6,8 @@ use std::path::Path;
 use segue_api::v1 as pb;
 
 use crate::serving::{Server, answer, golden, named, request, schema};
-use crate::support::{Csv, Run, segue};
+use crate::support::{Csv, Run, names_in, replaced, segue};
+use crate::table::{JOB, rows};
 
 /// A model as LightGBM writes it: a number with missing values to the left, a category by name, and a
 /// number whose missing values are read as 0.
@@ -226,3 +227,104 @@ fn a_broken_file_is_refused_with_its_place() {
     export.args(["export", "churn", "--format", "onnx", "--out", "x", "--registry"]);
     assert_ne!(export.arg(folder.path().join("models")).ran().code, Some(0));
 }
+
+/// A job on the ready-made table with a segment and a gate of its own.
+fn adopting_job(folder: &Path) -> std::path::PathBuf {
+    fs::write(folder.join("rows.csv"), rows()).unwrap();
+    let more =
+        "max_calibration_error = 0.5\n\n[[segments]]\nname = \"likely\"\nwhen = \"score >= 0.6\"\n";
+    let path = folder.join("job.toml");
+    fs::write(&path, replaced(JOB, "max_calibration_error = 1.0\n", more)).unwrap();
+    path
+}
+
+/// The same trees, once fitted by the job and once brought to it by a file of another library.
+#[test]
+fn a_job_judges_a_foreign_model_as_it_judges_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (job, file) = (adopting_job(folder), folder.join("model.txt"));
+    let [own, foreign] = ["own", "foreign"].map(|name| folder.join(name));
+    let trained = segue().arg("train").arg(&job).arg("--registry").arg(&own).json();
+    let mut export = segue();
+    export.args(["export", "table@1", "--format", "lightgbm", "--uncalibrated", "--out"]);
+    export.arg(&file).arg("--registry").arg(&own).done();
+    let adopt = || {
+        let mut import = segue();
+        import.arg("import").arg(&file).arg("--job").arg(&job).arg("--registry").arg(&foreign);
+        import
+    };
+    let report = folder.join("report.html");
+    let adopted = adopt().arg("--report").arg(&report).json();
+    for key in ["model", "version", "metrics", "rows", "calibration", "verdicts", "recommendation"]
+    {
+        assert_eq!(adopted[key], trained[key], "{key}");
+    }
+    let [of_own, of_foreign] = [&own, &foreign].map(|registry| registry.join("table/versions/1"));
+    assert_eq!(names_in(&of_foreign), names_in(&of_own));
+    for name in ["segments.toml", "holdout.bin", "profile.json", "golden.jsonl", "job.toml"] {
+        let same = fs::read(of_own.join(name)).unwrap() == fs::read(of_foreign.join(name)).unwrap();
+        assert!(same, "{name}");
+    }
+    let manifest = |version: &Path| -> serde_json::Value {
+        let sealed = fs::read(version.join("manifest.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&sealed).unwrap()["content"].take()
+    };
+    let (of_own, of_foreign) = (manifest(&of_own), manifest(&of_foreign));
+    assert_eq!(of_foreign["gates"], of_own["gates"]);
+    assert_eq!(of_foreign["gates"]["max_calibration_error"], 0.5);
+    assert_eq!(of_foreign["lineage"]["learner"], "imported: LightGBM text v4");
+    assert_eq!(of_foreign["lineage"]["imported_file"], "model.txt");
+    assert!(fs::read_to_string(report).unwrap().contains("imported: LightGBM text v4"));
+
+    let uncalibrated = adopt().arg("--uncalibrated").json();
+    assert_eq!(uncalibrated["calibration"]["chosen"], "none");
+    assert_eq!(uncalibrated["metrics"]["auc"], trained["metrics"]["auc"]);
+}
+
+#[test]
+fn a_job_that_does_not_fit_a_foreign_model_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (job, file, registry) =
+        (adopting_job(folder), folder.join("model.txt"), folder.join("models"));
+    fs::write(&file, MODEL).unwrap();
+    let import = |job: &Path, more: &[&str]| {
+        let mut import = segue();
+        import.arg("import").arg(&file).arg("--job").arg(job).args(more);
+        import.arg("--registry").arg(&registry).ran()
+    };
+    let refused = |job: &Path, more: &[&str], code: i32, expected: &str| {
+        let ran = import(job, more);
+        assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{}\nnot {expected}", ran.stderr);
+    };
+    refused(&job, &[], 65, "the model reads column \"gap\", which these rows do not have");
+    refused(&job, &["--name", "other"], 2, "cannot be used with");
+
+    let gap = rows().replace("helped,", "gap,").replace(",trial,", ",team,");
+    fs::write(folder.join("rows.csv"), gap.replace(",team,0.1", ",gold,0.1")).unwrap();
+    let ran = import(&job, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let unseen = "values of \"plan\" are categories that the model does not know";
+    assert!(ran.stderr.contains(unseen), "{}", ran.stderr);
+
+    let value = fs::read_to_string(&job).unwrap().replace("\"conversion\"", "\"lifetime_value\"");
+    let value = value.replace("max_calibration_error = 0.5\n", "");
+    fs::write(folder.join("value.toml"), value).unwrap();
+    let expected = "the model predicts a yes or no, the job's rows are labelled with a number";
+    refused(&folder.join("value.toml"), &[], 65, expected);
+
+    let events = folder.join("events.toml");
+    fs::write(&events, EVENTS_JOB).unwrap();
+    refused(&events, &[], 65, "the file does not say how its columns come about");
+    assert_eq!(names_in(&registry.join("table/versions")), ["1"]);
+}
+
+const EVENTS_JOB: &str = "model = \"churn\"
+task = \"churn\"
+
+[events]
+files = [\"events.jsonl\"]
+format = \"segment\"
+";

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Run, replaced, segue};
+use crate::support::{Run, interrupt, replaced, segue};
 use crate::table::{JOB, rows};
 
 /// A folder with `rows.csv` and `job.toml`.
@@ -45,6 +45,25 @@ fn a_killed_search_loses_the_running_trial_at_most() {
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(read("killed.trials.jsonl"), read("whole.trials.jsonl"));
     assert_eq!(read("killed.toml"), read("whole.toml"));
+}
+
+#[test]
+fn a_search_that_is_interrupted_writes_the_best_it_has_found() {
+    let folder = desk();
+    let mut endless = segue();
+    endless.args(["tune", "job.toml", "--trials", "1000000"]).current_dir(folder.path());
+    let mut child = endless.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("trial 3")), "trial 3 never began");
+    interrupt(child.id());
+    let said: Vec<String> = said.collect();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{said:?}");
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(told.contains("stopped by a signal; the same command goes on from here"), "{told}");
+    let mut train = segue();
+    train.args(["train", "job.tuned.toml", "--dry-run"]).current_dir(folder.path());
+    assert!(train.json()["metrics"]["auc"].is_number());
 }
 
 #[test]

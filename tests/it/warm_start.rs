@@ -1,9 +1,11 @@
-//! Fits that go on: from a published version, and after the process was killed.
+//! Fits that go on: from a published version, and after the process was killed or interrupted.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::support::{Run, names_in, replaced, segue};
+use crate::support::{Run, interrupt, names_in, replaced, segue, until};
 use crate::table::{JOB, rows};
 
 /// A folder with the table and a job whose `[learner]` is `learner`.
@@ -102,4 +104,41 @@ fn a_killed_training_is_taken_up_to_the_same_bytes() {
             assert!(same, "{file} of {name} differs");
         }
     }
+}
+
+#[test]
+fn a_training_that_is_interrupted_keeps_its_last_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (kept, registry) = (folder.join("kept"), folder.join("models"));
+    let endless = desk(folder, "endless.toml", &plain(1_000_000));
+    let checkpoint = kept.join("table.checkpoint");
+    let interrupted = |args: &[&std::ffi::OsStr]| {
+        let mut train = train(&endless, &registry);
+        let child = train.args(args).stderr(Stdio::piped()).spawn().unwrap();
+        (child.id(), child)
+    };
+    for _ in 0..2 {
+        let before = fs::read(&checkpoint).ok();
+        let (pid, child) = interrupted(&["--checkpoint".as_ref(), kept.as_os_str()]);
+        until(|| fs::read(&checkpoint).is_ok_and(|bytes| Some(bytes) != before));
+        interrupt(pid);
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{said}");
+        let goes_on = format!("the same command goes on from {}", checkpoint.display());
+        assert!(said.contains("stopping after this round") && said.contains(&goes_on), "{said}");
+    }
+    assert_eq!(names_in(&kept), ["table.checkpoint"]);
+
+    // without a checkpoint there is nothing to go on from, and the message says so
+    let (pid, mut child) = interrupted(&[]);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("fitting")));
+    interrupt(pid);
+    let said: Vec<String> = said.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(said.iter().any(|line| line.contains("nothing is kept of it")), "{said:?}");
+    let shown = segue().args(["models", "list", "--registry"]).arg(&registry).json();
+    assert_eq!(shown.as_array().map(Vec::len), Some(0), "{shown}");
 }

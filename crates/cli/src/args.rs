@@ -26,7 +26,8 @@ Exit codes:
   1   failed
   2   wrong arguments
   65  the data or the job cannot be used
-  75  someone else changed the model first; read it again and retry";
+  75  someone else changed the model first; read it again and retry
+  130 stopped by Ctrl-C; training and tuning end after their round first and keep what they can";
 
 /// Predictive segmentation: learns from session histories who will churn, need support or convert,
 /// and tells your back-end while the user is still on the page.
@@ -199,8 +200,8 @@ pub(crate) struct Train {
     /// Also write the report here
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Keep the rounds of the boosting in this folder while it runs; killed, the same command goes on
-    /// from there and ends with the same bytes
+    /// Keep the rounds of the boosting in this folder while it runs; killed or stopped by Ctrl-C, the
+    /// same command goes on from there and ends with the same bytes
     #[arg(long, value_name = "DIR")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Who publishes

@@ -30,6 +30,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use segue_model::exchange::ExportError;
 use segue_registry::{Choice, GateOutcome, GateResult, Registry, RegistryError};
+use segue_training::fit::FitError;
 use segue_training::import::ImportDraftError;
 use segue_training::job::{Job, JobError};
 use segue_training::read::ReadError;
@@ -40,6 +41,7 @@ use segue_training::tune::TuneError;
 
 use crate::args::JobArgs;
 use crate::console::{Console, table};
+use crate::interrupt::EXIT_INTERRUPTED;
 
 /// Data or a job that cannot be used (`EX_DATAERR`).
 const EXIT_DATA: u8 = 65;
@@ -62,6 +64,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<JobError>() || cause.is::<ReadError>() || cause.is::<RowsError>() {
             return EXIT_DATA;
+        }
+        if let Some(TrainError::Fit(FitError::Stopped { .. })) = cause.downcast_ref() {
+            return EXIT_INTERRUPTED;
         }
         if cause.is::<TrainError>() || cause.is::<ImportDraftError>() || cause.is::<ExportError>() {
             return EXIT_DATA;

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use segue_training::watch::Watch;
 use serde::Serialize;
 
+use crate::interrupt;
+
 /// Where output goes and in which form.
 pub(crate) struct Console {
     json: bool,
@@ -41,6 +43,16 @@ impl Console {
         }
     }
 
+    /// [`Console::say`] for a thread of its own.
+    pub(crate) fn speaker(&self) -> impl Fn(&str) + Send + 'static {
+        let (is_silent, bar) = (self.quiet || self.json, self.bar.clone());
+        move |text| {
+            if !is_silent {
+                bar.suspend(|| eprintln!("{text}"));
+            }
+        }
+    }
+
     /// Ends the progress bar.
     pub(crate) fn done_all(&self) {
         self.bar.finish_and_clear();
@@ -66,6 +78,7 @@ impl Console {
 
 impl Watch for Console {
     fn stage(&self, name: &str, total: u64) {
+        interrupt::nobody_asks();
         if self.quiet || self.json {
             return;
         }
@@ -94,6 +107,10 @@ impl Watch for Console {
 
     fn note(&self, text: &str) {
         self.say(&format!("note: {text}"));
+    }
+
+    fn wants_end(&self) -> bool {
+        interrupt::is_asked()
     }
 }
 

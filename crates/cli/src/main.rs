@@ -1,13 +1,15 @@
 //! `segue`: from raw sessions to a live, explained score, in one binary.
 //!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong arguments
-//! (from clap), 65 the data or the job is not usable, 75 someone else was faster (try again).
+//! (from clap), 65 the data or the job is not usable, 75 someone else was faster (try again), 130 stopped
+//! by Ctrl-C.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod args;
 mod commands;
 mod console;
+mod interrupt;
 mod logging;
 
 use std::process::ExitCode;

@@ -198,6 +198,18 @@ mod tests {
         }
     }
 
+    /// So many that some of them meet in the index, where only what follows the hash tells them apart.
+    #[test]
+    fn thousands_of_texts_that_look_alike_are_told_apart() {
+        let mut symbols = Symbols::new();
+        let long = (0..20_000).map(|n| format!("beginning {n:08} the ending"));
+        let repeated = (0..1_000).map(|n| format!("beginning{}the ending", "x".repeat(n)));
+        let short = (0..20_000).map(|n| format!("{n:x}"));
+        for (n, text) in (1..).zip(long.chain(repeated).chain(short)) {
+            assert_eq!(symbols.intern(&text), Symbol(n), "{text:?}");
+        }
+    }
+
     #[test]
     fn texts_that_begin_and_end_alike_are_compared() {
         let mut symbols = Symbols::new();

@@ -6,7 +6,7 @@ mod parameters;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segue_dataset::{Dataset, TargetKind};
@@ -51,6 +51,14 @@ pub enum FitError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// Whoever watches wanted the fit to end.
+    #[error("stopped after {n_rounds} rounds; {}", kept(checkpoint.as_deref()))]
+    Stopped {
+        /// Rounds that were done.
+        n_rounds: usize,
+        /// Where their trees are kept.
+        checkpoint: Option<PathBuf>,
+    },
     /// The learner cannot work on these rows.
     #[error("learner {learner:?}: {source}")]
     Learn {
@@ -67,6 +75,14 @@ pub enum FitError {
         /// Why.
         source: ModelError,
     },
+}
+
+/// What becomes of a fit that was stopped.
+fn kept(checkpoint: Option<&Path>) -> String {
+    match checkpoint {
+        Some(path) => format!("the same command goes on from {}", path.display()),
+        None => "nothing is kept of it; with a checkpoint the same command would go on".to_owned(),
+    }
 }
 
 /// A model and how it came about.
@@ -118,7 +134,7 @@ pub struct Fitting<'a> {
 /// rows, 33 for a million. `learning_rate = "auto"` fits twice: the first fit, at the default rate, finds
 /// how many rounds these rows bear; the second takes the rate at which about half of `rounds` are borne,
 /// within 0.01 to 0.1 (the best round is nearly inverse to the rate), and waits as much longer for a
-/// better round as its steps are smaller.
+/// better round as its steps are smaller. `watch` may end the fit between two rounds.
 ///
 /// # Errors
 /// [`FitError`] with the learner's name, the key or the file.
@@ -129,9 +145,15 @@ pub fn fit_model(
 ) -> Result<FittedModel, FitError> {
     let progress = |progress: Progress, _rate: Option<f64>| {
         watch.done(progress.iteration as u64);
-        ControlFlow::Continue(())
+        if watch.wants_end() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let (fitted, found) = fit_learner(fitting, watch, &progress)?;
+    let (fitted, found) = fit_learner(fitting, watch, &progress).map_err(|error| match error {
+        FitError::Learn { source: LearnError::Cancelled { iteration }, .. } => {
+            let checkpoint = fitting.checkpoints.map(|into| into.path.clone());
+            FitError::Stopped { n_rounds: iteration, checkpoint }
+        }
+        other => other,
+    })?;
     let parts = ModelParts {
         schema: Arc::clone(fitting.train.schema()),
         target: fitting.train.target().kind.clone(),
@@ -237,7 +259,10 @@ pub(crate) fn answer_of(kind: &TargetKind) -> Answer {
     }
 }
 
-fn calibration_of(calibrate: &Dataset, raw: &[f64]) -> (Calibration, Vec<(String, f64)>) {
+pub(crate) fn calibration_of(
+    calibrate: &Dataset,
+    raw: &[f64],
+) -> (Calibration, Vec<(String, f64)>) {
     let (labels, users) = (&calibrate.target().values, &calibrate.keys().user);
     match &calibrate.target().kind {
         TargetKind::Binary => {

@@ -1,6 +1,7 @@
 //! The job from one end to the other: rows, fit, calibrate, compare, evaluate, and the files of a
 //! version, ready to publish.
 
+mod adopt;
 mod artefact;
 mod compare;
 mod evaluate;
@@ -19,12 +20,16 @@ use segue_model::{HoldoutError, Model, SegmentError, SegmentSet};
 use segue_registry::Draft;
 
 use crate::evaluation::{Evaluation, EvaluationError, OutOfBagFigures};
-use crate::fit::{Checkpoints, FitError, Fitting, Found, Naming, fit_model, learner_of};
+use crate::fit::{
+    Checkpoints, FitError, FittedModel, Fitting, Found, Naming, fit_model, learner_of,
+};
 use crate::job::{EventsJob, Job, JobError, Origin};
 use crate::read::{EventFiles, ReadError, ReadSummary, read_events};
 use crate::rows::{Prepared, RowsError, digest_of, rows_of_log, rows_of_table};
 use crate::watch::Watch;
 
+use adopt::Foreign;
+pub use adopt::{AdoptError, ForeignFile, adopt};
 pub use evaluate::evaluate_version;
 pub(crate) use judge::assign;
 pub use judge::{Judged, judge};
@@ -50,6 +55,9 @@ pub enum TrainError {
     /// The model to go on from.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The model of another library.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     /// Segments.
     #[error("[[segments]]: {0}")]
     Segments(#[from] SegmentError),
@@ -216,38 +224,72 @@ pub fn train(job: &Job, options: &TrainOptions, watch: &dyn Watch) -> Result<Tra
     };
     watch.stage(&format!("fitting {}", job.learner.kind.name()), 0);
     let fitted = fit_model(&fitting, &naming, watch)?;
-    let others = compare::fit_others(job, &parts, &naming, options, watch)?;
-    watch.stage("evaluating", 0);
-    let mut judged = with_threads(options.n_threads, || {
-        judge(&fitted.model, &segments, &prepared, &parts, others, job)
-    })?;
-    let out_of_bag = fitted.fitted.out_of_bag.as_ref();
-    judged.evaluation.out_of_bag =
-        out_of_bag.map(|estimate| OutOfBagFigures::of(&parts.train, &estimate.predictions));
-    watch.stage("writing the report", 0);
-    let made = artefact::make(artefact::Made {
-        job,
-        prepared: &prepared,
-        parts: &parts,
-        fitted: &fitted,
-        start,
-        segments: &segments,
-        judged: &judged,
-        read: read.as_ref(),
-        preflight: &preflight,
-        created_by: &options.created_by,
-    })?;
-    Ok(Trained {
-        draft: made.draft,
-        report_html: made.report_html,
-        best_iteration: fitted.fitted.best_iteration,
-        calibration_losses: fitted.calibration_losses,
-        found: fitted.found,
-        model: fitted.model,
-        evaluation: judged.evaluation,
-        read,
-        preflight,
-    })
+    let from = Origins { start, foreign: None };
+    Fit { job, prepared, parts, segments, preflight, read, fitted, naming }
+        .judged(from, options, watch)
+}
+
+/// What a version goes back to, beside its rows.
+#[derive(Clone, Copy)]
+struct Origins<'a> {
+    start: Option<&'a Start>,
+    foreign: Option<&'a Foreign<'a>>,
+}
+
+/// A model with all that its evaluation takes.
+struct Fit<'a> {
+    job: &'a Job,
+    prepared: Prepared,
+    parts: Parts,
+    segments: SegmentSet,
+    preflight: Preflight,
+    read: Option<ReadSummary>,
+    fitted: FittedModel,
+    naming: Naming,
+}
+
+impl Fit<'_> {
+    /// The same of every model, wherever it comes from: comparisons, figures, report, files.
+    fn judged(
+        self,
+        from: Origins<'_>,
+        options: &TrainOptions,
+        watch: &dyn Watch,
+    ) -> Result<Trained, TrainError> {
+        let Self { job, prepared, parts, segments, preflight, read, fitted, naming } = self;
+        let others = compare::fit_others(job, &parts, &naming, options, watch)?;
+        watch.stage("evaluating", 0);
+        let mut judged = with_threads(options.n_threads, || {
+            judge(&fitted.model, &segments, &prepared, &parts, others, job)
+        })?;
+        let out_of_bag = fitted.fitted.out_of_bag.as_ref();
+        judged.evaluation.out_of_bag =
+            out_of_bag.map(|estimate| OutOfBagFigures::of(&parts.train, &estimate.predictions));
+        watch.stage("writing the report", 0);
+        let made = artefact::make(artefact::Made {
+            job,
+            prepared: &prepared,
+            parts: &parts,
+            fitted: &fitted,
+            from,
+            segments: &segments,
+            judged: &judged,
+            read: read.as_ref(),
+            preflight: &preflight,
+            created_by: &options.created_by,
+        })?;
+        Ok(Trained {
+            draft: made.draft,
+            report_html: made.report_html,
+            best_iteration: fitted.fitted.best_iteration,
+            calibration_losses: fitted.calibration_losses,
+            found: fitted.found,
+            model: fitted.model,
+            evaluation: judged.evaluation,
+            read,
+            preflight,
+        })
+    }
 }
 
 /// The three parts as datasets of their own.

@@ -8,6 +8,10 @@ pub trait Watch: Sync {
     fn done(&self, done: u64);
     /// Something worth telling that is not an error.
     fn note(&self, text: &str);
+    /// Whether the work should end. Asked between the rounds of a fit.
+    fn wants_end(&self) -> bool {
+        false
+    }
 }
 
 /// Listens to nothing.

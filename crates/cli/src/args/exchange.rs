@@ -63,8 +63,20 @@ pub(crate) struct Import {
     /// The foreign model
     pub(crate) file: PathBuf,
     /// Name of the model
-    #[arg(long)]
-    pub(crate) name: String,
+    #[arg(long, required_unless_present = "job", conflicts_with = "job")]
+    pub(crate) name: Option<String>,
+    /// A job with [table] that says the rest: its rows calibrate the model and judge it, its segments and
+    /// gates are those of the version, its [learner] says nothing
+    ///
+    /// The model should have seen none but the rows of the job's training part.
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["data", "label", "positive", "task"])]
+    pub(crate) job: Option<PathBuf>,
+    /// Leave the scores as they are, instead of calibrating them on the job's calibrating rows
+    #[arg(long, requires = "job")]
+    pub(crate) uncalibrated: bool,
+    /// Also write the report here
+    #[arg(long, value_name = "FILE", requires = "job")]
+    pub(crate) report: Option<PathBuf>,
     /// Format [default: recognised by the first bytes]
     #[arg(long, value_enum)]
     pub(crate) format: Option<ImportFormat>,

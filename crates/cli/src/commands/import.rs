@@ -1,11 +1,16 @@
 //! `segue import`.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use segue_registry::Registry;
 use segue_training::import::{ImportRequest, LabelledRows, import_draft};
+use segue_training::job::Job;
+use segue_training::train::{ForeignFile, TrainOptions, adopt};
 use segue_training::watch::Watch;
+use segue_training::write::write_file;
 use serde_json::json;
 
-use super::open_registry;
+use super::train::tell;
+use super::{n_threads, open_registry};
 use crate::args::Import;
 use crate::console::Console;
 
@@ -14,17 +19,63 @@ pub(crate) fn run(args: &Import, console: &Console) -> anyhow::Result<()> {
     let bytes = std::fs::read(&args.file)
         .with_context(|| format!("cannot read {}", args.file.display()))?;
     let file_name = args.file.file_name().unwrap_or_default().to_string_lossy();
+    match (&args.job, &args.name) {
+        (Some(job), _) => by_job(args, &Job::read(job)?, &bytes, &file_name, &registry, console),
+        (None, Some(name)) => by_name(args, name, &bytes, &file_name, &registry, console),
+        (None, None) => bail!("name the model with --name, or a job with --job"),
+    }
+}
+
+/// A version like one that the job has trained.
+fn by_job(
+    args: &Import,
+    job: &Job,
+    bytes: &[u8],
+    file_name: &str,
+    registry: &Registry,
+    console: &Console,
+) -> anyhow::Result<()> {
+    let file = ForeignFile {
+        bytes,
+        name: file_name,
+        format: args.format.map(Into::into),
+        is_calibrated: !args.uncalibrated,
+    };
+    let options = TrainOptions {
+        n_threads: n_threads(None),
+        created_by: args.actor.clone(),
+        ..TrainOptions::default()
+    };
+    let adopted = adopt(job, &file, &options, console)
+        .with_context(|| format!("cannot import {}", args.file.display()))?;
+    if let Some(path) = &args.report {
+        write_file(path, adopted.report_html.as_bytes()).context("cannot write the report")?;
+    }
+    let published = registry.publish(&adopted.draft)?;
+    tell(console, job, &adopted, Some(&published));
+    Ok(())
+}
+
+/// A version of the file alone, measured on labelled rows if there are any.
+fn by_name(
+    args: &Import,
+    name: &str,
+    bytes: &[u8],
+    file_name: &str,
+    registry: &Registry,
+    console: &Console,
+) -> anyhow::Result<()> {
     let rows = args.data.as_deref().zip(args.label.as_deref()).map(|(path, label)| LabelledRows {
         path,
         label,
         positive: args.positive.as_deref(),
     });
     let imported = import_draft(&ImportRequest {
-        bytes: &bytes,
-        file_name: &file_name,
+        bytes,
+        file_name,
         format: args.format.map(Into::into),
-        model: &args.name,
-        task: args.task.as_deref().unwrap_or(&args.name),
+        model: name,
+        task: args.task.as_deref().unwrap_or(name),
         rows,
         created_by: &args.actor,
     })
@@ -35,7 +86,7 @@ pub(crate) fn run(args: &Import, console: &Console) -> anyhow::Result<()> {
     let published = registry.publish(&imported.draft)?;
     let summary = &imported.draft.summary;
     let machine = json!({
-        "model": args.name,
+        "model": name,
         "version": published.version,
         "digest": published.digest,
         "existed": published.existed,
@@ -56,10 +107,10 @@ pub(crate) fn run(args: &Import, console: &Console) -> anyhow::Result<()> {
             imported.source,
             imported.n_trees,
             summary.schema.len(),
-            args.name,
+            name,
             published.version,
             published.digest,
-            args.name,
+            name,
             published.version
         )
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use segue_registry::Registry;
+use segue_registry::{Published, Registry};
 use segue_training::evaluation::Metric;
 use segue_training::fit::Checkpoints;
 use segue_training::job::{Job, StartFrom};
@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{open_registry, read_job, resolve, train_options, write_step};
 use crate::args::Train;
 use crate::console::{Console, table};
+use crate::interrupt;
 
 /// Rounds from one checkpoint to the next.
 const CHECKPOINT_EVERY: usize = 20;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         console.result(&json!({ "job": text }), || text.clone());
         return Ok(());
     }
+    interrupt::listen(console.speaker())?;
     // opened first: a registry that cannot be written should not cost a training run
     let registry = if args.dry_run { None } else { Some(open_registry(&args.registry.registry)?) };
     let options = TrainOptions {
@@ -45,17 +47,23 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
     if let Some(checkpoints) = &options.checkpoints {
         checkpoints.remove()?;
     }
+    tell(console, &job, &trained, published.as_ref());
+    Ok(())
+}
+
+/// What came out, and where it is.
+pub(crate) fn tell(console: &Console, job: &Job, trained: &Trained, published: Option<&Published>) {
     let machine = json!({
         "model": job.model,
-        "version": published.as_ref().map(|published| published.version),
-        "digest": published.as_ref().map(|published| published.digest.clone()),
-        "existed": published.as_ref().map(|published| published.existed),
+        "version": published.map(|published| published.version),
+        "digest": published.map(|published| published.digest.clone()),
+        "existed": published.map(|published| published.existed),
         "metrics": trained.draft.summary.metrics,
         "rows": trained.preflight,
         "rounds": trained.best_iteration,
         "found": trained.found,
-        "calibration": calibration(&trained),
-        "comparisons": comparisons(&trained),
+        "calibration": calibration(trained),
+        "comparisons": comparisons(trained),
         "verdicts": trained.evaluation.verdicts,
         "recommendation": trained.evaluation.recommendation,
         "rejects": trained.read.as_ref().map(|read| {
@@ -63,8 +71,8 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         }),
     });
     console.result(&machine, || {
-        let mut text = summary(&job, &trained);
-        if let Some(published) = &published {
+        let mut text = summary(job, trained);
+        if let Some(published) = published {
             let known = if published.existed { " (the same version was there already)" } else { "" };
             text.push_str(&format!(
                 "\npublished {} version {}{known}\n  digest  {}\n  report  segue report {}@{} --out report.html\n  next    segue promote {} {}\n",
@@ -74,7 +82,6 @@ pub(crate) fn run(args: &Train, console: &Console) -> anyhow::Result<()> {
         }
         text
     });
-    Ok(())
 }
 
 /// The model that the job goes on from, if it names one.

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{n_threads, read_job};
 use crate::args::Tune;
 use crate::console::{Console, table};
+use crate::interrupt;
 
 pub(crate) fn run(args: &Tune, console: &Console) -> anyhow::Result<()> {
     let path = &args.job.job;
@@ -33,13 +34,15 @@ pub(crate) fn run(args: &Tune, console: &Console) -> anyhow::Result<()> {
         Some(minutes) => bail!("--minutes is {minutes}, expected a number above 0"),
         None => None,
     };
+    interrupt::listen(console.speaker())?;
+    let in_time = || deadline.is_none_or(|deadline| Instant::now() < deadline);
     let options = TuneOptions {
         n_trials: args.trials,
         n_folds: args.folds.max(1),
         seed: args.seed.unwrap_or(job.seed),
         n_threads: n_threads(args.job.threads),
         rejects: args.job.rejects.clone(),
-        keep_going: &|| deadline.is_none_or(|deadline| Instant::now() < deadline),
+        keep_going: &|| in_time() && !interrupt::is_asked(),
     };
     let tuned = tune(&job, &trials, &options, console)
         .with_context(|| format!("job {}", path.display()))?;
@@ -122,7 +125,8 @@ fn summary(tuned: &Tuned, out: &Path, trials: &Path, train: &str) -> String {
         folds.join(", ")
     );
     if tuned.out_of_time {
-        text.push_str("the time was over; the same command goes on from here\n");
+        let why = if interrupt::is_asked() { "stopped by a signal" } else { "the time was over" };
+        text.push_str(&format!("{why}; the same command goes on from here\n"));
     }
     text.push('\n');
     text.push_str(&table(&["parameter", "job", "tuned"], &rows));

@@ -16,8 +16,9 @@ use crate::assemble::{NOBODY, Rows, Store, Stretch};
 use crate::record::Cell;
 use crate::{EventKind, LogBuilder, Scalar, Symbol, Symbols, is_blocked_id};
 
-/// Rows that are read together: few enough that all their columns stay in the cache.
-const BLOCK_ROWS: usize = 1_024;
+/// Rows that are read together: few enough that all their columns stay in the cache, and in tests that
+/// tables have several such blocks.
+const BLOCK_ROWS: usize = if cfg!(test) { 7 } else { 1_024 };
 
 /// Named columns of equal length.
 pub trait Table {

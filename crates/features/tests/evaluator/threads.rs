@@ -8,7 +8,8 @@ use super::naive::{Held, Plain};
 
 const N_USERS: usize = 90;
 
-/// Users share names, pairs and some of their texts; of one property there are more texts than are
+/// Users share names, pairs and some of their texts; only the last of them holds a text in a property that
+/// is a number everywhere else; of one property there are more texts than are
 /// counted, none of which any part of the log has that many of.
 fn shared_log() -> segue_events::EventLog {
     let event = |user: usize, n: usize| {
@@ -18,6 +19,7 @@ fn shared_log() -> segue_events::EventLog {
             ("id", text(format!("{user} {n}"))),
             ("plan", text(format!("plan {}", user * n % 7))),
             ("amount", Held::Number(n as f64)),
+            ("mixed", if user == N_USERS - 1 { text("a".to_owned()) } else { Held::Number(1.0) }),
         ];
         Plain {
             at,
@@ -38,7 +40,9 @@ fn counts_and_vocabularies_are_the_same_on_any_number_of_threads() {
     let rows: Vec<_> = (0..N_USERS).map(|history| (history, T)).collect();
     let text = "[[feature]]\nop = 'last'\nproperty = 'id'\nwindow = '90d'\nvalue = 'category'\n\
                 vocabulary_size = 9\n\
-                [[feature]]\nop = 'top'\nproperty = 'plan'\nwindow = '90d'\n\
+                [[feature]]\nop = 'top'\nproperty = 'plan'\nwindow = '90d'\nvalue = 'category'\n\
+                vocabulary_size = 4\n\
+                [[feature]]\nop = 'last'\nproperty = 'mixed'\nwindow = '90d'\n\
                 [[feature]]\nop = 'last'\nproperty = 'amount'\nwindow = '90d'";
     let on = |n_threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use segue_dataset::{Dataset, TargetKind};
 use segue_model::{GoldenRow, Holdout, Model, Profile, SegmentSet, SliceColumn, encode_golden};
 use segue_registry::{Draft, VersionSummary};
+use sha2::{Digest as _, Sha256};
 
 use super::question::question;
-use super::{Judged, Parts, Preflight, Start, TrainError, file_name};
+use super::{Judged, Origins, Parts, Preflight, TrainError, file_name};
 use crate::evaluation::Evaluation;
 use crate::fit::FittedModel;
-use crate::job::{Job, Origin};
+use crate::job::{Job, LearnerKind, Origin};
 use crate::read::ReadSummary;
 use crate::report::{PartSpan, ReportInputs, render};
 use crate::rows::Prepared;
@@ -30,7 +31,7 @@ pub(super) struct Made<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) parts: &'a Parts,
     pub(super) fitted: &'a FittedModel,
-    pub(super) start: Option<&'a Start>,
+    pub(super) from: Origins<'a>,
     pub(super) segments: &'a SegmentSet,
     pub(super) judged: &'a Judged,
     pub(super) read: Option<&'a ReadSummary>,
@@ -111,12 +112,20 @@ fn holdout(prepared: &Prepared, parts: &Parts) -> Result<Holdout, TrainError> {
     Ok(Holdout::new(&parts.test, slices.collect(), MAX_HOLDOUT_ROWS)?)
 }
 
+/// What fitted the trees: a learner of ours, or the library that the file names.
+fn learner_of(made: &Made<'_>) -> String {
+    match made.from.foreign {
+        Some(foreign) => format!("imported: {}", foreign.source),
+        None => made.job.learner.kind.name().to_owned(),
+    }
+}
+
 /// Facts that say where a version comes from; the same for the same run.
 fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
     let Made { job, prepared, fitted, .. } = made;
     let mut facts: Vec<(&str, String)> = vec![
         ("task", job.task.name().to_owned()),
-        ("learner", job.learner.kind.name().to_owned()),
+        ("learner", learner_of(made)),
         ("rounds", fitted.fitted.best_iteration.to_string()),
         ("calibration", fitted.model.calibration().name().to_owned()),
         ("seed", job.seed.to_string()),
@@ -126,7 +135,11 @@ fn lineage(made: &Made<'_>) -> Vec<(String, String)> {
     if let Some(digest) = &prepared.facts.digest {
         facts.push(("data_sha256", digest.clone()));
     }
-    if let Some(start) = made.start {
+    if let Some(foreign) = made.from.foreign {
+        facts.push(("imported_file", foreign.file_name.to_owned()));
+        facts.push(("imported_sha256", hex::encode(Sha256::digest(foreign.bytes))));
+    }
+    if let Some(start) = made.from.start {
         facts.push(("start_from", start.name.clone()));
         facts.push(("start_sha256", start.digest()));
     }
@@ -204,11 +217,9 @@ fn report(made: &Made<'_>, lineage: &[(String, String)]) -> String {
         model: &job.model,
         task: job.task.name(),
         question: &question(job),
-        learner: match job.learner.kind {
-            crate::job::LearnerKind::Boosting => "histogram gradient boosting",
-            crate::job::LearnerKind::Forest => "histogram random forest",
-            crate::job::LearnerKind::LinfaTree => "decision tree (linfa-trees)",
-            crate::job::LearnerKind::SmartcoreForest => "random forest (smartcore)",
+        learner: &match made.from.foreign {
+            Some(_) => learner_of(made),
+            None => learner_in_words(job.learner.kind).to_owned(),
         },
         span_us: prepared.facts.span_us,
         parts: vec![
@@ -220,6 +231,15 @@ fn report(made: &Made<'_>, lineage: &[(String, String)]) -> String {
         words: &words,
         reproducibility,
     })
+}
+
+fn learner_in_words(kind: LearnerKind) -> &'static str {
+    match kind {
+        LearnerKind::Boosting => "histogram gradient boosting",
+        LearnerKind::Forest => "histogram random forest",
+        LearnerKind::LinfaTree => "decision tree (linfa-trees)",
+        LearnerKind::SmartcoreForest => "random forest (smartcore)",
+    }
 }
 
 fn instant(us: i64) -> String {

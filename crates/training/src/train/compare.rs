@@ -52,7 +52,7 @@ pub(super) fn fit_others(
                     note,
                 });
             }
-            Err(FitError::Params(error)) => return Err(FitError::Params(error)),
+            Err(error @ (FitError::Params(_) | FitError::Stopped { .. })) => return Err(error),
             Err(error) => watch.note(&format!("no comparison with {}: {error}", kind.name())),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segue_dataset::{Dataset, Matrix, Schema, TargetKind, UNSEEN_CATEGORY};
-use segue_model::SegmentSet;
+use segue_model::{Model, SegmentSet};
 
 use super::{Judged, Parts, TrainError, TrainOptions, judge, prepare, with_threads};
 use crate::job::Job;
@@ -23,12 +23,7 @@ pub fn evaluate_version(
     watch: &dyn Watch,
 ) -> Result<Judged, TrainError> {
     let (prepared, _) = prepare(job, version.feature_set.as_ref(), options, watch)?;
-    if prepared.dataset.target().kind != *version.model.target() {
-        return Err(TrainError::TargetMismatch {
-            model: in_words(version.model.target()),
-            rows: in_words(&prepared.dataset.target().kind),
-        });
-    }
+    expect_target(&version.model, &prepared.dataset)?;
     let dataset = align(&prepared.dataset, version.model.schema())?;
     let prepared = Prepared { dataset, ..prepared };
     let parts = Parts::of(&prepared);
@@ -40,6 +35,15 @@ pub fn evaluate_version(
     })
 }
 
+/// Whether a model answers what the rows are labelled with.
+pub(super) fn expect_target(model: &Model, rows: &Dataset) -> Result<(), TrainError> {
+    let (model, rows) = (model.target(), &rows.target().kind);
+    if model == rows {
+        return Ok(());
+    }
+    Err(TrainError::TargetMismatch { model: in_words(model), rows: in_words(rows) })
+}
+
 fn in_words(kind: &TargetKind) -> String {
     match kind {
         TargetKind::Binary => "a yes or no".to_owned(),
@@ -49,7 +53,7 @@ fn in_words(kind: &TargetKind) -> String {
 }
 
 /// The columns of `schema` by name, categories by text.
-fn align(dataset: &Dataset, schema: &Arc<Schema>) -> Result<Dataset, TrainError> {
+pub(super) fn align(dataset: &Dataset, schema: &Arc<Schema>) -> Result<Dataset, TrainError> {
     if dataset.schema().digest() == schema.digest() {
         return Ok(dataset.clone());
     }

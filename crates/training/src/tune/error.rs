@@ -76,7 +76,7 @@ pub enum TuneError {
         path: PathBuf,
     },
     /// The time was over before the job's own parameters were measured.
-    #[error("not one trial was finished in time; allow more --minutes")]
+    #[error("not one trial was finished in time; allow more (--minutes)")]
     NoTrial,
     /// The text of the job cannot be edited.
     #[error("{}: cannot put parameters into it: {reason}", path.display())]
