@@ -123,11 +123,9 @@ impl Wire {
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         ready!(self.poll_empty(context))?;
-        // TLS has a buffer of its own.
+        // TLS has a buffer of its own, which may be left when nothing is held any more, and which takes
+        // what was too large to be held.
         self.socket.pinned().poll_flush(context)
     }
 
@@ -211,6 +209,10 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::super::connection::Budgets;
     use super::*;
@@ -224,6 +226,32 @@ mod tests {
         let budgets = Arc::new(Budgets::new(&ServeOptions::default()));
         let connection = Arc::new(Connection::new(peer, None, budgets));
         (Io::new(Socket::Plain(socket), connection), caller)
+    }
+
+    /// The same, encrypted.
+    async fn tls_pair() -> (Io, tokio_rustls::client::TlsStream<TcpStream>) {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = certified.cert.der().clone();
+        let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate.clone()], key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider);
+        let client = client.with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+
+        let (Io(wire), caller) = pair().await;
+        let Wire { socket, connection, .. } = Arc::into_inner(wire).unwrap().into_inner().unwrap();
+        let Socket::Plain(socket) = socket else { unreachable!() };
+        let name = ServerName::try_from("localhost").unwrap();
+        let (socket, caller) = tokio::join!(
+            TlsAcceptor::from(Arc::new(server)).accept(socket),
+            TlsConnector::from(Arc::new(client)).connect(name, caller),
+        );
+        (Io::new(Socket::Tls(Box::new(socket.unwrap())), connection), caller.unwrap())
     }
 
     /// Writes everything, as hyper does; `in_parts` as a vector of two.
@@ -291,6 +319,7 @@ mod tests {
         let (mut io, mut caller) = pair().await;
         for _ in 0..100 {
             write(&mut io, b"answer", false).await.unwrap();
+            std::future::poll_fn(|context| Pin::new(&mut io).poll_flush(context)).await.unwrap();
         }
         assert_eq!(io.held_at(), Some(0));
         assert!(caller.try_read(&mut [0; 10]).is_err(), "nothing was sent yet");
@@ -299,6 +328,28 @@ mod tests {
         let mut read = [0; 600];
         caller.read_exact(&mut read).await.unwrap();
         assert_eq!(read, *b"answer".repeat(100));
+        // By this is known that a caller who reads slowly does read.
+        write(&mut io, b"more", true).await.unwrap();
+        assert_eq!(io.held_at(), Some(600));
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_the_room_is_not_held() {
+        for in_parts in [false, true] {
+            let (mut io, mut caller) = pair().await;
+            write(&mut io, &[7; HELD_BYTES - 1], in_parts).await.unwrap();
+            write(&mut io, &[7], in_parts).await.unwrap();
+            assert_eq!((io.held_at(), io.wire().held.len()), (Some(0), HELD_BYTES));
+            // One more, and what was held goes first.
+            write(&mut io, &[8], in_parts).await.unwrap();
+            let held_at = Some(HELD_BYTES as u64);
+            assert_eq!((io.held_at(), io.wire().held.len()), (held_at, 1));
+            write(&mut io, &[9; HELD_BYTES + 1], in_parts).await.unwrap();
+            assert_eq!(io.held_at(), None);
+            let mut read = vec![0; 2 * HELD_BYTES + 2];
+            caller.read_exact(&mut read).await.unwrap();
+            assert_eq!(read[HELD_BYTES - 1..=HELD_BYTES + 1], [7, 8, 9]);
+        }
     }
 
     #[tokio::test]
@@ -318,6 +369,55 @@ mod tests {
         let (sent, n_read) = tokio::join!(send(&io), caller.read_exact(&mut read));
         assert_eq!((sent.unwrap(), n_read.unwrap()), ((), n_written));
         assert_eq!(io.held_at(), None);
+    }
+
+    /// Nobody else empties the buffer that TLS has: without it, a caller who reads slowly would wait for
+    /// the end of an answer until there is another one.
+    #[tokio::test]
+    async fn what_tls_has_taken_is_sent_too() {
+        // What is held, and what is too large for it.
+        for n_bytes in [1000, HELD_BYTES + 1] {
+            let (mut io, mut caller) = tls_pair().await;
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let mut n_written = 0;
+            // Until the system's own buffers are full.
+            while io.poll_send(&mut context).is_ready() {
+                let written = Pin::new(&mut io).poll_write(&mut context, &vec![7; n_bytes]);
+                let Poll::Ready(n) = written else { break };
+                n_written += n.unwrap();
+            }
+            let mut read = vec![0; n_written];
+            let both = async { tokio::join!(send(&io), caller.read_exact(&mut read)) };
+            let both = tokio::time::timeout(std::time::Duration::from_secs(20), both).await;
+            let (sent, n_read) = both.unwrap_or_else(|_| panic!("{n_bytes}: some never came"));
+            assert_eq!((sent.unwrap(), n_read.unwrap()), ((), n_written));
+        }
+    }
+
+    /// Something that hyper does.
+    type Ask = fn(&mut Io, &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whatever hyper does next: the socket itself may be well.
+    #[tokio::test]
+    async fn a_failure_is_told_once_and_whatever_is_asked() {
+        let asks: [Ask; 5] = [
+            |io, context| Pin::new(io).poll_read(context, &mut ReadBuf::new(&mut [0; 8])),
+            |io, context| Pin::new(io).poll_write(context, b"x").map_ok(drop),
+            |io, context| {
+                Pin::new(io).poll_write_vectored(context, &[IoSlice::new(b"x")]).map_ok(drop)
+            },
+            |io, context| Pin::new(io).poll_flush(context),
+            |io, context| Pin::new(io).poll_shutdown(context),
+        ];
+        for (index, ask) in asks.into_iter().enumerate() {
+            let (mut io, _caller) = pair().await;
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            io.wire().failure = Some(io::ErrorKind::TimedOut.into());
+            let told = ask(&mut io, &mut context);
+            let Poll::Ready(Err(error)) = told else { panic!("{index}: {told:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{index}");
+            assert!(!matches!(ask(&mut io, &mut context), Poll::Ready(Err(_))), "{index}");
+        }
     }
 
     #[tokio::test]
