@@ -37,6 +37,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InTurn {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::connection::Budgets;
     use super::*;
@@ -89,6 +90,28 @@ mod tests {
     async fn a_panic_is_its_own_requests_alone() {
         let executor = executor(1);
         executor.0.take_turn();
-        executor.execute(async { panic!("on purpose") });
+        let n_polls = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&n_polls);
+        executor.execute(std::future::poll_fn(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            panic!("on purpose")
+        }));
+        // It is gone, and no task is left that would ask it again.
+        tokio::task::yield_now().await;
+        assert_eq!((n_polls.load(Ordering::Relaxed), Arc::strong_count(&n_polls)), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_answered_in_turn_is_no_task_afterwards() {
+        let executor = executor(1);
+        executor.0.take_turn();
+        let n_polls = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&n_polls);
+        executor.execute(std::future::poll_fn(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            std::task::Poll::Ready(())
+        }));
+        tokio::task::yield_now().await;
+        assert_eq!((n_polls.load(Ordering::Relaxed), Arc::strong_count(&n_polls)), (1, 1));
     }
 }
