@@ -125,7 +125,7 @@ impl LogBuilder {
         } else {
             Links::none()
         };
-        let groups = self.group(&is_kept, &links);
+        let groups = self.group(&is_kept, &links, n_threads);
         drop((links, is_kept));
         self.build(groups, n_threads)
     }
@@ -178,17 +178,11 @@ impl LogBuilder {
     }
 
     /// Gives each row to its profile, and moves its known time to when that was known.
-    fn group(&mut self, is_kept: &[bool], links: &Links) -> Groups {
-        let mut groups = Groups::new(self.store.len(), self.store.ids.len());
-        for row in (0..is_kept.len()).filter(|&row| is_kept[row]) {
-            let own = self.store.own_id(row);
-            let (owner, linked_ts) = links.resolve(own, self.store.event_ts(row), &self.store.ids);
-            if self.counts.take(owner.is_user, linked_ts, &self.options) {
-                if let Some(linked_ts) = linked_ts {
-                    self.store.known_not_before(row, linked_ts);
-                }
-                groups.put(row, owner);
-            }
+    fn group(&mut self, is_kept: &[bool], links: &Links, n_threads: usize) -> Groups {
+        let groups = Groups::of(&self.store, is_kept, links, &self.options, n_threads);
+        groups.counts().for_each(|counts| self.counts.add(counts));
+        for (row, linked_ts) in groups.linked() {
+            self.store.known_not_before(row, linked_ts);
         }
         groups
     }

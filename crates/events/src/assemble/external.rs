@@ -458,7 +458,7 @@ impl ProfileBucket {
         // every event is here because it was kept, and was counted then
         builder.options.anonymous = AnonymousPolicy::Keep;
         let is_kept = vec![true; builder.store.len()];
-        let groups = builder.group(&is_kept, &Links::none());
+        let groups = builder.group(&is_kept, &Links::none(), 1);
         builder.counts = LogCounts::default();
         builder.build(groups, 1)
     }

@@ -1,78 +1,183 @@
 //! Which profile each event belongs to, and the profiles' histories.
+//!
+//! Threads take stretches of neighbouring rows first and stretches of profiles then; where one ends and
+//! the next begins shows in nothing that comes out.
 
-use super::identity::Id;
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::identity::{Id, Links};
 use super::store::Store;
-use crate::{History, Symbol, Symbols};
+use super::{AssembleOptions, LogCounts};
+use crate::{History, Micros, Symbol, Symbols};
 
-/// Profiles by number, in the order in which they appear.
-pub(super) struct Groups {
-    owners: Vec<Id>,
-    of_row: Vec<u32>,
-    /// Number of the profile of each id, for users and for anonymous ids.
-    numbers: [Vec<u32>; 2],
-}
+/// Rows below which a thread of its own is not worth it; in tests few, so that there are several stretches.
+const MIN_PART_ROWS: usize = if cfg!(test) { 3 } else { 1 << 16 };
+
+/// Profiles by number: that of an id is twice its symbol's, and one more for users.
+type Number = u32;
 
 /// No profile.
-const NONE: u32 = u32::MAX;
+const NONE: Number = Number::MAX;
+
+fn number_of(owner: Id) -> Number {
+    owner.symbol.index() as Number * 2 + Number::from(owner.is_user)
+}
+
+fn owner_of(number: Number) -> Id {
+    Id { is_user: number % 2 == 1, symbol: Symbol::at(number / 2) }
+}
+
+/// The rows of all profiles, as they lie.
+pub(super) struct Groups {
+    parts: Vec<Part>,
+}
+
+/// Some neighbouring rows.
+struct Part {
+    first_row: usize,
+    /// By row.
+    numbers: Vec<Number>,
+    /// By number of the profile.
+    n_rows: Vec<u32>,
+    counts: LogCounts,
+    /// Rows that a link makes known later than they say, and when.
+    linked: Vec<(u32, Micros)>,
+}
 
 impl Groups {
-    /// No row belongs to a profile yet.
-    pub(super) fn new(n_rows: usize, n_ids: usize) -> Self {
-        let numbers = [vec![NONE; n_ids], vec![NONE; n_ids]];
-        Self { owners: Vec::new(), of_row: vec![NONE; n_rows], numbers }
+    /// Gives every row that is kept to its profile.
+    ///
+    /// # Panics
+    /// With 2^31 distinct ids or more.
+    pub(super) fn of(
+        store: &Store,
+        is_kept: &[bool],
+        links: &Links,
+        options: &AssembleOptions,
+        n_threads: usize,
+    ) -> Self {
+        assert!(store.ids.len() < 1 << 31, "more than 2^31 distinct ids");
+        let share = store.len().div_ceil(n_threads.max(1)).max(MIN_PART_ROWS);
+        let starts = (0..store.len()).step_by(share);
+        let parts = starts.map(|start| {
+            let rows = start..(start + share).min(store.len());
+            move || Part::of(store, is_kept, links, options, rows)
+        });
+        Self { parts: on_threads(parts.collect()) }
     }
 
-    /// Gives a row to the profile of `owner`.
-    pub(super) fn put(&mut self, row: usize, owner: Id) {
-        let number = &mut self.numbers[usize::from(owner.is_user)][owner.symbol.index()];
-        if *number == NONE {
-            *number = self.owners.len() as u32;
-            self.owners.push(owner);
-        }
-        self.of_row[row] = *number;
+    /// What was counted on the way.
+    pub(super) fn counts(&self) -> impl Iterator<Item = &LogCounts> {
+        self.parts.iter().map(|part| &part.counts)
+    }
+
+    /// Rows that a link makes known later than they say, and when.
+    pub(super) fn linked(&self) -> impl Iterator<Item = (usize, Micros)> {
+        let linked = self.parts.iter().flat_map(|part| &part.linked);
+        linked.map(|&(row, known_ts)| (row as usize, known_ts))
     }
 
     /// The profiles in the order of their names, each with its rows.
     pub(super) fn by_name(self, ids: &Symbols) -> Profiles {
-        let mut named: Vec<(String, bool, usize)> = (0..self.owners.len())
-            .map(|group| {
-                let owner = self.owners[group];
-                (owner.profile(ids), owner.is_user, group)
-            })
-            .collect();
+        let n_numbers = 2 * ids.len() as Number;
+        let has_rows =
+            |number: &Number| self.parts.iter().any(|part| part.n_rows[*number as usize] > 0);
+        let named = |number: Number| {
+            let owner = owner_of(number);
+            (owner.profile(ids), owner.is_user, number)
+        };
+        let mut named: Vec<(Cow<'_, str>, bool, Number)> =
+            (0..n_numbers).filter(has_rows).map(named).collect();
         named.sort_unstable();
-        let mut place = vec![0; named.len()];
-        for (rank, &(_, _, group)) in named.iter().enumerate() {
-            place[group] = rank;
+        let mut places = vec![0u32; n_numbers as usize];
+        for (place, &(_, _, number)) in (0..).zip(&named) {
+            places[number as usize] = place;
         }
-        let is_placed = |group: &u32| *group != NONE;
-        let mut ends = vec![0usize; named.len() + 1];
-        for &group in self.of_row.iter().filter(|group| is_placed(group)) {
-            ends[place[group as usize] + 1] += 1;
+        let (places, n_profiles) = (&places, named.len());
+        let placed = self.parts.into_iter().map(|part| move || part.placed(places, n_profiles));
+        let parts = on_threads(placed.collect());
+        Profiles {
+            owners: named.into_iter().map(|(_, _, number)| owner_of(number)).collect(),
+            parts,
         }
-        for rank in 0..named.len() {
-            ends[rank + 1] += ends[rank];
+    }
+}
+
+impl Part {
+    fn of(
+        store: &Store,
+        is_kept: &[bool],
+        links: &Links,
+        options: &AssembleOptions,
+        rows: Range<usize>,
+    ) -> Self {
+        let mut part = Self {
+            first_row: rows.start,
+            numbers: Vec::with_capacity(rows.len()),
+            n_rows: vec![0; 2 * store.ids.len()],
+            counts: LogCounts::default(),
+            linked: Vec::new(),
+        };
+        for row in rows {
+            let own = store.own_id(row);
+            let (owner, linked_ts) = links.resolve(own, store.event_ts(row), &store.ids);
+            if !is_kept[row] || !part.counts.take(owner.is_user, linked_ts, options) {
+                part.numbers.push(NONE);
+                continue;
+            }
+            let number = number_of(owner);
+            part.n_rows[number as usize] += 1;
+            part.numbers.push(number);
+            let is_later = |linked_ts: &Micros| *linked_ts > store.known_ts(row);
+            part.linked.extend(linked_ts.filter(is_later).map(|linked_ts| (row as u32, linked_ts)));
         }
-        let n_placed = ends[named.len()];
-        let mut rows = vec![0u32; n_placed];
-        for (row, &group) in self.of_row.iter().enumerate().filter(|(_, group)| is_placed(group)) {
+        part
+    }
+
+    /// The rows by place of their profile.
+    fn placed(self, places: &[u32], n_profiles: usize) -> PlacedRows {
+        let mut ends = vec![0u32; n_profiles + 1];
+        for (&place, &n_rows) in places.iter().zip(&self.n_rows) {
+            // numbers without rows have no place of their own, and add nothing to another's
+            if n_rows > 0 {
+                ends[place as usize + 1] = n_rows;
+            }
+        }
+        for place in 0..n_profiles {
+            ends[place + 1] += ends[place];
+        }
+        let mut rows = vec![0u32; ends[n_profiles] as usize];
+        for (row, &number) in self.numbers.iter().enumerate().filter(|(_, number)| **number != NONE)
+        {
             // What begins as the end of the profile before becomes the end of this one.
-            let next = &mut ends[place[group as usize]];
-            rows[*next] = row as u32;
+            let next = &mut ends[places[number as usize] as usize];
+            rows[*next as usize] = (self.first_row + row) as u32;
             *next += 1;
         }
-        ends.truncate(named.len());
-        let owners = named.into_iter().map(|(_, _, group)| self.owners[group]).collect();
-        Profiles { owners, ends, rows }
+        ends.truncate(n_profiles);
+        PlacedRows { ends, rows }
+    }
+}
+
+/// Rows of one stretch, in the order of their profiles.
+struct PlacedRows {
+    /// By profile: one past the last of its `rows`.
+    ends: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl PlacedRows {
+    fn of(&self, profile: usize) -> &[u32] {
+        let start = if profile == 0 { 0 } else { self.ends[profile - 1] };
+        &self.rows[start as usize..self.ends[profile] as usize]
     }
 }
 
 /// Profiles in the order of their names.
 pub(super) struct Profiles {
     owners: Vec<Id>,
-    /// By profile: one past the last of its `rows`.
-    ends: Vec<usize>,
-    rows: Vec<u32>,
+    parts: Vec<PlacedRows>,
 }
 
 impl Profiles {
@@ -88,41 +193,47 @@ impl Profiles {
         users: &[Symbol],
         n_threads: usize,
     ) -> Vec<History> {
-        let share = self.rows.len().div_ceil(n_threads.max(1)).max(1);
-        let (mut first, mut start) = (0, 0);
-        std::thread::scope(|scope| {
-            let mut workers = Vec::new();
-            while first < users.len() {
-                let full = self.ends[first..].partition_point(|&end| end - start < share);
-                let last = (first + full + 1).min(users.len());
-                let (users, ends) = (&users[first..last], &self.ends[first..last]);
-                let work = move || stretch(store, users, ends, start, &self.rows);
-                start = ends[ends.len() - 1];
-                first = last;
-                workers.push(scope.spawn(work));
+        let end = |profile: usize| {
+            self.parts.iter().map(|part| part.ends[profile] as usize).sum::<usize>()
+        };
+        let n_rows = self.parts.iter().map(|part| part.rows.len()).sum::<usize>();
+        let share = n_rows.div_ceil(n_threads.max(1)).max(1);
+        let (mut stretches, mut first, mut start) = (Vec::new(), 0, 0);
+        for profile in 0..users.len() {
+            if end(profile) - start >= share || profile + 1 == users.len() {
+                stretches.push(first..profile + 1);
+                (first, start) = (profile + 1, end(profile));
             }
-            let joined = workers.into_iter().map(|worker| match worker.join() {
-                Ok(histories) => histories,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            joined.flatten().collect()
-        })
+        }
+        let work = |profiles: Range<usize>| move || self.stretch(store, users, profiles);
+        on_threads(stretches.into_iter().map(work).collect()).into_iter().flatten().collect()
+    }
+
+    fn stretch(&self, store: &Store, users: &[Symbol], profiles: Range<usize>) -> Vec<History> {
+        let (mut rows, mut times) = (Vec::new(), Vec::new());
+        let history = |profile: usize| {
+            rows.clear();
+            self.parts.iter().for_each(|part| rows.extend_from_slice(part.of(profile)));
+            store.history(users[profile], &rows, &mut times)
+        };
+        profiles.map(history).collect()
     }
 }
 
-/// The histories of neighbouring profiles, whose rows begin at `start`.
-fn stretch(
-    store: &Store,
-    users: &[Symbol],
-    ends: &[usize],
-    mut start: usize,
-    rows: &[u32],
-) -> Vec<History> {
-    let mut histories = Vec::with_capacity(users.len());
-    let mut times = Vec::new();
-    for (&user, &end) in users.iter().zip(ends) {
-        histories.push(store.history(user, &rows[start..end], &mut times));
-        start = end;
-    }
-    histories
+/// Does every work on a thread of its own, the last on the caller's; a panic goes on to the caller.
+fn on_threads<T: Send>(mut works: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
+    let Some(own) = works.pop() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = works.into_iter().map(|work| scope.spawn(work)).collect();
+        let own = own();
+        let mut done: Vec<T> = others
+            .into_iter()
+            .map(|other| match other.join() {
+                Ok(value) => value,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect();
+        done.push(own);
+        done
+    })
 }

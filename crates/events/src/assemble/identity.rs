@@ -22,6 +22,7 @@
 //! *Alias after alias* is followed, at most [`MAX_STEPS`] times; of users that are aliases in a
 //! circle the smallest text stands for all.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -41,9 +42,9 @@ pub(super) struct Id {
 
 impl Id {
     /// Name of the profile.
-    pub(super) fn profile(self, ids: &Symbols) -> String {
+    pub(super) fn profile(self, ids: &Symbols) -> Cow<'_, str> {
         let text = ids.text(self.symbol);
-        if self.is_user { text.to_owned() } else { format!("{ANONYMOUS_PREFIX}{text}") }
+        if self.is_user { text.into() } else { format!("{ANONYMOUS_PREFIX}{text}").into() }
     }
 }
 

@@ -1,10 +1,11 @@
 //! A whole table of plain columns into a log, without an event of its own for each row.
 //!
 //! What a row means is said by [`super::plain`], row by row; here the columns are found once, every
-//! text becomes a symbol at once, and nothing is allocated for a row. Some rows are read together, a column
-//! at a time: finding the symbol of a text waits for memory, and only neighbouring searches can wait together.
-//! A row that something is wrong with (a missing field, a time that does not read, a placeholder id) is left to the other mapping,
-//! which refuses it in words or puts it right.
+//! text becomes a symbol at once, and nothing is allocated for a row. Some rows are read together, a
+//! column at a time: finding the symbol of a text waits for memory, and only searches that follow one
+//! another can wait together. A row that something is wrong with (a missing field, a time that does
+//! not read, a placeholder id) is left to the other mapping, which refuses it in words or puts it
+//! right.
 
 mod block;
 
