@@ -1,6 +1,5 @@
 //! A row is scored without allocating once the scratch has seen the model.
 
-#![allow(unsafe_code, reason = "counting allocations takes an allocator")]
 #![expect(clippy::unwrap_used, reason = "what is built for a test is sound")]
 
 #[path = "../../../tests/support/counting.rs"]

@@ -19,11 +19,11 @@ pub(crate) fn with_scores<T>(model: &Model, row: &[f64], read: impl FnOnce(Score
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(unsafe_code, reason = "counting allocations takes an allocator")]
+#[path = "../../../tests/support/counting.rs"]
+mod counting;
 
-    use std::alloc::{GlobalAlloc, Layout, System};
-    use std::cell::Cell;
+#[cfg(test)]
+mod tests {
     use std::sync::Arc;
 
     use segue_dataset::{Feature, Schema, TargetKind};
@@ -32,30 +32,8 @@ mod tests {
         Split, Tree,
     };
 
+    use super::counting::allocations_of;
     use super::*;
-
-    thread_local! {
-        static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    }
-
-    struct Counting;
-
-    // SAFETY: everything is left to the system's allocator.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            ALLOCATIONS.with(|count| count.set(count.get() + 1));
-            // SAFETY: as the caller promises.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            // SAFETY: as the caller promises.
-            unsafe { System.dealloc(pointer, layout) }
-        }
-    }
-
-    #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
 
     /// Trees that ask of a number, then of a category.
     fn model(n_trees: usize) -> Model {
@@ -102,14 +80,15 @@ mod tests {
         for model in [&champion, &challenger] {
             with_scores(model, &row(0.0), |scores| scores.score());
         }
-        let before = ALLOCATIONS.with(Cell::get);
         let mut sum = 0.0;
-        for visits in 0..10 {
-            for model in [&champion, &challenger] {
-                sum += with_scores(model, &row(f64::from(visits)), |scores| scores.score());
+        let n = allocations_of(|| {
+            for visits in 0..10 {
+                for model in [&champion, &challenger] {
+                    sum += with_scores(model, &row(f64::from(visits)), |scores| scores.score());
+                }
             }
-        }
-        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+        });
+        assert_eq!(n, 0);
         assert!(sum > 0.0);
     }
 
