@@ -55,7 +55,7 @@ const KEPT_TO: [(&str, &[&str]); 44] = [
     ("smartcore", &["learners"]),
     ("rand", &["client", "learners", "registry", "simulator", "training"]),
     ("rand_chacha", &["learners", "registry", "simulator", "training"]),
-    ("rayon", &["learners", "serving", "training"]),
+    ("rayon", &["features", "learners", "serving", "training"]),
     ("object_store", &["registry"]),
     ("tokio", &["cli", "client", "registry", "serving"]),
     ("tokio-stream", &["client", "serving"]),
