@@ -1,8 +1,6 @@
 //! A row is computed without allocating once the scratch has seen the longest history: numbers, and
 //! categories of texts, numbers and flags.
 
-#![expect(clippy::unwrap_used, reason = "what is built for a test is sound")]
-
 #[path = "../../../tests/support/counting.rs"]
 mod counting;
 
