@@ -65,8 +65,8 @@ pub(crate) struct Import {
     /// Name of the model
     #[arg(long, required_unless_present = "job", conflicts_with = "job")]
     pub(crate) name: Option<String>,
-    /// A job with [table] that says the rest: its rows calibrate the model and judge it, its segments and
-    /// gates are those of the version, its [learner] says nothing
+    /// A job on a table that says the rest: its rows calibrate the model and judge it, its segments and
+    /// gates are those of the version, what it says of a learner is not looked at
     ///
     /// The model should have seen none but the rows of the job's training part.
     #[arg(long, value_name = "JOB", conflicts_with_all = ["data", "label", "positive", "task"])]
