@@ -8,6 +8,15 @@ use super::naive::{Held, Plain};
 
 const N_USERS: usize = 90;
 
+/// A category whose most frequent value is another one among the first half of the users.
+fn shifting(user: usize) -> &'static str {
+    match user {
+        0..20 => "a",
+        20..35 | 75.. => "b",
+        _ => "c",
+    }
+}
+
 /// Users share names, pairs and some of their texts; only the last of them holds a text in a property that
 /// is a number everywhere else; of one property there are more texts than are
 /// counted, none of which any part of the log has that many of.
@@ -19,6 +28,7 @@ fn shared_log() -> segue_events::EventLog {
             ("id", text(format!("{user} {n}"))),
             ("plan", text(format!("plan {}", user * n % 7))),
             ("amount", Held::Number(n as f64)),
+            ("shift", text(shifting(user).to_owned())),
             ("mixed", if user == N_USERS - 1 { text("a".to_owned()) } else { Held::Number(1.0) }),
         ];
         Plain {
@@ -43,6 +53,8 @@ fn counts_and_vocabularies_are_the_same_on_any_number_of_threads() {
                 [[feature]]\nop = 'top'\nproperty = 'plan'\nwindow = '90d'\nvalue = 'category'\n\
                 vocabulary_size = 4\n\
                 [[feature]]\nop = 'last'\nproperty = 'mixed'\nwindow = '90d'\n\
+                [[feature]]\nop = 'last'\nproperty = 'shift'\nwindow = '90d'\nvalue = 'category'\n\
+                vocabulary_size = 2\n\
                 [[feature]]\nop = 'last'\nproperty = 'amount'\nwindow = '90d'";
     let on = |n_threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
