@@ -316,13 +316,14 @@ impl Loader {
 
     /// Requests find `new` from now on.
     fn time_swaps(swaps: &mut Swaps, metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
+        let now = Instant::now();
         for (name, live) in &new.models {
             let champion = live.champion();
             let before = old.models.get(name).and_then(|before| before.champion());
             if before == champion {
                 continue;
             }
-            if let Some(took) = swaps.done(name, champion) {
+            if let Some(took) = swaps.done(name, champion, now) {
                 let of_model = ModelLabels { model: name.clone() };
                 metrics.models.swap.get_or_create(&of_model).observe(took.as_secs_f64());
             }

@@ -37,14 +37,58 @@ impl Swaps {
         }
     }
 
-    /// Requests get `champion` from now on: for how long that was due, if it was.
-    pub(super) fn done(&mut self, name: &str, champion: Option<u64>) -> Option<Duration> {
+    /// Requests get `champion` since `now`: for how long that was due, if it was.
+    pub(super) fn done(
+        &mut self,
+        name: &str,
+        champion: Option<u64>,
+        now: Instant,
+    ) -> Option<Duration> {
         let due = self.due.remove(name)?;
-        (due.champion == champion).then(|| due.seen.elapsed())
+        (due.champion == champion).then(|| now.duration_since(due.seen))
     }
 
     /// The model is gone, and nothing of it is due any more.
     pub(super) fn forget(&mut self, name: &str) {
         self.due.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "churn";
+
+    #[test]
+    fn a_swap_takes_from_the_first_sight_of_its_champion() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let took = |seconds: u64| Some(Duration::from_secs(seconds));
+        let mut swaps = Swaps::default();
+        assert_eq!(swaps.done(NAME, Some(1), at(0)), None, "nobody has asked for it");
+
+        // Neither further looks nor other changes begin it anew.
+        for seconds in [1, 4, 6] {
+            swaps.look(NAME, Some(1), Some(2), at(seconds));
+        }
+        assert_eq!(swaps.done(NAME, Some(2), at(8)), took(7));
+        assert_eq!(swaps.done(NAME, Some(2), at(9)), None, "it was told");
+
+        // What was wanted and never came is no part of what is wanted instead.
+        swaps.look(NAME, Some(2), Some(3), at(10));
+        swaps.look(NAME, Some(2), Some(1), at(20));
+        assert_eq!(swaps.done(NAME, Some(3), at(21)), None, "it came too late");
+        swaps.look(NAME, Some(2), Some(3), at(30));
+        swaps.look(NAME, Some(2), Some(1), at(40));
+        assert_eq!(swaps.done(NAME, Some(1), at(42)), took(2));
+
+        // Taken back before it came, and a model that is gone.
+        swaps.look(NAME, Some(1), Some(2), at(50));
+        swaps.look(NAME, Some(1), Some(1), at(51));
+        assert_eq!(swaps.done(NAME, Some(2), at(52)), None);
+        swaps.look(NAME, Some(1), Some(2), at(60));
+        swaps.forget(NAME);
+        assert_eq!(swaps.done(NAME, Some(2), at(61)), None);
     }
 }

@@ -86,32 +86,28 @@ mod tests {
         told.await.unwrap();
     }
 
-    #[tokio::test]
-    async fn a_panic_is_its_own_requests_alone() {
+    /// Asks in turn for something that ends as `end` does: it is asked once, and no task is left that would
+    /// ask it again.
+    async fn is_asked_once(end: fn() -> std::task::Poll<()>) {
         let executor = executor(1);
         executor.0.take_turn();
         let n_polls = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&n_polls);
         executor.execute(std::future::poll_fn(move |_| {
             seen.fetch_add(1, Ordering::Relaxed);
-            panic!("on purpose")
+            end()
         }));
-        // It is gone, and no task is left that would ask it again.
         tokio::task::yield_now().await;
         assert_eq!((n_polls.load(Ordering::Relaxed), Arc::strong_count(&n_polls)), (1, 1));
     }
 
     #[tokio::test]
+    async fn a_panic_is_its_own_requests_alone() {
+        is_asked_once(|| panic!("on purpose")).await;
+    }
+
+    #[tokio::test]
     async fn what_is_answered_in_turn_is_no_task_afterwards() {
-        let executor = executor(1);
-        executor.0.take_turn();
-        let n_polls = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&n_polls);
-        executor.execute(std::future::poll_fn(move |_| {
-            seen.fetch_add(1, Ordering::Relaxed);
-            std::task::Poll::Ready(())
-        }));
-        tokio::task::yield_now().await;
-        assert_eq!((n_polls.load(Ordering::Relaxed), Arc::strong_count(&n_polls)), (1, 1));
+        is_asked_once(|| std::task::Poll::Ready(())).await;
     }
 }

@@ -179,12 +179,9 @@ fn a_version_that_comes_too_late_leaves_no_series() {
     assert!(page.contains("version=\"2\"") && !page.contains("version=\"1\""), "{page}");
 }
 
-/// Longer than a look at a registry in memory takes.
-const SLOW: Duration = Duration::from_millis(200);
-
-/// A swap takes from the first sight of the new champion until requests get it.
+/// How long each took is tested beside what times them.
 #[test]
-fn a_swap_is_timed_from_the_first_sight_of_it_to_the_snapshot() {
+fn a_swap_is_timed_when_requests_get_it() {
     let (mut loader, wanted) = loader();
     for leaf in [0.1, 0.2, 0.3] {
         loader.workshop.registry.publish(&draft(leaf)).unwrap();
@@ -194,9 +191,8 @@ fn a_swap_is_timed_from_the_first_sight_of_it_to_the_snapshot() {
     let (n_swaps, first_s) = loader.swaps();
     assert_eq!(n_swaps, 1, "the first champion");
 
-    // It must be loaded, and neither further looks nor other changes begin it anew.
+    // It must be loaded; neither further looks nor other changes are swaps.
     loader.promote(2);
-    std::thread::sleep(SLOW);
     loader.poll();
     loader.workshop.registry.set_alias("churn", "old", 1, "ada").unwrap();
     loader.poll();
@@ -204,22 +200,18 @@ fn a_swap_is_timed_from_the_first_sight_of_it_to_the_snapshot() {
     loader.load(&wanted);
     let (n_swaps, second_s) = loader.swaps();
     assert_eq!(n_swaps, 2);
-    assert!(second_s - first_s >= SLOW.as_secs_f64(), "{second_s}");
+    assert!(second_s > first_s, "{second_s} after {first_s}");
 
     // It is in memory: nothing is waited for.
-    std::thread::sleep(SLOW);
     loader.promote(1);
-    let (n_swaps, third_s) = loader.swaps();
-    assert_eq!((n_swaps, loader.workshop.live.snapshot().models["churn"].champion()), (3, Some(1)));
-    assert!(third_s - second_s < SLOW.as_secs_f64(), "{third_s} after {second_s}");
+    let champion = loader.workshop.live.snapshot().models["churn"].champion();
+    assert_eq!((loader.swaps().0, champion), (3, Some(1)));
 
-    // What was wanted and never came is no part of what is wanted instead.
+    // What was wanted and never came is no swap.
     loader.promote(3);
-    std::thread::sleep(SLOW);
     loader.promote(2);
     let (n_swaps, fourth_s) = loader.swaps();
     assert_eq!(n_swaps, 4);
-    assert!(fourth_s - third_s < SLOW.as_secs_f64(), "{fourth_s} after {third_s}");
     loader.load(&wanted);
     assert_eq!(loader.swaps(), (4, fourth_s), "it came too late");
 }
