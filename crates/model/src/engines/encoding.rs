@@ -4,19 +4,22 @@
 //! comparison a node makes only changes the table: `value < t` is `value <= next smaller number`.
 //! Where missing values go is the column's business, not the node's: for each missing rule that
 //! nodes of a feature use there is a variant of the column, in which a missing value has the rank that
-//! sends it the right way. A set of categories is a column of its own, 0 inside and 1 outside.
+//! sends it the right way.
 //!
-//! There are two forms of the codes. *Ranks* are `u16`, one column a variant. *Bytes* are `i8`, one
-//! column for each 255 thresholds of a variant: a byte column says where a value lies within its
-//! thresholds, all below or all above if it lies outside of them.
+//! There are two forms of the codes. *Ranks* are `u16`, one column a variant or a set of categories, 0
+//! inside and 1 outside. *Bytes* are `i8`, one column for each 255 thresholds of a variant, which says where a
+//! value lies within them, all below or all above if it lies outside of them; and one for each eight sets
+//! of a category, of which a node asks one bit.
 
 mod categories;
 mod compile;
 mod numbers;
 mod row;
+mod sets;
 
-pub(super) use compile::{Question, encode};
+pub(super) use compile::{Encoded, Question, encode};
 pub(super) use row::RowNumbers;
+pub(super) use sets::InsideBits;
 
 use super::kernels::{Kernel, LANES, Lanes};
 use categories::Category;
@@ -75,7 +78,7 @@ impl Encoding {
             number.block_bytes(kernel, &row[number.feature()..][..1], bytes);
         }
         for category in &self.categories {
-            category.block_bytes(kernel, &row[category.feature()..][..1], bytes);
+            category.block_bytes(&row[category.feature()..][..1], bytes);
         }
     }
 
@@ -109,7 +112,7 @@ impl Encoding {
             number.block_bytes(kernel, &columns[number.feature()][rows.clone()], bytes);
         }
         for category in &self.categories {
-            category.block_bytes(kernel, &columns[category.feature()][rows.clone()], bytes);
+            category.block_bytes(&columns[category.feature()][rows.clone()], bytes);
         }
     }
 

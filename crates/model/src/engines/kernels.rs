@@ -3,7 +3,10 @@
 //! An engine is a [`Task`], generic over its [`Kernel`]; [`Instructions::run`] compiles it once a level
 //! and picks the level at run time. What a task calls must be inlined to be compiled for the level.
 
-#![allow(unsafe_code, reason = "operands of a choice are behind pointers, of either stride")]
+#![allow(
+    unsafe_code,
+    reason = "operands of a choice are behind pointers, of either stride; vectors"
+)]
 
 #[cfg(target_arch = "x86_64")]
 #[macro_use]
@@ -13,8 +16,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod transpose;
 
 use super::instructions::{Instructions, Level};
+pub(super) use transpose::{TILE, transposed};
 
 /// For compiling, where speed does not matter.
 pub(super) const PORTABLE: portable::Portable = portable::Portable;
@@ -57,6 +62,9 @@ pub(super) trait Kernel: Copy {
     /// Number of `sorted` values below `value`; 0 for NaN.
     fn count_below(self, sorted: &[f64; 16], value: f64) -> usize;
 
+    /// For each value the number of `thresholds`, at most 255, below it; 0 for NaN.
+    fn count_all(self, thresholds: &[f64], values: &[f64; LANES]) -> [u8; LANES];
+
     /// For each of eight values the number of thresholds below it, shape `(n, 8)`, and as bits which of
     /// the values are NaN, for which the number is 0.
     fn count_columns(self, thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8);
@@ -64,17 +72,14 @@ pub(super) trait Kernel: Copy {
     /// `set` in the lanes of set bits, otherwise `unset`.
     fn blend(self, bits: u64, unset: i8, set: i8) -> Lanes;
 
-    /// As bits the lanes whose byte of the table has a bit in common with `bits`; `index` is below 64.
-    fn test(self, table: &Lanes, index: &Lanes, bits: &Lanes) -> u64;
-
-    /// For each lane of `V` vectors the right operand where `codes > threshold`, else the left one.
+    /// For each lane of `V` vectors the right operand where `codes & mask > threshold`, else the left one.
     ///
     /// # Safety
     /// `V` vectors can be read from each operand, and written to `out`.
     unsafe fn select<const V: usize>(
         self,
         codes: &[Lanes; V],
-        threshold: i8,
+        mask_and_threshold: (i8, i8),
         operands: [Operand; 2],
         out: *mut Lanes,
     );

@@ -16,7 +16,7 @@
 mod cut;
 mod sets;
 
-use super::encoding::{Encoding, Question, RowNumbers};
+use super::encoding::{Encoded, Encoding, RowNumbers};
 use super::kernels::{Kernel, LANES, Lanes, prefetch};
 use super::leaves::{LeafRanks, Leaves};
 use crate::Ensemble;
@@ -108,13 +108,13 @@ impl MaskForest {
     /// `None` if rows have more columns or sets than the tables can hold.
     pub(super) fn new(
         ensemble: &Ensemble,
-        questions: &[Question],
+        encoded: &Encoded,
         (leaves, ranks): (&Leaves, &LeafRanks),
-        encoding: &Encoding,
     ) -> Option<Self> {
+        let Encoded { encoding, questions, .. } = encoded;
         let numbers = encoding.of_row()?;
         let mut cutter = Cutter::new(encoding.n_number_bytes());
-        let mut rest = questions;
+        let mut rest = &questions[..];
         for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
@@ -123,7 +123,7 @@ impl MaskForest {
         }
         let Cutter { pieces, leads, trees, set_nodes, .. } = cutter;
         let groups: Vec<Group> = pieces.chunks(GROUP).map(Group::of).collect();
-        let sets = SetAnswers::new(groups.len(), &set_nodes, encoding)?;
+        let sets = SetAnswers::new(groups.len(), &set_nodes, encoded)?;
         let n_pieces = pieces.len();
         let trees = if n_pieces == trees.len() {
             Ways::Direct((0..n_pieces).map(|tree| leaves.place(tree, 0)).collect())

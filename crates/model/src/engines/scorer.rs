@@ -212,11 +212,11 @@ impl Codes {
     /// With the layouts that the costs ask for.
     fn cheapest(ensemble: &Ensemble, n_columns: usize, instructions: Instructions) -> Option<Self> {
         let costs = Costs::of(instructions);
-        let (encoding, questions) = encode(ensemble, n_columns)?;
+        let encoded = encode(ensemble, n_columns)?;
         let (leaves, ranks) = Leaves::new(ensemble)?;
         let mut select = SelectForest::default();
         let (mut walk_cost, mut block_cost) = (0.0, 0.0);
-        let mut rest = &questions[..];
+        let mut rest = &encoded.questions[..];
         for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
@@ -226,32 +226,28 @@ impl Codes {
             block_cost += if fits { by_select } else { by_walk * LANES as f64 };
             select.push(fits.then_some(tree), ranks.of_tree(index), questions);
         }
-        let masks = MaskForest::new(ensemble, &questions, (&leaves, &ranks), &encoding)
-            .filter(|masks| costs.masks(masks.n_pieces()) < walk_cost);
-        let row_cost = masks.as_ref().map_or(walk_cost, |masks| costs.masks(masks.n_pieces()));
-        let needs_walk = masks.is_none() || !select.takes_all();
-        let walk = if needs_walk {
-            Some(WalkForest::new(ensemble, &questions, (&leaves, &ranks))?)
-        } else {
-            None
-        };
+        let masks = MaskForest::new(ensemble, &encoded, (&leaves, &ranks));
+        let mask_cost = masks.as_ref().map_or(f64::INFINITY, |masks| costs.masks(masks.n_pieces()));
+        let needs_walk = mask_cost >= walk_cost || !select.takes_all();
+        let walk =
+            if needs_walk { WalkForest::new(ensemble, &encoded, (&leaves, &ranks)) } else { None };
+        // Masks take what has too many columns for a walk, and then whatever they cost.
+        let masks = masks.filter(|_| mask_cost < walk_cost || walk.is_none());
+        if walk.is_none() && (masks.is_none() || !select.takes_all()) {
+            return None;
+        }
+        let row_cost = if masks.is_some() { mask_cost } else { walk_cost };
         let min_block_rows = ((block_cost / row_cost.max(1.0)).ceil() as usize).clamp(2, LANES);
+        let encoding = encoded.encoding;
         Some(Self { encoding, leaves, masks, walk, select, min_block_rows })
     }
 
     /// With the layout of one engine, which then scores rows and blocks.
     fn only(ensemble: &Ensemble, n_columns: usize, engine: Engine) -> Option<Self> {
-        let (encoding, questions) = encode(ensemble, n_columns)?;
+        let encoded = encode(ensemble, n_columns)?;
         let (leaves, ranks) = Leaves::new(ensemble)?;
-        let mut codes = Self {
-            encoding,
-            leaves,
-            masks: None,
-            walk: None,
-            select: SelectForest::default(),
-            min_block_rows: 1,
-        };
-        let mut rest = &questions[..];
+        let mut select = SelectForest::default();
+        let mut rest = &encoded.questions[..];
         for (index, tree) in ensemble.trees.iter().enumerate() {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
@@ -259,19 +255,17 @@ impl Codes {
             if takes && !SelectForest::takes(tree) {
                 return None;
             }
-            codes.select.push(takes.then_some(tree), ranks.of_tree(index), questions);
+            select.push(takes.then_some(tree), ranks.of_tree(index), questions);
         }
-        let leaves = (&codes.leaves, &ranks);
+        let (mut walk, mut masks) = (None, None);
         match engine {
             Engine::Walker | Engine::Select => {}
-            Engine::Walk => codes.walk = Some(WalkForest::new(ensemble, &questions, leaves)?),
-            Engine::Masks => {
-                let masks = MaskForest::new(ensemble, &questions, leaves, &codes.encoding)?;
-                codes.masks = Some(masks);
-                codes.min_block_rows = usize::MAX;
-            }
+            Engine::Walk => walk = Some(WalkForest::new(ensemble, &encoded, (&leaves, &ranks))?),
+            Engine::Masks => masks = Some(MaskForest::new(ensemble, &encoded, (&leaves, &ranks))?),
         }
-        Some(codes)
+        let min_block_rows = if masks.is_some() { usize::MAX } else { 1 };
+        let encoding = encoded.encoding;
+        Some(Self { encoding, leaves, masks, walk, select, min_block_rows })
     }
 
     fn engine_for(&self, n_rows: usize) -> Engine {

@@ -37,6 +37,8 @@ struct Step {
     column: u16,
     /// Where the choice waits, in bytes of the work.
     out: u16,
+    /// The bits of the codes that count, and what they are greater than to go right.
+    mask: i8,
     threshold: i8,
 }
 
@@ -116,6 +118,7 @@ impl SelectForest {
                     left: Operand::of(node.left, ranks, left_out),
                     right: Operand::of(node.right, ranks, right_out),
                     column: question.byte_column,
+                    mask: question.mask,
                     threshold: question.byte,
                     out: Operand::waiting(out).place,
                 });
@@ -160,7 +163,7 @@ impl SelectForest {
             // SAFETY: `Operand` makes no place beyond the work.
             let out = unsafe { lanes.byte_add(usize::from(step.out)) };
             // SAFETY: a leaf is one vector with stride 0, a choice is `MAX_VECTORS` of them.
-            unsafe { kernel.select(codes, step.threshold, operands, out) };
+            unsafe { kernel.select(codes, (step.mask, step.threshold), operands, out) };
         }
         let lanes = &work.0;
         let mut index = [Lanes::ZERO; V];

@@ -8,7 +8,7 @@ use segue_dataset::Matrix;
 
 use super::*;
 use crate::{CategorySet, Child, Combine, Ensemble, Link, MissingRule, Node, Split, Tree};
-use forests::{N_COLUMNS, chain, ensemble, of_many_columns, row, spread, wide};
+use forests::{N_COLUMNS, chain, chain_of_sets, ensemble, of_many_columns, row, spread, wide};
 
 const ENGINES: [Engine; 4] = [Engine::Walker, Engine::Walk, Engine::Masks, Engine::Select];
 
@@ -203,6 +203,26 @@ fn sets_of_many_codes_and_many_sets() {
         let rows: Vec<Vec<f64>> = codes.map(|code| vec![0.0, code]).collect();
         agree(&ensemble, 2, &rows).unwrap();
     }
+}
+
+#[test]
+fn more_sets_than_a_walk_has_columns() {
+    // 5,000 trees of a category of 300 values have some 75,000 different sets: the reference walk took over.
+    let n_trees = 2_200;
+    let ensemble = Ensemble {
+        trees: (0..n_trees).map(|tree| chain_of_sets(tree, 30)).collect(),
+        tree_output: vec![0; n_trees as usize],
+        base: vec![0.0],
+        combine: Combine::Sum,
+        link: Link::Identity,
+    };
+    let codes = (0..300).step_by(7).map(f64::from).chain([f64::NAN, 299.0, 300.0, -1.0]);
+    let rows: Vec<Vec<f64>> = codes.map(|code| vec![code]).collect();
+    agree(&ensemble, 1, &rows).unwrap();
+    assert!(Scorer::compile_for(&ensemble, 1, Instructions::best(), Engine::Walk).is_none());
+    let scorer = Scorer::compile(&ensemble, 1);
+    let chosen = [1, 1_000].map(|n_rows| scorer.engine_for(n_rows));
+    assert_eq!(chosen, [Engine::Masks, Engine::Select]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::kernels::{Kernel, LANES};
 pub(super) const CHUNK: usize = 255;
 const FAN: usize = 16;
 /// Thresholds that are counted rather than searched, at most.
-pub(super) const FEW: usize = FAN;
+const FEW: usize = FAN;
 
 /// Distinct thresholds of a feature, ascending, cut into chunks whose ranks fit into a byte.
 #[derive(Debug, Clone)]
@@ -23,18 +23,22 @@ pub(super) struct Chunk {
     /// The largest of each block.
     pivots: [f64; FAN],
     blocks: [[f64; FAN]; FAN],
+    /// How many there are, if they are few; otherwise 0.
+    n_few: usize,
 }
 
 impl Chunk {
     fn new(sorted: &[f64]) -> Self {
         let mut blocks = [[f64::INFINITY; FAN]; FAN];
         blocks.as_flattened_mut()[..sorted.len()].copy_from_slice(sorted);
-        Self { pivots: blocks.map(|block| block[FAN - 1]), blocks }
+        let n_finite = sorted.partition_point(|&threshold| threshold < f64::INFINITY);
+        let n_few = if n_finite <= FEW { n_finite } else { 0 };
+        Self { pivots: blocks.map(|block| block[FAN - 1]), blocks, n_few }
     }
 
-    /// All thresholds, if they are few; what is left over is infinity.
-    pub(super) fn few(&self) -> Option<&[f64; FEW]> {
-        (self.blocks[1][0] == f64::INFINITY).then_some(&self.blocks[0])
+    /// All thresholds that something exceeds, if they are few.
+    pub(super) fn few(&self) -> Option<&[f64]> {
+        (self.n_few > 0).then_some(&self.blocks[0][..self.n_few])
     }
 
     /// Number of thresholds below `value`; 0 for NaN.
@@ -79,6 +83,9 @@ impl Thresholds {
         values: &[f64; LANES],
     ) -> [u8; LANES] {
         let chunk = &self.chunks[0];
+        if let Some(few) = chunk.few() {
+            return kernel.count_all(few, values);
+        }
         let mut ranks = [0; LANES];
         for (rank, &value) in ranks.iter_mut().zip(values) {
             *rank = chunk.rank(kernel, value);

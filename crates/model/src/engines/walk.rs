@@ -4,7 +4,7 @@
 //! the waiting time. The two children of a node lie next to each other, so that the answer is added to
 //! the place of the left one. A leaf asks what is never answered with yes and leads to itself.
 
-use super::encoding::Question;
+use super::encoding::{Encoded, Question};
 use super::leaves::{LeafRanks, Leaves};
 use crate::courtesy::giving_way;
 use crate::{Child, Ensemble, Tree};
@@ -33,12 +33,13 @@ pub(super) struct WalkForest {
 }
 
 impl WalkForest {
-    /// `None` if there are more nodes than places.
+    /// `None` if there are more nodes than places, or more columns than a node can tell apart.
     pub(super) fn new(
         ensemble: &Ensemble,
-        questions: &[Question],
+        Encoded { encoding, questions, .. }: &Encoded,
         (leaves, ranks): (&Leaves, &LeafRanks),
     ) -> Option<Self> {
+        u16::try_from(encoding.n_rank_columns()).ok()?;
         let n_nodes: usize = ensemble.trees.iter().map(|tree| 2 * tree.nodes.len() + 1).sum();
         u32::try_from(n_nodes).ok()?;
         let mut forest = Self {
@@ -46,7 +47,7 @@ impl WalkForest {
             places: Vec::with_capacity(n_nodes),
             roots: Vec::with_capacity(ensemble.trees.len()),
         };
-        let mut rest = questions;
+        let mut rest = &questions[..];
         for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
             let (questions, behind) = rest.split_at(tree.nodes.len());
             rest = behind;
@@ -68,7 +69,7 @@ impl WalkForest {
                     let question = questions[index as usize];
                     let left = self.reserve(2);
                     self.nodes[at as usize] =
-                        WalkNode { column: question.rank_column, rank: question.rank, left };
+                        WalkNode { column: question.rank_column as u16, rank: question.rank, left };
                     open.push((left, node.left));
                     open.push((left + 1, node.right));
                 }

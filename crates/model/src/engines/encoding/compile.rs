@@ -2,35 +2,46 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::Encoding;
-use super::categories::{Category, Lookup};
+use super::categories::{Category, SETS_OF_BYTE};
 use super::numbers::Number;
+use super::sets::{InsideBits, Lookup};
 use crate::courtesy::giving_way;
 use crate::engines::thresholds::CHUNK;
 use crate::{CategorySet, Ensemble, MissingRule, Node, Split};
 
 /// Thresholds of a feature, at most: ranks are `u16`.
 const MAX_THRESHOLDS: usize = u16::MAX as usize;
-/// Columns of either form, at most.
-const MAX_COLUMNS: usize = u16::MAX as usize;
-/// Entries of the tables of all category sets, at most.
-const MAX_SET_ENTRIES: usize = 1 << 24;
+/// Byte columns, at most.
+const MAX_BYTE_COLUMNS: usize = u16::MAX as usize;
+/// Bytes of the tables of all category sets, at most.
+const MAX_SET_BYTES: usize = 1 << 24;
 
-/// What a node asks after encoding: right iff the row's code in the column is greater.
+/// What a node asks after encoding: right iff the row's rank in the column is greater; or the bits that
+/// count of its byte.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::engines) struct Question {
-    pub(in crate::engines) rank_column: u16,
+    pub(in crate::engines) rank_column: u32,
     pub(in crate::engines) rank: u16,
     pub(in crate::engines) byte_column: u16,
+    pub(in crate::engines) mask: i8,
     pub(in crate::engines) byte: i8,
 }
 
-/// The encoding of a model and the question of each node, tree by tree; `None` if a feature has more
-/// thresholds, or the model more columns or larger sets, than codes can tell apart.
-pub(in crate::engines) fn encode(
-    ensemble: &Ensemble,
-    n_columns: usize,
-) -> Option<(Encoding, Vec<Question>)> {
+/// What engines are compiled from.
+pub(in crate::engines) struct Encoded {
+    pub(in crate::engines) encoding: Encoding,
+    /// Of each node, tree by tree.
+    pub(in crate::engines) questions: Vec<Question>,
+    /// Of each of the encoding's categories.
+    pub(in crate::engines) inside: Vec<InsideBits>,
+}
+
+/// `None` if a feature has more thresholds, or the model more columns or larger sets, than codes can tell
+/// apart.
+pub(in crate::engines) fn encode(ensemble: &Ensemble, n_columns: usize) -> Option<Encoded> {
     let mut asked = Asked::new(n_columns);
     for (index, node) in giving_way(&ensemble.trees).flat_map(|tree| &tree.nodes).enumerate() {
         asked.add(u32::try_from(index).ok()?, node);
@@ -78,7 +89,7 @@ struct Sets<'a> {
     /// Place in `groups` by feature and meaning of zero; [`NO_GROUP`] for most.
     group_of: Vec<[usize; 2]>,
     /// Group, way of missing values and words to the place within the group.
-    place_of: HashMap<(usize, bool, &'a [u64]), usize>,
+    place_of: HashMap<(usize, bool, &'a [u64]), usize, RandomState>,
     /// Node, group, place within it.
     nodes: Vec<(u32, usize, usize)>,
 }
@@ -110,7 +121,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn encode(mut self) -> Option<(Encoding, Vec<Question>)> {
+    fn encode(mut self) -> Option<Encoded> {
         let mut questions = vec![Question::default(); self.n_nodes];
         let mut encoding = Encoding { n_features: self.numbers.len(), ..Encoding::default() };
         for (feature, asked) in giving_way(self.numbers.iter_mut().enumerate()) {
@@ -119,19 +130,18 @@ impl<'a> Asked<'a> {
             }
         }
         encoding.n_number_bytes = encoding.n_byte_columns;
-        self.sets.encode(&mut encoding, &mut questions)?;
-        Some((encoding, questions))
+        let inside = self.sets.encode(&mut encoding, &mut questions)?;
+        Some(Encoded { encoding, questions, inside })
     }
 }
 
 impl Encoding {
-    /// The first of the next columns of each form, which must leave all within bounds.
+    /// The first of the next columns of each form; those of bytes must stay within bounds.
     fn take(&mut self, n_byte_columns: usize, n_rank_columns: usize) -> Option<(usize, usize)> {
         let first = (self.n_byte_columns, self.n_rank_columns);
         self.n_byte_columns += n_byte_columns;
         self.n_rank_columns += n_rank_columns;
-        let fits = self.n_byte_columns.max(self.n_rank_columns) <= MAX_COLUMNS;
-        fits.then_some(first)
+        (self.n_byte_columns <= MAX_BYTE_COLUMNS).then_some(first)
     }
 }
 
@@ -163,9 +173,10 @@ impl Thresholded {
             rank += usize::from(sorted[rank] != threshold);
             let variant = rules.iter().position(|&other| other == rule)?;
             questions[node as usize] = Question {
-                rank_column: (first_rank + variant) as u16,
+                rank_column: (first_rank + variant) as u32,
                 rank: rank as u16,
                 byte_column: (first_byte + variant * n_chunks + rank / CHUNK) as u16,
+                mask: -1,
                 byte: ((rank % CHUNK) as u8 ^ 0x80) as i8,
             };
         }
@@ -200,38 +211,47 @@ impl<'a> Sets<'a> {
         self.nodes.push((index, group, place));
     }
 
-    fn encode(&self, encoding: &mut Encoding, questions: &mut [Question]) -> Option<()> {
-        let mut n_entries = 0usize;
+    fn encode(
+        &self,
+        encoding: &mut Encoding,
+        questions: &mut [Question],
+    ) -> Option<Vec<InsideBits>> {
+        let mut all_inside = Vec::with_capacity(self.groups.len());
+        let mut n_all_bytes = 0usize;
         let mut first = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
             let largest = group.lookups.iter().filter_map(|lookup| lookup.set.last_code()).max();
             let n_codes = largest.map_or(0, |code| code as usize + 1);
             let n_sets = group.lookups.len();
-            n_entries = Category::n_entries_for(n_codes)
-                .checked_mul(n_sets)
-                .and_then(|more| more.checked_add(n_entries))
-                .filter(|&all| all <= MAX_SET_ENTRIES)?;
-            let (first_byte, first_rank) = encoding.take(n_sets, n_sets)?;
+            let n_bytes = Category::n_byte_columns_for(n_sets);
+            n_all_bytes = Category::n_entries_for(n_codes)
+                .checked_mul(n_bytes)
+                .and_then(|more| more.checked_add(n_all_bytes))
+                .filter(|&all| all <= MAX_SET_BYTES)?;
+            let (first_byte, first_rank) = encoding.take(n_bytes, n_sets)?;
+            let inside = InsideBits::new(&group.lookups, n_codes);
             encoding.categories.push(Category::new(
                 group.feature as usize,
                 group.zero_is_missing,
-                n_codes,
-                &group.lookups,
+                &inside,
                 first_byte,
                 first_rank,
             ));
+            all_inside.push(inside);
             first.push((first_byte, first_rank));
         }
         for &(node, group, place) in &self.nodes {
             let (first_byte, first_rank) = first[group];
+            let (mask, byte) = Category::question(place);
             questions[node as usize] = Question {
-                rank_column: (first_rank + place) as u16,
+                rank_column: (first_rank + place) as u32,
                 rank: 0,
-                byte_column: (first_byte + place) as u16,
-                byte: i8::MIN,
+                byte_column: (first_byte + place / SETS_OF_BYTE) as u16,
+                mask,
+                byte,
             };
         }
-        Some(())
+        Some(all_inside)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::numbers::{LOWEST, MISSING, Number, TINY};
 use crate::engines::kernels::{Kernel, LANES, Lanes};
-use crate::engines::thresholds::{Chunk, FEW};
+use crate::engines::thresholds::Chunk;
 use crate::tree::LIGHTGBM_ZERO;
 
 /// Vectors of byte columns and of slots, at most: either is a byte to a look-up.
@@ -98,13 +98,12 @@ impl RowNumbers {
             }
         }
         for (block, few) in row.blocks.iter_mut().zip(few) {
-            let used = |thresholds: &[f64; FEW]| {
-                thresholds.iter().take_while(|&&threshold| threshold < f64::INFINITY).count()
-            };
-            block.n_few = few.iter().map(|(_, thresholds)| used(thresholds)).max().unwrap_or(0);
+            block.n_few = few.iter().map(|(_, thresholds)| thresholds.len()).max().unwrap_or(0);
             for at in 0..block.n_few {
                 let mut thresholds = [f64::INFINITY; BLOCK];
-                few.iter().for_each(|(lane, of_lane)| thresholds[*lane] = of_lane[at]);
+                for &(lane, of_lane) in &few {
+                    thresholds[lane] = of_lane.get(at).copied().unwrap_or(f64::INFINITY);
+                }
                 row.few.push(thresholds);
             }
         }

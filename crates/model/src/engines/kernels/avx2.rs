@@ -53,6 +53,36 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx2")]
+fn count_all(thresholds: &[f64], values: &[f64; LANES]) -> [u8; LANES] {
+    // Packed twice, four counts each of `a` to `d` lie as `a0 a1 b0 b1 c0 c1 d0 d1`, then those of 2 and 3.
+    let in_order = _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    let mut counts = [0; LANES];
+    let (sixteens, _) = values.as_chunks::<16>();
+    for (values, counts) in sixteens.iter().zip(counts.as_chunks_mut::<16>().0) {
+        let (fours, _) = values.as_chunks::<4>();
+        let values: [__m256d; 4] = std::array::from_fn(|four| load_f64(&fours[four]));
+        let mut sums = [_mm256_setzero_si256(); 4];
+        for &threshold in thresholds {
+            let threshold = _mm256_set1_pd(threshold);
+            for (sum, &values) in sums.iter_mut().zip(&values) {
+                let above = _mm256_cmp_pd::<_CMP_GT_OQ>(values, threshold);
+                *sum = _mm256_sub_epi64(*sum, _mm256_castpd_si256(above));
+            }
+        }
+        let words = _mm256_packs_epi32(
+            _mm256_packs_epi32(sums[0], sums[1]),
+            _mm256_packs_epi32(sums[2], sums[3]),
+        );
+        let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+        let bytes = _mm_shuffle_epi8(_mm_packus_epi16(low, high), in_order);
+        // SAFETY: the reference covers the 16 bytes that are written.
+        unsafe { _mm_storeu_si128(counts.as_mut_ptr().cast(), bytes) };
+    }
+    counts
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
 fn count_columns(thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
     let halves = values.as_chunks::<4>().0;
     let values = [load_f64(&halves[0]), load_f64(&halves[1])];
@@ -93,26 +123,13 @@ fn blend(bits: u64, unset: i8, set: i8) -> Lanes {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn test(table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
-    let (index, bits) = (index.0.as_chunks::<32>().0, bits.0.as_chunks::<32>().0);
-    let half = |half: usize| {
-        let found = look_up_vector(std::array::from_ref(table), load(&index[half]));
-        let common = _mm256_and_si256(found, load(&bits[half]));
-        let none = _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
-        !_mm256_movemask_epi8(none) as u32
-    };
-    u64::from(half(0)) | u64::from(half(1)) << 32
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
 unsafe fn select<const V: usize>(
     codes: &[Lanes; V],
-    threshold: i8,
+    (mask, threshold): (i8, i8),
     [mut left, mut right]: [Operand; 2],
     out: *mut Lanes,
 ) {
-    let threshold = _mm256_set1_epi8(threshold);
+    let (mask, threshold) = (_mm256_set1_epi8(mask), _mm256_set1_epi8(threshold));
     for (v, codes) in codes.iter().enumerate() {
         // SAFETY: the caller promises `V` vectors.
         let left = unsafe { left.take() };
@@ -121,7 +138,8 @@ unsafe fn select<const V: usize>(
         let (left, right) = (left.0.as_chunks::<32>().0, right.0.as_chunks::<32>().0);
         let codes = codes.0.as_chunks::<32>().0;
         let choose = |half: usize| {
-            let goes_right = _mm256_cmpgt_epi8(load(&codes[half]), threshold);
+            let asked = _mm256_and_si256(load(&codes[half]), mask);
+            let goes_right = _mm256_cmpgt_epi8(asked, threshold);
             _mm256_blendv_epi8(load(&left[half]), load(&right[half]), goes_right)
         };
         let (low, high) = (choose(0), choose(1));
@@ -133,6 +151,7 @@ unsafe fn select<const V: usize>(
     }
 }
 
+/// Value by value: a gather takes longer, and where it was found to leak, much longer.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_values(values: &[f64; 256], _n_leaves: usize, index: &[Lanes], sums: &mut [[f64; LANES]]) {
@@ -140,11 +159,12 @@ fn add_values(values: &[f64; 256], _n_leaves: usize, index: &[Lanes], sums: &mut
         let (fours, _) = index.0.as_chunks::<4>();
         let (sums, _) = sums.as_chunks_mut::<4>();
         for (four, sum) in fours.iter().zip(sums) {
-            // SAFETY: the reference covers the 4 bytes that are read.
-            let at = _mm256_cvtepu8_epi64(unsafe { _mm_loadu_si32(four.as_ptr().cast()) });
-            // SAFETY: an index is a byte, and there is a value for every byte.
-            let found = unsafe { _mm256_i64gather_pd::<8>(values.as_ptr(), at) };
-            let after = _mm256_add_pd(load_f64(sum), found);
+            let [a, b, c, d] = four.map(|leaf| &values[usize::from(leaf as u8)]);
+            // SAFETY: each reference covers the 8 bytes that are read.
+            let low = unsafe { _mm_loadh_pd(_mm_load_sd(a), b) };
+            // SAFETY: each reference covers the 8 bytes that are read.
+            let high = unsafe { _mm_loadh_pd(_mm_load_sd(c), d) };
+            let after = _mm256_add_pd(load_f64(sum), _mm256_set_m128d(high, low));
             // SAFETY: the reference covers the 32 bytes that are written.
             unsafe { _mm256_storeu_pd(sum.as_mut_ptr(), after) };
         }

@@ -55,6 +55,23 @@ fn count_below(sorted: &[f64; 16], value: f64) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
+fn count_all(thresholds: &[f64], values: &[f64; LANES]) -> [u8; LANES] {
+    let one = _mm512_set1_epi64(1);
+    let mut counts = [0; LANES];
+    for (values, counts) in values.as_chunks().0.iter().zip(counts.as_chunks_mut().0) {
+        let values = load_f64(values);
+        let mut count = _mm512_setzero_si512();
+        for &threshold in thresholds {
+            let above = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(values, _mm512_set1_pd(threshold));
+            count = _mm512_mask_add_epi64(count, above, count, one);
+        }
+        *counts = _mm_cvtsi128_si64(_mm512_cvtepi64_epi8(count)).to_le_bytes();
+    }
+    counts
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn count_columns(thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
     let values = load_f64(values);
     let one = _mm512_set1_epi64(1);
@@ -76,23 +93,17 @@ fn blend(bits: u64, unset: i8, set: i8) -> Lanes {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn test(table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
-    let found = _mm512_permutexvar_epi8(load(&index.0), load(&table.0));
-    _mm512_test_epi8_mask(found, load(&bits.0))
-}
-
-#[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn select<const V: usize>(
     codes: &[Lanes; V],
-    threshold: i8,
+    (mask, threshold): (i8, i8),
     [mut left, mut right]: [Operand; 2],
     out: *mut Lanes,
 ) {
-    let threshold = _mm512_set1_epi8(threshold);
+    let (mask, threshold) = (_mm512_set1_epi8(mask), _mm512_set1_epi8(threshold));
     for (v, codes) in codes.iter().enumerate() {
-        let goes_right = _mm512_cmpgt_epi8_mask(load(&codes.0), threshold);
+        let asked = _mm512_and_si512(load(&codes.0), mask);
+        let goes_right = _mm512_cmpgt_epi8_mask(asked, threshold);
         // SAFETY: the caller promises `V` vectors.
         let left = unsafe { left.take() };
         // SAFETY: the caller promises `V` vectors.

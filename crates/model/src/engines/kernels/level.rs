@@ -26,6 +26,12 @@ macro_rules! kernel_of_level {
             }
 
             #[inline(always)]
+            fn count_all(self, thresholds: &[f64], values: &[f64; LANES]) -> [u8; LANES] {
+                // SAFETY: a value of this type exists only where the features were detected.
+                unsafe { count_all(thresholds, values) }
+            }
+
+            #[inline(always)]
             fn count_columns(self, thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
                 // SAFETY: a value of this type exists only where the features were detected.
                 unsafe { count_columns(thresholds, values) }
@@ -38,22 +44,16 @@ macro_rules! kernel_of_level {
             }
 
             #[inline(always)]
-            fn test(self, table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
-                // SAFETY: a value of this type exists only where the features were detected.
-                unsafe { test(table, index, bits) }
-            }
-
-            #[inline(always)]
             unsafe fn select<const V: usize>(
                 self,
                 codes: &[Lanes; V],
-                threshold: i8,
+                mask_and_threshold: (i8, i8),
                 operands: [Operand; 2],
                 out: *mut Lanes,
             ) {
                 // SAFETY: a value of this type exists only where the features were detected; the rest
                 // is the caller's promise.
-                unsafe { select(codes, threshold, operands, out) }
+                unsafe { select(codes, mask_and_threshold, operands, out) }
             }
 
             #[inline(always)]

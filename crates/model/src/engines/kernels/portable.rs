@@ -14,6 +14,17 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
+    fn count_all(self, thresholds: &[f64], values: &[f64; LANES]) -> [u8; LANES] {
+        let mut counts = [0; LANES];
+        for below in thresholds {
+            for (count, value) in counts.iter_mut().zip(values) {
+                *count += u8::from(value > below);
+            }
+        }
+        counts
+    }
+
+    #[inline(always)]
     fn count_columns(self, thresholds: &[[f64; 8]], values: &[f64; 8]) -> ([i8; 8], u8) {
         let mut counts = [0; 8];
         for thresholds in thresholds {
@@ -33,17 +44,10 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    fn test(self, table: &Lanes, index: &Lanes, bits: &Lanes) -> u64 {
-        let found = self.look_up(std::array::from_ref(table), index);
-        let lanes = found.0.iter().zip(&bits.0).enumerate();
-        lanes.fold(0, |all, (lane, (found, bits))| all | u64::from(found & bits != 0) << lane)
-    }
-
-    #[inline(always)]
     unsafe fn select<const V: usize>(
         self,
         codes: &[Lanes; V],
-        threshold: i8,
+        (mask, threshold): (i8, i8),
         [mut left, mut right]: [Operand; 2],
         out: *mut Lanes,
     ) {
@@ -53,7 +57,7 @@ impl Kernel for Portable {
             // SAFETY: the caller promises `V` vectors.
             let right = unsafe { *right.take() };
             for ((chosen, &code), &right) in chosen.0.iter_mut().zip(&codes.0).zip(&right.0) {
-                let goes_right = -i8::from(code > threshold);
+                let goes_right = -i8::from(code & mask > threshold);
                 *chosen ^= (*chosen ^ right) & goes_right;
             }
             // SAFETY: the caller promises `V` vectors.

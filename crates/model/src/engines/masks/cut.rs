@@ -112,13 +112,13 @@ impl Cutter {
         let piece = &mut self.pieces[index];
         for (at, &node) in nodes.iter().enumerate() {
             self.bits[node as usize] = at as u8;
-            let Question { byte_column, byte, .. } = questions[node as usize];
+            let Question { byte_column, byte, rank_column, .. } = questions[node as usize];
             if usize::from(byte_column) < self.n_numbers {
                 piece.columns[at] = byte_column as u8 as i8;
                 piece.thresholds[at] = byte;
             } else {
                 // Its comparison stays one that nothing exceeds.
-                self.set_nodes.push(SetNode { piece: index, node: at, byte_column });
+                self.set_nodes.push(SetNode { piece: index, node: at, rank_column });
             }
         }
     }

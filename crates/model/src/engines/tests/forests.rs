@@ -213,6 +213,28 @@ pub(super) fn chain(n_nodes: usize) -> Ensemble {
     one_tree((0..n_nodes).map(node).collect())
 }
 
+/// A path of sets of 300 categories, each a set that no other tree or node has.
+pub(super) fn chain_of_sets(tree: u32, n_nodes: u32) -> Tree {
+    let mut nodes = chain(n_nodes as usize).trees.swap_remove(0).nodes;
+    for (index, node) in (0..).zip(&mut nodes) {
+        // Nine of ten go on, and the first codes count in binary.
+        let number = tree * n_nodes + index;
+        let inside = (0..300).filter(|code| match code {
+            0..18 => number >> code & 1 == 1,
+            _ => (code * 7 + number) % 10 == 0,
+        });
+        node.split = Split::In(CategorySet::from_codes(inside));
+        node.missing = if number % 3 == 0 { MissingRule::Left } else { MissingRule::Right };
+    }
+    let n_leaves = nodes.len() + 1;
+    Tree {
+        nodes,
+        leaf_values: (0..n_leaves).map(|leaf| leaf as f64 * 0.1 - f64::from(tree)).collect(),
+        leaf_cover: vec![0.0; n_leaves],
+        leaf_width: 1,
+    }
+}
+
 /// A balanced tree of as many thresholds on one column, and rows on and beside them.
 pub(super) fn wide(n_thresholds: usize) -> (Ensemble, Vec<Vec<f64>>) {
     let mut nodes = Vec::new();
