@@ -209,7 +209,7 @@ impl Registry {
     /// Splits the traffic anew.
     ///
     /// Only versions that the traffic did not go to before are looked at, so that a share can be taken
-    /// away from a version whose files are damaged. A canary whose gates ask for an approver gets its
+    /// away from a version whose files are damaged. While a canary has a share its salt stays. A canary whose gates ask for an approver gets its
     /// share, or more of it, from somebody else than its publisher.
     ///
     /// # Errors
@@ -243,6 +243,7 @@ impl Registry {
         if let Some(traffic) = traffic {
             check_traffic(model, traffic)?;
             let before = state.traffic.clone().unwrap_or_default();
+            check_salt(model, &before, traffic)?;
             let is_new = |version: &&u64| !before.versions().any(|before| before == *version);
             let added: BTreeSet<u64> = traffic.versions().filter(is_new).copied().collect();
             for version in added {
@@ -409,6 +410,22 @@ fn check_traffic(model: &str, traffic: &Traffic) -> Result<(), RegistryError> {
         }
     }
     Ok(())
+}
+
+/// A canary keeps its salt while it has a share, since a ramp moves no user back.
+fn check_salt(model: &str, before: &Traffic, after: &Traffic) -> Result<(), RegistryError> {
+    let goes_on = before.canary_version == after.canary_version
+        && before.canary_basis_points > 0
+        && after.canary_basis_points > 0;
+    if !goes_on || before.salt == after.salt {
+        return Ok(());
+    }
+    let reason = format!(
+        "{:?}, but this canary was given its share with {:?}: another salt draws other users, and would move \
+         those of the canary back; keep it, or take the share away first",
+        after.salt, before.salt
+    );
+    Err(RegistryError::TrafficInvalid { model: model.to_owned(), field: "salt", reason })
 }
 
 impl Change {

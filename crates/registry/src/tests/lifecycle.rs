@@ -356,6 +356,34 @@ fn traffic_is_checked_and_kept() {
     assert!(matches!(refused, Err(RegistryError::VersionNotFound { version: 9, .. })));
 }
 
+/// Another salt in the middle of a ramp took the canary from its users and gave it to others.
+#[test]
+fn a_canary_keeps_its_salt_while_it_has_a_share() {
+    let (_folder, registry) = with_versions(3);
+    let split = |canary_version, canary_basis_points, salt: &str| {
+        let traffic = Some(Traffic {
+            canary_version: Some(canary_version),
+            canary_basis_points,
+            salt: salt.into(),
+            ..Traffic::default()
+        });
+        registry.set_traffic(&TrafficRequest {
+            model: "churn".into(),
+            traffic,
+            ..TrafficRequest::default()
+        })
+    };
+    split(2, 0, "spring").unwrap();
+    split(2, 500, "summer").unwrap();
+    let refused = split(2, 1_000, "").unwrap_err();
+    let told = matches!(&refused, RegistryError::TrafficInvalid { field: "salt", .. });
+    assert!(told && refused.to_string().contains("summer"), "{refused}");
+    split(2, 1_000, "summer").unwrap();
+    split(2, 0, "autumn").unwrap();
+    split(2, 500, "winter").unwrap();
+    split(3, 500, "spring").unwrap();
+}
+
 #[test]
 fn rolling_back_twice_goes_two_promotions_back() {
     let (_folder, registry) = with_versions(4);
