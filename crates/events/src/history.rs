@@ -44,14 +44,15 @@ pub(crate) struct HistoryColumns {
 
 /// A user's events. Columns have equal length and are sorted by the total order.
 ///
-/// Most logs know an event when it happens, name no sessions and leave most properties out, and a
-/// log holds millions of events: such columns take no room.
+/// Most logs track events that they know when they happen, name no sessions and leave most properties out,
+/// and a log holds millions of events: such columns take no room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     user: Symbol,
     event_ts: Vec<Micros>,
     /// Empty while every event is known when it happens.
     known_ts: Vec<Micros>,
+    /// Empty while every event is a [`EventKind::Track`].
     kind: Vec<EventKind>,
     name: Vec<Symbol>,
     /// Empty while no event names a session.
@@ -84,7 +85,7 @@ impl History {
             user,
             event_ts: Vec::with_capacity(n_events),
             known_ts: Vec::new(),
-            kind: Vec::with_capacity(n_events),
+            kind: Vec::new(),
             name: Vec::with_capacity(n_events),
             session: Vec::new(),
             property_end: Vec::new(),
@@ -99,7 +100,7 @@ impl History {
             user,
             event_ts,
             mut known_ts,
-            kind,
+            mut kind,
             name,
             mut session,
             mut property_end,
@@ -108,6 +109,9 @@ impl History {
         debug_assert!(event_ts.is_sorted(), "events must come in order");
         if known_ts == event_ts {
             known_ts = Vec::new();
+        }
+        if kind.iter().all(|&kind| kind == EventKind::Track) {
+            kind = Vec::new();
         }
         if session.iter().all(|&session| session == Symbol::EMPTY) {
             session = Vec::new();
@@ -134,6 +138,10 @@ impl History {
             self.known_ts.extend_from_slice(&self.event_ts[self.known_ts.len()..]);
             self.known_ts.push(event.known_ts);
         }
+        if event.kind != EventKind::Track || !self.kind.is_empty() {
+            self.kind.resize(n_before, EventKind::Track);
+            self.kind.push(event.kind);
+        }
         if event.session != Symbol::EMPTY || !self.session.is_empty() {
             self.session.resize(n_before, Symbol::EMPTY);
             self.session.push(event.session);
@@ -144,7 +152,6 @@ impl History {
             self.property_end.push(self.properties.len() as u32);
         }
         self.event_ts.push(event.event_ts);
-        self.kind.push(event.kind);
         self.name.push(event.name);
     }
 
@@ -187,10 +194,20 @@ impl History {
         }
     }
 
-    /// Kind of each event.
+    /// Kind of event `index`.
+    ///
+    /// # Panics
+    /// May, if `index` is out of range.
     #[must_use]
-    pub fn kind(&self) -> &[EventKind] {
-        &self.kind
+    pub fn kind(&self, index: usize) -> EventKind {
+        if self.kind.is_empty() { EventKind::Track } else { self.kind[index] }
+    }
+
+    /// Whether every event is a [`EventKind::Track`] that became known when it happened. May be false of
+    /// such a history too.
+    #[must_use]
+    pub fn has_only_tracks_known_at_once(&self) -> bool {
+        self.kind.is_empty() && self.known_ts.is_empty()
     }
 
     /// Name of each event.

@@ -47,6 +47,13 @@ struct Indexed {
     symbol: Symbol,
 }
 
+/// What is looked for in the index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sought {
+    hash: u64,
+    outline: Outline,
+}
+
 /// The length of a text and its first and last bytes: all of it up to [`Outline::WHOLE_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outline {
@@ -118,6 +125,32 @@ impl Symbols {
                 self.ends.push(self.texts.len());
                 symbol
             }
+        }
+    }
+
+    /// The symbols of many texts, in order, as [`Self::intern`] gives them one by one.
+    ///
+    /// Each look at the index waits for memory. They wait together when nothing but looks follows a look,
+    /// so what there is to find is worked out first, in `sought`, which is reused.
+    pub(crate) fn intern_all<T: AsRef<str>>(
+        &mut self,
+        texts: &[T],
+        sought: &mut Vec<Sought>,
+        mut found: impl FnMut(Symbol),
+    ) {
+        sought.clear();
+        sought.extend(texts.iter().map(|text| {
+            let text = text.as_ref();
+            Sought { hash: self.hasher.hash_one(text), outline: Outline::of(text) }
+        }));
+        for (text, sought) in texts.iter().zip(sought) {
+            let is_same = |indexed: &Indexed| indexed.outline == sought.outline;
+            let known = if sought.outline.is_whole() {
+                self.index.find(sought.hash, is_same).map(|indexed| indexed.symbol)
+            } else {
+                None
+            };
+            found(known.unwrap_or_else(|| self.intern(text.as_ref())));
         }
     }
 

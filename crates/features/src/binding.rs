@@ -7,8 +7,8 @@ use segue_events::{History, Micros, Scalar, Symbol, Symbols, Value};
 use crate::operator::{FunnelStatistic, SessionStatistic};
 use crate::plan::{Column, Plan, Reading, Statistic, Visibility, is_event_name};
 use crate::probe::{
-    Fed, ProbeKind, Sessions, State, entropy, nearest_rank, number_of, runs, same_session, seconds,
-    slope, streak,
+    Fed, ProbeKind, Sessions, State, Times, entropy, nearest_rank, number_of, runs, same_session,
+    seconds, slope, streak,
 };
 use crate::request::RequestFields;
 use crate::selector::{Constant, Selector, Test};
@@ -160,8 +160,13 @@ impl<'a> Binding<'a> {
         scratch.spans.extend(spans);
         scratch.reach.clear();
         scratch.reach.resize(plan.selectors.len(), (usize::MAX, 0));
-        for probe in &plan.probes {
+        let is_plain = history.has_only_tracks_known_at_once();
+        for (probe, state) in plan.probes.iter().zip(&mut scratch.states) {
             let (first, end, _) = scratch.spans[probe.window];
+            if is_plain && plan.selectors[probe.selector].is_by_window {
+                *state = State::Times(Times::of(&history.event_ts()[first..end.max(first)]));
+                continue;
+            }
             let reach = &mut scratch.reach[probe.selector];
             if first < end {
                 *reach = (reach.0.min(first), reach.1.max(end));
@@ -199,7 +204,7 @@ impl<'a> Binding<'a> {
         let mut start = end;
         let mut after: Option<(Micros, Symbol)> = None;
         for event in (0..end).rev() {
-            if !Selector::is_activity_kind(history.kind()[event])
+            if !Selector::is_activity_kind(history.kind(event))
                 || !self.is_visible(history, event, t)
             {
                 continue;
@@ -219,7 +224,7 @@ impl<'a> Binding<'a> {
     }
 
     fn selects(&self, selector: usize, history: &History, event: usize) -> bool {
-        let kind = history.kind()[event] as usize;
+        let kind = history.kind(event) as usize;
         self.plan.selectors[selector].kinds[kind]
             && self.conditions[selector]
                 .iter()

@@ -1,6 +1,6 @@
 //! A list of measures compiled for one pass: what they have in common is there once.
 
-use segue_events::RoleMap;
+use segue_events::{EventKind, RoleMap};
 
 use crate::operator::{
     Aggregate, CalendarPart, EVENT_NAME, FunnelStatistic, Measure, Operator, SessionStatistic,
@@ -84,6 +84,9 @@ pub(crate) struct PlannedSelector {
     pub(crate) kinds: [bool; 6],
     pub(crate) conditions: Vec<(usize, Test)>,
     pub(crate) groups: Vec<(Option<usize>, Vec<usize>)>,
+    /// Lets every track through, and has none but [`ProbeKind::Times`] behind it: of a history of tracks known at
+    /// once, the window alone says what these are.
+    pub(crate) is_by_window: bool,
 }
 
 /// The compiled measures.
@@ -164,7 +167,8 @@ impl Plan {
 
     fn reading(&mut self, aggregate: &Aggregate) -> Result<Reading, String> {
         let (kind, statistic) = self.probe_kind(&aggregate.operator, aggregate.window)?;
-        let selector = self.selector(&aggregate.events)?;
+        let is_by_window = kind == ProbeKind::Times && takes_every_track(&aggregate.events);
+        let selector = self.selector(&aggregate.events, is_by_window)?;
         let window = position(&mut self.windows, aggregate.window);
         let property = aggregate.operator.property().map(|key| self.property(key));
         let probe = Probe { selector, window, property, kind };
@@ -240,8 +244,11 @@ impl Plan {
         })
     }
 
-    fn selector(&mut self, selector: &Selector) -> Result<usize, String> {
-        if let Some(index) = self.selectors.iter().position(|other| other.selector == *selector) {
+    fn selector(&mut self, selector: &Selector, is_by_window: bool) -> Result<usize, String> {
+        let is_same = |other: &PlannedSelector| {
+            other.selector == *selector && other.is_by_window == is_by_window
+        };
+        if let Some(index) = self.selectors.iter().position(is_same) {
             return Ok(index);
         }
         let mut kinds = [false; 6];
@@ -253,7 +260,14 @@ impl Plan {
         let patterns = self.pattern_list(&selector.events)?;
         let selector = selector.clone();
         let groups = Vec::new();
-        self.selectors.push(PlannedSelector { selector, patterns, kinds, conditions, groups });
+        self.selectors.push(PlannedSelector {
+            selector,
+            patterns,
+            kinds,
+            conditions,
+            groups,
+            is_by_window,
+        });
         Ok(self.selectors.len() - 1)
     }
 
@@ -283,6 +297,13 @@ impl Plan {
         self.zone_names.push(name.to_owned());
         Ok(self.zones.len() - 1)
     }
+}
+
+fn takes_every_track(selector: &Selector) -> bool {
+    let every = EventPattern::Glob("*".to_owned());
+    selector.events.contains(&every)
+        && selector.kinds.contains(&EventKind::Track)
+        && selector.conditions.is_empty()
 }
 
 /// Whether a property key stands for the event's name.

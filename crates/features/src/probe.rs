@@ -56,6 +56,18 @@ pub(crate) struct Times {
     pub(crate) last: Micros,
 }
 
+impl Times {
+    /// Of times in order.
+    pub(crate) fn of(times: &[Micros]) -> Self {
+        match times {
+            [] => Self::default(),
+            [first, ..] => {
+                Self { n: times.len() as u64, first: *first, last: times[times.len() - 1] }
+            }
+        }
+    }
+}
+
 /// Count, sum, extremes, and the sum of squared deviations after Welford (1962).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moments {

@@ -149,7 +149,51 @@ struct Counter<'a> {
     activity: Vec<Tally>,
     other: Vec<Tally>,
     properties: HashMap<Symbol, PropertyTally, RandomState>,
-    transitions: HashMap<(Symbol, Symbol), u64, RandomState>,
+    transitions: Transitions,
+}
+
+/// Symbols whose pairs have a place in a table: a log names few kinds of events, and names them first.
+const TABLED: usize = 64;
+
+/// How often each name followed each other.
+struct Transitions {
+    /// Shape `(TABLED, TABLED)`.
+    tabled: Vec<u64>,
+    others: HashMap<(Symbol, Symbol), u64, RandomState>,
+}
+
+impl Default for Transitions {
+    fn default() -> Self {
+        Self { tabled: vec![0; TABLED * TABLED], others: HashMap::default() }
+    }
+}
+
+impl Transitions {
+    fn add(&mut self, from: Symbol, to: Symbol) {
+        if from.index() < TABLED && to.index() < TABLED {
+            self.tabled[from.index() * TABLED + to.index()] += 1;
+        } else {
+            *self.others.entry((from, to)).or_default() += 1;
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.tabled.iter_mut().zip(other.tabled).for_each(|(own, n)| *own += n);
+        for (pair, n) in other.others {
+            *self.others.entry(pair).or_default() += n;
+        }
+    }
+
+    /// By the texts of a pair; those that never were are not there.
+    fn named(self, symbols: &Symbols) -> BTreeMap<(String, String), u64> {
+        let text = |symbol: Symbol| symbols.text(symbol).to_owned();
+        let first: Vec<Symbol> = symbols.iter().map(|(symbol, _)| symbol).take(TABLED).collect();
+        let tabled = first.iter().flat_map(|&from| first.iter().map(move |&to| (from, to)));
+        let tabled =
+            tabled.map(|(from, to)| ((from, to), self.tabled[from.index() * TABLED + to.index()]));
+        let all = tabled.filter(|&(_, n)| n > 0).chain(self.others);
+        all.map(|((from, to), n)| ((text(from), text(to)), n)).collect()
+    }
 }
 
 impl<'a> Counter<'a> {
@@ -159,7 +203,7 @@ impl<'a> Counter<'a> {
             activity: vec![Tally::default(); symbols.len()],
             other: vec![Tally::default(); symbols.len()],
             properties: HashMap::default(),
-            transitions: HashMap::default(),
+            transitions: Transitions::default(),
         }
     }
 
@@ -167,12 +211,12 @@ impl<'a> Counter<'a> {
         let mut before: Option<usize> = None;
         for event in 0..history.len() {
             let name = history.name()[event];
-            if Selector::is_activity_kind(history.kind()[event]) {
+            if Selector::is_activity_kind(history.kind(event)) {
                 self.activity[name.index()].add(user);
                 if let Some(before) = before {
                     let gap_us = history.event_ts()[event] - history.event_ts()[before];
                     if gap_us < SESSION_TIMEOUT_US {
-                        *self.transitions.entry((history.name()[before], name)).or_default() += 1;
+                        self.transitions.add(history.name()[before], name);
                     }
                 }
                 before = Some(event);
@@ -194,9 +238,7 @@ impl<'a> Counter<'a> {
         for (key, tally) in other.properties {
             self.properties.entry(key).or_default().join(tally);
         }
-        for (pair, n) in other.transitions {
-            *self.transitions.entry(pair).or_default() += n;
-        }
+        self.transitions.join(other.transitions);
         self
     }
 
@@ -210,8 +252,6 @@ impl<'a> Counter<'a> {
                 .collect()
         };
         let text = |symbol: Symbol| symbols.text(symbol).to_owned();
-        let transitions =
-            self.transitions.into_iter().map(|((from, to), n)| ((text(from), text(to)), n));
         let properties = self.properties.into_iter().map(|(key, mut tally)| {
             tally.summary.n_distinct_texts = tally.texts.len().min(PropertySummary::MAX_TEXTS);
             (text(key), tally.summary)
@@ -221,7 +261,7 @@ impl<'a> Counter<'a> {
             events: named(self.activity),
             other_events: named(self.other),
             properties: properties.collect(),
-            transitions: transitions.collect(),
+            transitions: self.transitions.named(symbols),
         }
     }
 }

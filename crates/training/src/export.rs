@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use polars::prelude::{Column, NamedFrom, PlSmallStr, Series};
+use rayon::prelude::*;
 use segue_dataset::{FeatureKind, TargetKind};
 
 use crate::rows::Prepared;
@@ -40,10 +41,12 @@ pub fn write_features(prepared: &Prepared, path: &Path) -> Result<(), WriteError
         }
         columns.push(column("split", &part[rows.clone()]));
         columns.push(label(&data.target().kind, &data.target().values[rows.clone()]));
-        for (index, feature) in data.schema().features().iter().enumerate() {
-            let values = &data.features().column(index)[rows.clone()];
-            columns.push(feature_column(&feature.name, &feature.kind, values));
-        }
+        columns.par_extend(data.schema().features().par_iter().enumerate().map(
+            |(index, feature)| {
+                let values = &data.features().column(index)[rows.clone()];
+                feature_column(&feature.name, &feature.kind, values)
+            },
+        ));
         writer.write(rows.len(), columns)?;
     }
     writer.finish()

@@ -228,21 +228,26 @@ impl Store {
         let id = |symbol: Symbol| ids[symbol.index()];
         let text = |symbol: Symbol| symbols[symbol.index()];
         let (n_id_bytes, n_properties) = (self.event_ids.len(), self.properties.len());
-        self.event_ts.reserve_exact(other.event_ts.len());
-        self.event_ts.extend(other.event_ts);
-        self.known_after_us.append(other.known_after_us, |us| us);
-        self.seq.append(other.seq, |seq| seq);
-        self.user.append(other.user, id);
-        self.anonymous.append(other.anonymous, id);
-        self.previous.append(other.previous, id);
-        self.kind.append(other.kind, |kind| kind);
-        self.name.append(other.name, text);
-        self.session.append(other.session, text);
-        self.id_end.append(other.id_end, |end| end + n_id_bytes);
-        self.event_ids.extend(other.event_ids);
-        self.property_end.append(other.property_end, |end| end + n_properties);
-        let properties = other.properties.into_iter();
-        self.properties.extend(properties.map(|packed| packed.renumbered(&symbols)));
+        std::thread::scope(|scope| {
+            // What is copied as it is, beside what is renumbered.
+            scope.spawn(|| {
+                self.event_ts.reserve_exact(other.event_ts.len());
+                self.event_ts.extend(other.event_ts);
+                self.known_after_us.append(other.known_after_us, |us| us);
+                self.seq.append(other.seq, |seq| seq);
+                self.kind.append(other.kind, |kind| kind);
+                self.id_end.append(other.id_end, |end| end + n_id_bytes);
+                self.event_ids.extend(other.event_ids);
+                self.property_end.append(other.property_end, |end| end + n_properties);
+            });
+            self.user.append(other.user, id);
+            self.anonymous.append(other.anonymous, id);
+            self.previous.append(other.previous, id);
+            self.name.append(other.name, text);
+            self.session.append(other.session, text);
+            let properties = other.properties.into_iter();
+            self.properties.extend(properties.map(|packed| packed.renumbered(&symbols)));
+        });
     }
 
     pub(super) fn len(&self) -> usize {
@@ -310,6 +315,13 @@ impl Store {
     pub(super) fn has_no_links(&self) -> bool {
         [&self.anonymous, &self.previous].iter().all(|ids| ids.only() == Some(NOBODY))
             || self.user.only() == Some(NOBODY)
+    }
+
+    /// Frees the users of rows, once each row has its profile: without links all rows of one name the same.
+    pub(super) fn forget_users(&mut self) {
+        if self.has_no_links() {
+            self.user = Uniform::all(NOBODY, self.len());
+        }
     }
 
     /// Whether no event has an id of its own.
@@ -405,8 +417,8 @@ impl Store {
             _ => rows().map(|row| self.known_ts(row)).collect(),
         };
         let kind = match self.kind.only() {
-            Some(kind) => vec![kind; times.len()],
-            None => rows().map(|row| self.kind.get(row)).collect(),
+            Some(EventKind::Track) => Vec::new(),
+            _ => rows().map(|row| self.kind.get(row)).collect(),
         };
         let session = match self.session.only() {
             Some(Symbol::EMPTY) => Vec::new(),

@@ -60,7 +60,7 @@ fn lines(history: &History, symbols: &Symbols) -> Vec<String> {
                 "{} {} {:?} {} [{}] {}",
                 history.event_ts()[index],
                 history.known_ts()[index],
-                history.kind()[index],
+                history.kind(index),
                 symbols.text(history.name()[index]),
                 symbols.text(history.session(index)),
                 properties.join(",")

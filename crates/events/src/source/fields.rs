@@ -109,6 +109,17 @@ pub(super) fn text_of<'c>(cell: &'c Cell<'_>) -> Option<Cow<'c, str>> {
     (!text.is_empty()).then_some(text)
 }
 
+/// As [`text_of`], for as long as the cell's own text lives.
+pub(super) fn into_text(cell: Cell<'_>) -> Option<Cow<'_, str>> {
+    match cell {
+        Cell::Text(Cow::Borrowed(text)) => {
+            let text = trimmed(text);
+            (!text.is_empty()).then_some(Cow::Borrowed(text))
+        }
+        cell => text_of(&cell).map(|text| Cow::Owned(text.into_owned())),
+    }
+}
+
 /// [`str::trim`], with a look at both ends first: nearly every text is trimmed already.
 fn trimmed(text: &str) -> &str {
     match text.as_bytes() {

@@ -8,8 +8,10 @@
 //! right.
 
 mod block;
+mod texts;
 
 use block::Block;
+use texts::Texts;
 
 use super::fields::{sequence_of, text_of};
 use super::{Mapper, SourceFormat};
@@ -61,10 +63,10 @@ impl Mapper {
         let Some(mut columns) = Columns::of(self, table, builder.store_mut()) else {
             return (0..table.n_rows()).collect();
         };
-        let (mut block, mut left) = (Block::default(), Vec::new());
+        let (mut block, mut texts, mut left) = (Block::default(), Texts::default(), Vec::new());
         for start in (0..table.n_rows()).step_by(BLOCK_ROWS) {
             block.begin(start..(start + BLOCK_ROWS).min(table.n_rows()));
-            columns.read(self, table, builder.store_mut(), &mut block);
+            columns.read(self, table, builder.store_mut(), &mut texts, &mut block);
             block.set_aside(&mut left);
             columns.read_details(table, &mut builder.store_mut().symbols, &mut block);
             let (n_known_when_happened, n_without_id) = block.n_lacking();
@@ -122,7 +124,14 @@ impl Columns {
 
     /// Reads rows but for their properties and ids. A row that must be looked at singly is left at the
     /// first column that says so.
-    fn read(&mut self, mapper: &Mapper, table: &impl Table, store: &mut Store, block: &mut Block) {
+    fn read<'t>(
+        &mut self,
+        mapper: &Mapper,
+        table: &'t impl Table,
+        store: &mut Store,
+        texts: &mut Texts<'t>,
+        block: &mut Block,
+    ) {
         let time = |column, row| mapper.time.read(&table.cell(column, row)).ok();
         block.read(|block| &mut block.event_ts, |row| time(self.time, row).flatten());
         if let Some(column) = self.known_time {
@@ -135,25 +144,29 @@ impl Columns {
             );
         }
         if let Some(column) = self.user {
-            block.read(|block| &mut block.user, |row| self.id(&table.cell(column, row), store));
+            texts.read(table, column, block.rows(), &mut store.ids);
+            let (mut ids, n_ids) = (texts.iter(), store.ids.len());
+            block.read(|block| &mut block.user, |_| self.id(ids.next()?, n_ids));
         }
         if let Some(column) = self.anonymous {
-            block
-                .read(|block| &mut block.anonymous, |row| self.id(&table.cell(column, row), store));
+            texts.read(table, column, block.rows(), &mut store.ids);
+            let (mut ids, n_ids) = (texts.iter(), store.ids.len());
+            block.read(|block| &mut block.anonymous, |_| self.id(ids.next()?, n_ids));
         }
         block.leave_nameless();
         let symbols = &mut store.symbols;
         if let Name::Column(column) = self.name {
+            texts.read(table, column, block.rows(), symbols);
+            let mut names = texts.iter().map(|(_, name)| name);
             block.read(
                 |block| &mut block.name,
-                |row| Some(symbols.intern(&text_of(&table.cell(column, row))?)),
+                |_| names.next().filter(|&name| name != Symbol::EMPTY),
             );
         }
         if let Some(column) = self.session {
-            block.read(
-                |block| &mut block.session,
-                |row| Some(symbols.intern(&text_of(&table.cell(column, row)).unwrap_or_default())),
-            );
+            texts.read(table, column, block.rows(), symbols);
+            let mut sessions = texts.iter().map(|(_, session)| session);
+            block.read(|block| &mut block.session, |_| sessions.next());
         }
     }
 
@@ -190,15 +203,16 @@ impl Columns {
         }
     }
 
-    /// The symbol of an id, [`NOBODY`] if there is none; `None` for a placeholder.
-    fn id(&mut self, cell: &Cell<'_>, store: &mut Store) -> Option<Symbol> {
-        let Some(text) = text_of(cell) else { return Some(NOBODY) };
-        let symbol = store.ids.intern(&text);
+    /// The symbol of an id, of which there are `n_ids` now: [`NOBODY`] for no text; `None` for a placeholder.
+    fn id(&mut self, (text, symbol): (&str, Symbol), n_ids: usize) -> Option<Symbol> {
+        if symbol == Symbol::EMPTY {
+            return Some(NOBODY);
+        }
         if symbol.index() >= self.is_usable.len() {
-            self.is_usable.resize(store.ids.len(), false);
+            self.is_usable.resize(n_ids, false);
         }
         if !self.is_usable[symbol.index()] {
-            if is_blocked_id(&text) {
+            if is_blocked_id(text) {
                 return None;
             }
             self.is_usable[symbol.index()] = true;

@@ -94,10 +94,17 @@ pub(crate) fn event() -> impl Strategy<Value = Plain> {
         })
 }
 
-/// Up to 40 events in the order of their times.
+/// Up to 40 events in the order of their times; every third time tracks that are known at once, as most
+/// logs hold nothing else.
 pub(crate) fn events() -> impl Strategy<Value = Vec<Plain>> {
-    proptest::collection::vec(event(), 0..40).prop_map(|mut events| {
+    let events = proptest::collection::vec(event(), 0..40);
+    (events, proptest::bool::weighted(0.33)).prop_map(|(mut events, are_tracks)| {
         events.sort_by_key(|event| event.at);
+        if are_tracks {
+            events.iter_mut().for_each(|event| {
+                (event.kind, event.known) = (EventKind::Track, event.at);
+            });
+        }
         events
     })
 }
@@ -232,6 +239,8 @@ fn all_specs() -> Vec<FeatureSpec> {
         "op = \"month\"",
         "op = \"is_weekend\"",
         "op = \"history_days\"",
+        "op = \"count\"\nevents = \"*\"\nkind = [\"page\"]\nwindow = \"90d\"",
+        "op = \"time_since_last\"\nevents = [\"*\", \"help\"]\nwindow = \"90d\"",
     ] {
         texts.push(text.to_owned());
     }

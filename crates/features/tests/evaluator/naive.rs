@@ -58,7 +58,7 @@ pub(crate) fn plain(history: &History, symbols: &Symbols) -> Vec<Plain> {
         .map(|event| Plain {
             at: history.event_ts()[event],
             known: history.known_ts()[event],
-            kind: history.kind()[event],
+            kind: history.kind(event),
             name: text(history.name()[event]),
             session: text(history.session(event)),
             properties: history

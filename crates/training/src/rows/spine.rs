@@ -174,10 +174,8 @@ impl Matching {
     /// Indices of the matching events of a history, in order. Traits and identity are no events here.
     fn events<'a>(&'a self, history: &'a History) -> impl Iterator<Item = usize> + 'a {
         (0..history.len()).filter(|&at| {
-            let activity = matches!(
-                history.kind()[at],
-                EventKind::Track | EventKind::Page | EventKind::Screen
-            );
+            let activity =
+                matches!(history.kind(at), EventKind::Track | EventKind::Page | EventKind::Screen);
             activity && self.is_match[history.name()[at].index()]
         })
     }

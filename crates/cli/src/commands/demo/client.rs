@@ -101,7 +101,7 @@ fn history(log: &EventLog, index: usize, at_us: i64) -> EventHistory {
         .map(|at| pb::Event {
             event_id: format!("{at:06}"),
             name: log.symbols.text(history.name()[at]).to_owned(),
-            kind: match history.kind()[at] {
+            kind: match history.kind(at) {
                 EventKind::Page => pb::EventKind::Page,
                 EventKind::Screen => pb::EventKind::Screen,
                 EventKind::Identify => pb::EventKind::Identify,

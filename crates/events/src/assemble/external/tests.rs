@@ -93,7 +93,7 @@ fn copied(history: &crate::History, from: &Symbols, to: &mut Symbols) -> crate::
         copy.push(crate::HistoryEvent {
             event_ts: history.event_ts()[index],
             known_ts: history.known_ts()[index],
-            kind: history.kind()[index],
+            kind: history.kind(index),
             name: symbol(history.name()[index]),
             session: symbol(history.session(index)),
             properties: &properties,

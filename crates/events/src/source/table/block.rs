@@ -48,6 +48,12 @@ impl Block {
         self.property_ends.clear();
     }
 
+    /// Numbers of the rows that are not left.
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
+        let rows = self.rows.iter().zip(&self.is_left);
+        rows.filter(|(_, is_left)| !**is_left).map(|(&row, _)| row)
+    }
+
     /// Fills a column with what `value` makes of each row that is not left, and leaves those of which it
     /// makes nothing.
     pub(super) fn read<T: Copy + Default>(

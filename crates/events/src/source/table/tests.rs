@@ -126,7 +126,7 @@ fn text(log: &EventLog) -> Vec<String> {
             log.symbols.text(history.user()),
             history.event_ts()[at],
             history.known_ts()[at],
-            history.kind()[at],
+            history.kind(at),
             log.symbols.text(history.name()[at]),
             log.symbols.text(history.session(at)),
             history.properties(at).iter().map(property).collect::<Vec<_>>(),
