@@ -34,7 +34,7 @@ pub struct Symbols {
     texts: String,
     /// By symbol: where its text ends.
     ends: Vec<usize>,
-    /// Found by the hash of their text. Seeded anew in each process: texts come from outside.
+    /// Found by the hash of their text, or of its outline. Seeded anew in each process: texts come from outside.
     index: HashTable<Indexed>,
     hasher: RandomState,
 }
@@ -81,6 +81,16 @@ impl Outline {
         Self { first, last, n_bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX) }
     }
 
+    /// The hash of the text that this is the outline of: two numbers are hashed sooner than a text.
+    fn hash(self, text: &str, hasher: &RandomState) -> u64 {
+        if self.is_whole() {
+            // Texts of one outline but for their lengths are few: zeros in front of a short one.
+            hasher.hash_one((self.first, self.last))
+        } else {
+            hasher.hash_one(text)
+        }
+    }
+
     /// Whether no other text looks the same.
     fn is_whole(self) -> bool {
         self.n_bytes as usize <= Self::WHOLE_BYTES
@@ -111,11 +121,12 @@ impl Symbols {
         let (texts, ends, hasher) = (&self.texts, &self.ends, &self.hasher);
         let of = |indexed: &Indexed| text_at(texts, ends, indexed.symbol);
         let outline = Outline::of(text);
+        let hash = outline.hash(text, hasher);
         let is_same = |indexed: &Indexed| {
             indexed.outline == outline && (outline.is_whole() || of(indexed) == text)
         };
-        let rehash = |indexed: &Indexed| hasher.hash_one(of(indexed));
-        match self.index.entry(hasher.hash_one(text), is_same, rehash) {
+        let rehash = |indexed: &Indexed| indexed.outline.hash(of(indexed), hasher);
+        match self.index.entry(hash, is_same, rehash) {
             Entry::Occupied(found) => found.get().symbol,
             Entry::Vacant(free) => {
                 assert!(ends.len() < u32::MAX as usize, "more than 2^32 distinct texts");
@@ -141,7 +152,8 @@ impl Symbols {
         sought.clear();
         sought.extend(texts.iter().map(|text| {
             let text = text.as_ref();
-            Sought { hash: self.hasher.hash_one(text), outline: Outline::of(text) }
+            let outline = Outline::of(text);
+            Sought { hash: outline.hash(text, &self.hasher), outline }
         }));
         for (text, sought) in texts.iter().zip(sought) {
             let is_same = |indexed: &Indexed| indexed.outline == sought.outline;
@@ -157,8 +169,9 @@ impl Symbols {
     /// The symbol of a text that is already in the table.
     #[must_use]
     pub fn get(&self, text: &str) -> Option<Symbol> {
+        let hash = Outline::of(text).hash(text, &self.hasher);
         let is_same = |indexed: &Indexed| self.text(indexed.symbol) == text;
-        self.index.find(self.hasher.hash_one(text), is_same).map(|indexed| indexed.symbol)
+        self.index.find(hash, is_same).map(|indexed| indexed.symbol)
     }
 
     /// The text of a symbol.

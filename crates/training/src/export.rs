@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use polars::prelude::{Column, NamedFrom, PlSmallStr, Series};
+use polars::prelude::{
+    Column, Float64Chunked, IntoColumn, NamedFrom, NewChunkedArray, PlSmallStr, Series,
+};
 use rayon::prelude::*;
 use segue_dataset::{FeatureKind, TargetKind};
 
@@ -73,9 +75,14 @@ fn label(kind: &TargetKind, values: &[f64]) -> Column {
 fn feature_column(name: &str, kind: &FeatureKind, values: &[f64]) -> Column {
     match kind {
         FeatureKind::Number => {
-            let values: Vec<Option<f64>> =
-                values.iter().map(|&value| (!value.is_nan()).then_some(value)).collect();
-            column(name, values)
+            let name = PlSmallStr::from_str(name);
+            let values = if values.iter().any(|value| value.is_nan()) {
+                let known = |&value: &f64| (!value.is_nan()).then_some(value);
+                Float64Chunked::from_iter_options(name, values.iter().map(known))
+            } else {
+                Float64Chunked::from_slice(name, values)
+            };
+            values.into_column()
         }
         FeatureKind::Category { vocabulary } => {
             let text = |&code: &f64| match code {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use super::identity::{Id, Links};
 use super::store::Store;
@@ -13,6 +14,9 @@ use crate::{History, Micros, Symbol, Symbols};
 
 /// Rows below which a thread of its own is not worth it; in tests few, so that there are several stretches.
 const MIN_PART_ROWS: usize = if cfg!(test) { 3 } else { 1 << 16 };
+
+/// Stretches of profiles that a thread takes, about.
+const TURNS: usize = 8;
 
 /// Profiles by number: that of an id is twice its symbol's, and one more for users.
 type Number = u32;
@@ -186,7 +190,7 @@ impl Profiles {
     }
 
     /// One history a profile; `users` are the symbols of their names. The threads take stretches of
-    /// profiles with about as many rows each.
+    /// profiles with about as many rows each, several in turn: processors are not always equally fast.
     pub(super) fn histories(
         &self,
         store: &Store,
@@ -197,7 +201,7 @@ impl Profiles {
             self.parts.iter().map(|part| part.ends[profile] as usize).sum::<usize>()
         };
         let n_rows = self.parts.iter().map(|part| part.rows.len()).sum::<usize>();
-        let share = n_rows.div_ceil(n_threads.max(1)).max(1);
+        let share = n_rows.div_ceil(n_threads.max(1) * TURNS).max(1);
         let (mut stretches, mut first, mut start) = (Vec::new(), 0, 0);
         for profile in 0..users.len() {
             if end(profile) - start >= share || profile + 1 == users.len() {
@@ -206,7 +210,8 @@ impl Profiles {
             }
         }
         let work = |profiles: Range<usize>| move || self.stretch(store, users, profiles);
-        on_threads(stretches.into_iter().map(work).collect()).into_iter().flatten().collect()
+        let histories = in_turn(stretches.into_iter().map(work).collect(), n_threads);
+        histories.into_iter().flatten().collect()
     }
 
     fn stretch(&self, store: &Store, users: &[Symbol], profiles: Range<usize>) -> Vec<History> {
@@ -218,6 +223,24 @@ impl Profiles {
         };
         profiles.map(history).collect()
     }
+}
+
+/// Does all works on so many threads, each of which takes the next when it is done with one; results are in
+/// the order of the works.
+fn in_turn<T: Send>(works: Vec<impl FnOnce() -> T + Send>, n_threads: usize) -> Vec<T> {
+    let n_threads = n_threads.clamp(1, works.len().max(1));
+    let queue = Mutex::new(works.into_iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((index, work)) = next() {
+            done.push((index, work()));
+        }
+        done
+    };
+    let mut done = on_threads(vec![worker; n_threads]).into_iter().flatten().collect::<Vec<_>>();
+    done.sort_unstable_by_key(|&(index, _)| index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Does every work on a thread of its own, the last on the caller's; a panic goes on to the caller.
