@@ -46,6 +46,7 @@ def parse():
         help="after a round, fit no more with those that took so many times as long as ours (default: all go on)",
     )
     parser.add_argument("--timeout", type=int, default=900, help="seconds that one measurement may take (default 900)")
+    parser.add_argument("--machine", default="", help="what it is, for sections beside those of another machine")
     parser.add_argument("--stored", action="store_true", help="write the sections from the last run's figures")
     parser.add_argument("--ours", type=Path, required=True, help="binary segue-peer")
     parser.add_argument("--rust", type=Path, required=True, help="binary rust-peers")
@@ -103,7 +104,11 @@ def write(section, options):
         *REPORTS[section](records, options),
         machine.line(kept["hardware"], kept["versions"]),
     ]
-    write_section(options.out, section, TITLES[section], "\n".join(lines))
+    if options.machine:
+        name, title = f"{section} {options.machine}", f"{TITLES[section]}: {options.machine}"
+        write_section(options.out, name, title, "\n".join(lines), behind=section)
+    else:
+        write_section(options.out, section, TITLES[section], "\n".join(lines))
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares segue with other libraries and writes the sections of benches/RESULTS.md:
 #
-#     benches/peers/run.sh [quality|fit|forest|score|explain|growth|all]... [--rounds N] [--rows N] [--only KEYS] [--far N]
+#     benches/peers/run.sh [quality|fit|forest|score|explain|growth|all]... [--rounds N] [--rows N] [--only KEYS] [--far N] [--machine NAME]
 #
 # Builds segue's own runner and the Rust peers, and installs the Python peers into environments outside of
 # the tree. `quality` runs the real jobs and needs SEGUE_DATA. Needs Linux, cargo, gcc, taskset and a Python
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     all) sections+=(fit forest score explain growth) ;;
     quality | fit | forest | score | explain | growth) sections+=("$1") ;;
-    --rounds | --rows | --only | --far | --timeout)
+    --rounds | --rows | --only | --far | --timeout | --machine)
         [ $# -ge 2 ] || usage 2
         options+=("$1" "$2")
         shift
