@@ -194,7 +194,7 @@ impl LogBuilder {
             .owners()
             .map(|owner| self.store.symbols.intern(&owner.profile(&self.store.ids)))
             .collect();
-        self.store.forget_users();
+        self.store.forget_ids();
         let histories = profiles.histories(&self.store, &users, n_threads);
         self.counts.anonymous_profiles = n_anonymous;
         self.counts.users = histories.len() as u64 - n_anonymous;

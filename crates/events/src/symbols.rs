@@ -247,12 +247,23 @@ mod tests {
     /// So many that some of them meet in the index, where only what follows the hash tells them apart.
     #[test]
     fn thousands_of_texts_that_look_alike_are_told_apart() {
-        let mut symbols = Symbols::new();
         let long = (0..20_000).map(|n| format!("beginning {n:08} the ending"));
         let repeated = (0..1_000).map(|n| format!("beginning{}the ending", "x".repeat(n)));
         let short = (0..20_000).map(|n| format!("{n:x}"));
-        for (n, text) in (1..).zip(long.chain(repeated).chain(short)) {
-            assert_eq!(symbols.intern(&text), Symbol(n), "{text:?}");
+        let alike = (0..20_000).map(|n| format!("the user{n:x}"));
+        let texts: Vec<String> = long.chain(repeated).chain(short).chain(alike).collect();
+        let expected: Vec<Symbol> = (1..=texts.len() as u32).map(Symbol).collect();
+        let mut one_by_one = Symbols::new();
+        for (text, &symbol) in texts.iter().zip(&expected) {
+            assert_eq!(one_by_one.intern(text), symbol, "{text:?}");
+        }
+        let (mut together, mut sought) = (Symbols::new(), Vec::new());
+        for round in ["new", "known"] {
+            let mut found = Vec::new();
+            for texts in texts.chunks(1_024) {
+                together.intern_all(texts, &mut sought, |symbol| found.push(symbol));
+            }
+            assert!(found == expected, "{round}");
         }
     }
 

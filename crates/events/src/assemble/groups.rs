@@ -260,3 +260,35 @@ fn on_threads<T: Send>(mut works: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
         done
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_works() {
+        // One thread does the first and the last, the other one those between.
+        let ((third_began, third), (last_began, last)) = (channel(), channel());
+        let works: Vec<Box<dyn FnOnce() -> u8 + Send>> = vec![
+            Box::new(move || {
+                third.recv().unwrap();
+                0
+            }),
+            Box::new(|| 1),
+            Box::new(move || {
+                third_began.send(()).unwrap();
+                last.recv().unwrap();
+                2
+            }),
+            Box::new(move || {
+                last_began.send(()).unwrap();
+                3
+            }),
+        ];
+        assert_eq!(in_turn(works, 2), [0, 1, 2, 3]);
+        assert_eq!(in_turn(vec![|| 7], 9), [7]);
+        assert!(in_turn(Vec::<fn() -> u8>::new(), 2).is_empty());
+    }
+}

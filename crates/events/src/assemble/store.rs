@@ -317,10 +317,11 @@ impl Store {
             || self.user.only() == Some(NOBODY)
     }
 
-    /// Frees the users of rows, once each row has its profile: without links all rows of one name the same.
-    pub(super) fn forget_users(&mut self) {
-        if self.has_no_links() {
-            self.user = Uniform::all(NOBODY, self.len());
+    /// Frees the ids that rows name, once each row has its profile. They order only what is the same but for
+    /// them, and a history holds none of them.
+    pub(super) fn forget_ids(&mut self) {
+        for ids in [&mut self.user, &mut self.anonymous, &mut self.previous] {
+            *ids = Uniform::all(NOBODY, self.event_ts.len());
         }
     }
 

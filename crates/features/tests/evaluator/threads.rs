@@ -1,5 +1,7 @@
 //! What is counted and learned of a log is the same on any number of threads.
 
+use std::collections::BTreeMap;
+
 use segue_events::{EventKind, Symbols};
 use segue_features::{FeatureDefinition, FeatureSet, LogSummary, PropertySummary, Visibility};
 
@@ -75,4 +77,30 @@ fn counts_and_vocabularies_are_the_same_on_any_number_of_threads() {
     for n_threads in [2, 3, 8, 30] {
         assert_eq!(on(n_threads), (summary.clone(), set.clone()), "{n_threads} threads");
     }
+}
+
+/// Pairs of the first names are counted in a table, those of others beside it.
+#[test]
+fn pairs_of_any_number_of_names_are_counted() {
+    let name = |user: usize, n: usize| format!("name {}", (user * 31 + n * n * 7) % 150);
+    let event = |user: usize, n: usize| {
+        let at = T - (60 - n as i64) * 10 * MINUTE_US;
+        Plain {
+            at,
+            known: at,
+            kind: EventKind::Track,
+            name: name(user, n),
+            session: String::new(),
+            properties: BTreeMap::new(),
+        }
+    };
+    let user = |user| (0..60).map(|n| event(user, n)).collect();
+    let log = log(&(0..20).map(user).collect::<Vec<_>>(), Symbols::new());
+    let mut expected = BTreeMap::new();
+    for user in 0..20 {
+        for n in 1..60 {
+            *expected.entry((name(user, n - 1), name(user, n))).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(LogSummary::of(&log).transitions, expected);
 }

@@ -90,7 +90,15 @@ impl Scorer {
     /// before children, no NaN threshold.
     #[must_use]
     pub fn compile(ensemble: &Ensemble, n_columns: usize) -> Self {
-        let instructions = Instructions::best();
+        Self::compile_at(ensemble, n_columns, Instructions::best())
+    }
+
+    /// Compiles for these instructions, with the engines that are cheapest there.
+    pub(super) fn compile_at(
+        ensemble: &Ensemble,
+        n_columns: usize,
+        instructions: Instructions,
+    ) -> Self {
         let plan = match Codes::cheapest(ensemble, n_columns, instructions) {
             Some(codes) => Plan::Codes(Box::new(codes)),
             None => Plan::Walker(Box::new(ensemble.clone())),

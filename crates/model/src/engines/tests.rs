@@ -220,9 +220,11 @@ fn more_sets_than_a_walk_has_columns() {
     let rows: Vec<Vec<f64>> = codes.map(|code| vec![code]).collect();
     agree(&ensemble, 1, &rows).unwrap();
     assert!(Scorer::compile_for(&ensemble, 1, Instructions::best(), Engine::Walk).is_none());
-    let scorer = Scorer::compile(&ensemble, 1);
-    let chosen = [1, 1_000].map(|n_rows| scorer.engine_for(n_rows));
-    assert_eq!(chosen, [Engine::Masks, Engine::Select]);
+    for instructions in Instructions::available() {
+        let scorer = Scorer::compile_at(&ensemble, 1, instructions);
+        let chosen = [1, 1_000].map(|n_rows| scorer.engine_for(n_rows));
+        assert_eq!(chosen, [Engine::Masks, Engine::Select], "{}", instructions.name());
+    }
 }
 
 #[test]

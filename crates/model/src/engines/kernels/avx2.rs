@@ -186,19 +186,22 @@ fn greater<const N: usize>(table: &[Lanes; N], index: &Lanes, than: &Lanes) -> u
 #[target_feature(enable = "avx2")]
 fn exits(masks: &[u64; 8], left_of: &[[u32; 16]], exits: &mut [u32; 16]) {
     let (masks, _) = masks.as_chunks::<4>();
-    let (exits, _) = exits.as_chunks_mut::<8>();
-    for (half, (masks, exits)) in masks.iter().zip(exits).enumerate() {
-        // SAFETY: the reference covers the 32 bytes that are read.
-        let masks = unsafe { _mm256_loadu_si256(masks.as_ptr().cast()) };
-        let (one, mut at) = (_mm256_set1_epi32(1), _mm256_set1_epi32(left_of.len() as i32));
-        let mut found = at;
-        for left_of in left_of {
-            at = _mm256_sub_epi32(at, one);
-            let left_of = load_u32(&left_of.as_chunks::<8>().0[half]);
-            let common = _mm256_and_si256(masks, left_of);
+    // SAFETY: the references cover the 32 bytes that are read.
+    let masks =
+        unsafe { [0, 1].map(|half: usize| _mm256_loadu_si256(masks[half].as_ptr().cast())) };
+    let (one, mut at) = (_mm256_set1_epi32(1), _mm256_set1_epi32(left_of.len() as i32));
+    // Both halves in one loop: neither has to wait for the other.
+    let mut found = [at; 2];
+    for left_of in left_of {
+        at = _mm256_sub_epi32(at, one);
+        let (left_of, _) = left_of.as_chunks::<8>();
+        for half in 0..2 {
+            let common = _mm256_and_si256(masks[half], load_u32(&left_of[half]));
             let fits = _mm256_cmpeq_epi32(common, _mm256_setzero_si256());
-            found = _mm256_blendv_epi8(found, at, fits);
+            found[half] = _mm256_blendv_epi8(found[half], at, fits);
         }
+    }
+    for (exits, found) in exits.as_chunks_mut::<8>().0.iter_mut().zip(found) {
         // SAFETY: the reference covers the 32 bytes that are written.
         unsafe { _mm256_storeu_si256(exits.as_mut_ptr().cast(), found) };
     }
