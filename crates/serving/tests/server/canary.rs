@@ -106,7 +106,8 @@ async fn a_ramp_keeps_its_users_over_restarts() {
     let server = TestServer::over(folder, registry, quick()).await;
     server.wait_for_health("", ServingStatus::Serving).await;
     assert_eq!(canary_users(&server).await, before);
-    // Another salt draws other users.
+    // Another salt draws other users, once nobody has the canary.
+    split(&server, canary(0)).await;
     split(&server, Traffic { salt: "again".to_owned(), ..canary(5000) }).await;
     assert_ne!(canary_users(&server).await, before);
 }
