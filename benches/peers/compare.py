@@ -97,8 +97,9 @@ def write(section, options):
             f" Those that took more than {far:g} times as long as ours were not asked again; their rows say how often."
         )
     far = f" --far {far:g}" if far else ""
+    named = f" --machine '{options.machine}'" if options.machine else ""
     lines = [
-        f"`benches/peers/run.sh {section} --rounds {rounds} --rows {kept['rows']}{only}{far}`. {what} Medians of "
+        f"`benches/peers/run.sh {section} --rounds {rounds} --rows {kept['rows']}{only}{far}{named}`. {what} Medians of "
         f"{rounds} (smallest-largest), every measurement a process of its own, libraries in turn.",
         "",
         *REPORTS[section](records, options),
