@@ -31,6 +31,15 @@ fn store(bytes: &mut [i8; 32], vector: __m256i) {
 
 #[inline]
 #[target_feature(enable = "avx")]
+fn load_pair(low: &f64, high: &f64) -> __m128d {
+    // SAFETY: the reference covers the 8 bytes that are read.
+    let low = unsafe { _mm_load_sd(low) };
+    // SAFETY: the reference covers the 8 bytes that are read.
+    unsafe { _mm_loadh_pd(low, high) }
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
 fn load_u32(values: &[u32; 8]) -> __m256i {
     // SAFETY: the reference covers the 32 bytes that are read.
     unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
@@ -160,11 +169,8 @@ fn add_values(values: &[f64; 256], _n_leaves: usize, index: &[Lanes], sums: &mut
         let (sums, _) = sums.as_chunks_mut::<4>();
         for (four, sum) in fours.iter().zip(sums) {
             let [a, b, c, d] = four.map(|leaf| &values[usize::from(leaf as u8)]);
-            // SAFETY: each reference covers the 8 bytes that are read.
-            let low = unsafe { _mm_loadh_pd(_mm_load_sd(a), b) };
-            // SAFETY: each reference covers the 8 bytes that are read.
-            let high = unsafe { _mm_loadh_pd(_mm_load_sd(c), d) };
-            let after = _mm256_add_pd(load_f64(sum), _mm256_set_m128d(high, low));
+            let found = _mm256_set_m128d(load_pair(c, d), load_pair(a, b));
+            let after = _mm256_add_pd(load_f64(sum), found);
             // SAFETY: the reference covers the 32 bytes that are written.
             unsafe { _mm256_storeu_pd(sum.as_mut_ptr(), after) };
         }
@@ -186,9 +192,10 @@ fn greater<const N: usize>(table: &[Lanes; N], index: &Lanes, than: &Lanes) -> u
 #[target_feature(enable = "avx2")]
 fn exits(masks: &[u64; 8], left_of: &[[u32; 16]], exits: &mut [u32; 16]) {
     let (masks, _) = masks.as_chunks::<4>();
-    // SAFETY: the references cover the 32 bytes that are read.
-    let masks =
-        unsafe { [0, 1].map(|half: usize| _mm256_loadu_si256(masks[half].as_ptr().cast())) };
+    let masks = [0, 1].map(|half: usize| {
+        // SAFETY: the reference covers the 32 bytes that are read.
+        unsafe { _mm256_loadu_si256(masks[half].as_ptr().cast()) }
+    });
     let (one, mut at) = (_mm256_set1_epi32(1), _mm256_set1_epi32(left_of.len() as i32));
     // Both halves in one loop: neither has to wait for the other.
     let mut found = [at; 2];

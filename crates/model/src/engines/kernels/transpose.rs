@@ -16,13 +16,12 @@ pub(in crate::engines) fn transposed(rows: [&[i8; TILE]; TILE]) -> [[i8; TILE]; 
     for _ in 0..TILE.ilog2() {
         rows = std::array::from_fn(|at| {
             let (one, other) = (rows[at / 2], rows[at / 2 + TILE / 2]);
-            // SAFETY: the instructions are part of every x86-64.
-            unsafe {
-                if at % 2 == 0 {
-                    _mm_unpacklo_epi8(one, other)
-                } else {
-                    _mm_unpackhi_epi8(one, other)
-                }
+            if at % 2 == 0 {
+                // SAFETY: the instruction is part of every x86-64.
+                unsafe { _mm_unpacklo_epi8(one, other) }
+            } else {
+                // SAFETY: the instruction is part of every x86-64.
+                unsafe { _mm_unpackhi_epi8(one, other) }
             }
         });
     }
