@@ -221,10 +221,11 @@ pub(super) fn chain_of_sets(tree: u32, n_nodes: u32) -> Tree {
         let number = tree * n_nodes + index;
         let inside = (0..300).filter(|code| match code {
             0..18 => number >> code & 1 == 1,
-            _ => (code * 7 + number) % 10 == 0,
+            _ => (code * 7 + number).is_multiple_of(10),
         });
         node.split = Split::In(CategorySet::from_codes(inside));
-        node.missing = if number % 3 == 0 { MissingRule::Left } else { MissingRule::Right };
+        node.missing =
+            if number.is_multiple_of(3) { MissingRule::Left } else { MissingRule::Right };
     }
     let n_leaves = nodes.len() + 1;
     Tree {
