@@ -34,7 +34,8 @@ pub struct Symbols {
     texts: String,
     /// By symbol: where its text ends.
     ends: Vec<usize>,
-    /// Found by the hash of their text, or of its outline. Seeded anew in each process: texts come from outside.
+    /// Found by the hash of their text, or of its outline. Seeded anew in each process: texts come
+    /// from outside.
     index: HashTable<Indexed>,
     hasher: RandomState,
 }

@@ -160,7 +160,7 @@ unsafe fn select<const V: usize>(
     }
 }
 
-/// Value by value: a gather takes longer, and where it was found to leak, much longer.
+/// Value by value: a gather is as many loads, and far slower on processors that were kept from leaking by it.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_values(values: &[f64; 256], _n_leaves: usize, index: &[Lanes], sums: &mut [[f64; LANES]]) {
