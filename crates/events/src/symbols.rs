@@ -67,6 +67,7 @@ struct Outline {
 impl Outline {
     const WHOLE_BYTES: usize = 16;
 
+    #[inline]
     fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
@@ -83,6 +84,7 @@ impl Outline {
     }
 
     /// The hash of the text that this is the outline of: two numbers are hashed sooner than a text.
+    #[inline]
     fn hash(self, text: &str, hasher: &RandomState) -> u64 {
         if self.is_whole() {
             // Texts of one outline but for their lengths are few: zeros in front of a short one.
@@ -93,6 +95,7 @@ impl Outline {
     }
 
     /// Whether no other text looks the same.
+    #[inline]
     fn is_whole(self) -> bool {
         self.n_bytes as usize <= Self::WHOLE_BYTES
     }
@@ -170,8 +173,11 @@ impl Symbols {
     /// The symbol of a text that is already in the table.
     #[must_use]
     pub fn get(&self, text: &str) -> Option<Symbol> {
-        let hash = Outline::of(text).hash(text, &self.hasher);
-        let is_same = |indexed: &Indexed| self.text(indexed.symbol) == text;
+        let outline = Outline::of(text);
+        let is_same = |indexed: &Indexed| {
+            indexed.outline == outline && (outline.is_whole() || self.text(indexed.symbol) == text)
+        };
+        let hash = outline.hash(text, &self.hasher);
         self.index.find(hash, is_same).map(|indexed| indexed.symbol)
     }
 

@@ -120,6 +120,7 @@ impl TimeReader {
     }
 
     /// Reads a cell. `None` for null and empty text.
+    #[inline]
     pub(crate) fn read(&self, cell: &Cell<'_>) -> Result<Option<Micros>, (RejectReason, String)> {
         let micros = match cell {
             Cell::Null => return Ok(None),

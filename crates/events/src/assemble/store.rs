@@ -8,7 +8,9 @@ use super::NOBODY;
 use super::identity::Id;
 use super::uniform::{Rows, Uniform};
 use crate::history::HistoryColumns;
-use crate::{Event, EventId, EventKind, History, Micros, Scalar, Symbol, Symbols, Value};
+use crate::{
+    Event, EventId, EventKind, History, Micros, Scalar, Symbol, Symbols, Value, is_blocked_id,
+};
 
 pub use block::BlockError;
 pub(super) use block::{BlockReader, BlockWriter, Dictionary, write_number, write_signed};
@@ -99,6 +101,8 @@ pub(crate) struct Store {
     pub(crate) symbols: Symbols,
     /// Users and anonymous ids; only those of profiles reach the log.
     pub(crate) ids: Symbols,
+    /// By id: whether [`Self::is_usable`] has found that it names somebody.
+    usable: Vec<bool>,
     event_ts: Vec<Micros>,
     /// From happening to being known; most often 0. Differences that do not fit wrap, and wrap back.
     known_after_us: Uniform<i64>,
@@ -120,6 +124,7 @@ impl Store {
         Self {
             symbols,
             ids: Symbols::new(),
+            usable: Vec::new(),
             event_ts: Vec::new(),
             known_after_us: Uniform::new(0),
             seq: Uniform::new(0),
@@ -156,6 +161,20 @@ impl Store {
         };
         self.push_properties(&event.properties);
         self.push_row(row);
+    }
+
+    /// Whether an id, of which this is the text, names somebody.
+    #[inline]
+    pub(crate) fn is_usable(&mut self, id: Symbol, text: &str) -> bool {
+        if self.usable.get(id.index()) == Some(&true) {
+            return true;
+        }
+        let is_usable = !is_blocked_id(text);
+        if is_usable {
+            self.usable.resize(self.usable.len().max(self.ids.len()), false);
+            self.usable[id.index()] = true;
+        }
+        is_usable
     }
 
     /// Takes in an event whose properties were pushed just before.
@@ -283,6 +302,7 @@ impl Store {
         anonymous: Uniform<Symbol>,
     ) {
         self.ids = owners;
+        self.usable.clear();
         self.user = user;
         self.anonymous = anonymous;
         self.previous = Uniform::all(NOBODY, self.len());

@@ -110,6 +110,7 @@ pub(super) fn text_of<'c>(cell: &'c Cell<'_>) -> Option<Cow<'c, str>> {
 }
 
 /// As [`text_of`], for as long as the cell's own text lives.
+#[inline]
 pub(super) fn into_text(cell: Cell<'_>) -> Option<Cow<'_, str>> {
     match cell {
         Cell::Text(Cow::Borrowed(text)) => {
@@ -121,6 +122,7 @@ pub(super) fn into_text(cell: Cell<'_>) -> Option<Cow<'_, str>> {
 }
 
 /// [`str::trim`], with a look at both ends first: nearly every text is trimmed already.
+#[inline]
 fn trimmed(text: &str) -> &str {
     match text.as_bytes() {
         [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,

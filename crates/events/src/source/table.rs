@@ -10,6 +10,8 @@
 mod block;
 mod texts;
 
+use std::ops::Range;
+
 use block::Block;
 use texts::Texts;
 
@@ -17,7 +19,7 @@ use super::fields::{sequence_of, text_of};
 use super::{Mapper, SourceFormat};
 use crate::assemble::{NOBODY, Rows, Store, Stretch};
 use crate::record::Cell;
-use crate::{EventKind, LogBuilder, Scalar, Symbol, Symbols, is_blocked_id};
+use crate::{EventKind, LogBuilder, Scalar, Symbol, Symbols};
 
 /// Rows that are read together: few enough that all their columns stay in the cache, and in tests that
 /// tables have several such blocks.
@@ -33,6 +35,17 @@ pub trait Table {
 
     /// The value of a column, counted as in [`Table::names`], in a row.
     fn cell(&self, column: usize, row: usize) -> Cell<'_>;
+
+    /// Hands the values of a column in neighbouring rows to `take`, in order. Tables that know the kind
+    /// of a column look it up once here, not for each value.
+    fn for_each_cell<'t>(
+        &'t self,
+        column: usize,
+        rows: Range<usize>,
+        mut take: impl FnMut(Cell<'t>),
+    ) {
+        rows.for_each(|row| take(self.cell(column, row)));
+    }
 }
 
 /// What a table's columns are to a plain mapping.
@@ -47,8 +60,6 @@ struct Columns {
     session: Option<usize>,
     /// In the order of their keys.
     properties: Vec<(usize, Symbol)>,
-    /// By id: whether it is known to name somebody.
-    is_usable: Vec<bool>,
 }
 
 enum Name {
@@ -60,7 +71,7 @@ impl Mapper {
     /// Maps the rows of a table into `builder` and gives the rows, ascending, that [`Mapper::map`] has
     /// to look at singly: for a plain mapping the few that are not in order, for others all.
     pub fn map_table(&self, table: &impl Table, builder: &mut LogBuilder) -> Vec<usize> {
-        let Some(mut columns) = Columns::of(self, table, builder.store_mut()) else {
+        let Some(columns) = Columns::of(self, table, builder.store_mut()) else {
             return (0..table.n_rows()).collect();
         };
         let (mut block, mut texts, mut left) = (Block::default(), Texts::default(), Vec::new());
@@ -118,55 +129,47 @@ impl Columns {
             seq: index(&plain.seq)?,
             session: index(&plain.session)?,
             properties: keys.into_iter().map(|(key, at)| (at, symbols.intern(key))).collect(),
-            is_usable: Vec::new(),
         })
     }
 
     /// Reads rows but for their properties and ids. A row that must be looked at singly is left at the
     /// first column that says so.
     fn read<'t>(
-        &mut self,
+        &self,
         mapper: &Mapper,
         table: &'t impl Table,
         store: &mut Store,
         texts: &mut Texts<'t>,
         block: &mut Block,
     ) {
-        let time = |column, row| mapper.time.read(&table.cell(column, row)).ok();
-        block.read(|block| &mut block.event_ts, |row| time(self.time, row).flatten());
+        let time = |cell: Cell<'_>| mapper.time.read(&cell).ok();
+        block.read((table, self.time), |block| &mut block.event_ts, |cell| time(cell).flatten());
         if let Some(column) = self.known_time {
-            block.read(|block| &mut block.known_ts, |row| time(column, row));
+            block.read((table, column), |block| &mut block.known_ts, time);
         }
         if let Some(column) = self.seq {
-            block.read(
-                |block| &mut block.seq,
-                |row| sequence_of(Some(table.cell(column, row))).ok(),
-            );
+            let sequence = |cell| sequence_of(Some(cell)).ok();
+            block.read((table, column), |block| &mut block.seq, sequence);
         }
         if let Some(column) = self.user {
-            texts.read(table, column, block.rows(), &mut store.ids);
-            let (mut ids, n_ids) = (texts.iter(), store.ids.len());
-            block.read(|block| &mut block.user, |_| self.id(ids.next()?, n_ids));
+            texts.read(table, column, block, &mut store.ids);
+            block.take(|block| &mut block.user, texts.ids(store));
         }
         if let Some(column) = self.anonymous {
-            texts.read(table, column, block.rows(), &mut store.ids);
-            let (mut ids, n_ids) = (texts.iter(), store.ids.len());
-            block.read(|block| &mut block.anonymous, |_| self.id(ids.next()?, n_ids));
+            texts.read(table, column, block, &mut store.ids);
+            block.take(|block| &mut block.anonymous, texts.ids(store));
         }
         block.leave_nameless();
         let symbols = &mut store.symbols;
         if let Name::Column(column) = self.name {
-            texts.read(table, column, block.rows(), symbols);
-            let mut names = texts.iter().map(|(_, name)| name);
-            block.read(
-                |block| &mut block.name,
-                |_| names.next().filter(|&name| name != Symbol::EMPTY),
-            );
+            texts.read(table, column, block, symbols);
+            let names =
+                texts.symbols().map(|name| Some(name).filter(|&name| name != Symbol::EMPTY));
+            block.take(|block| &mut block.name, names);
         }
         if let Some(column) = self.session {
-            texts.read(table, column, block.rows(), symbols);
-            let mut sessions = texts.iter().map(|(_, session)| session);
-            block.read(|block| &mut block.session, |_| sessions.next());
+            texts.read(table, column, block, symbols);
+            block.take(|block| &mut block.session, texts.symbols().map(Some));
         }
     }
 
@@ -201,23 +204,6 @@ impl Columns {
             event_ids: (&block.event_ids, &block.id_ends),
             properties: (&block.properties, &block.property_ends),
         }
-    }
-
-    /// The symbol of an id, of which there are `n_ids` now: [`NOBODY`] for no text; `None` for a placeholder.
-    fn id(&mut self, (text, symbol): (&str, Symbol), n_ids: usize) -> Option<Symbol> {
-        if symbol == Symbol::EMPTY {
-            return Some(NOBODY);
-        }
-        if symbol.index() >= self.is_usable.len() {
-            self.is_usable.resize(n_ids, false);
-        }
-        if !self.is_usable[symbol.index()] {
-            if is_blocked_id(text) {
-                return None;
-            }
-            self.is_usable[symbol.index()] = true;
-        }
-        Some(symbol)
     }
 }
 

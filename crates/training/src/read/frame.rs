@@ -1,11 +1,12 @@
 //! A table of a file, read by polars, seen as typed columns of a few kinds.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, DataType, Float64Chunked, Int64Chunked, StringChunked,
-    TimeUnit,
+    BooleanChunked, ChunkedArray, Column, DataFrame, DataType, Float64Chunked, Int64Chunked,
+    PolarsDataType, StaticArray, StringChunked, TimeUnit,
 };
 
 use segue_events::{Cell, Record, Table};
@@ -46,6 +47,21 @@ impl FrameColumn {
             Self::Time(values) => values.get(row).map_or(Cell::Null, Cell::Time),
             Self::WallTime(values) => values.get(row).map_or(Cell::Null, Cell::WallTime),
             Self::Unusable(_) => Cell::Null,
+        }
+    }
+
+    /// The values of neighbouring rows, in order.
+    fn for_each_cell<'a>(&'a self, rows: Range<usize>, mut take: impl FnMut(Cell<'a>)) {
+        match self {
+            Self::Flag(values) => for_each(values, rows, Cell::Flag, take),
+            Self::Integer(values) => for_each(values, rows, Cell::Integer, take),
+            Self::Number(values) => for_each(values, rows, Cell::Number, take),
+            Self::Text(values) => {
+                for_each(values, rows, |text| Cell::Text(Cow::Borrowed(text)), take);
+            }
+            Self::Time(values) => for_each(values, rows, Cell::Time, take),
+            Self::WallTime(values) => for_each(values, rows, Cell::WallTime, take),
+            Self::Unusable(_) => rows.for_each(|_| take(Cell::Null)),
         }
     }
 
@@ -97,6 +113,23 @@ impl FrameColumn {
             DataType::Null => Self::Text(cast(&DataType::String)?.str()?.clone()),
             dtype => Self::Unusable(dtype.to_string()),
         })
+    }
+}
+
+/// Hands the values of neighbouring rows to `take`, as cells.
+fn for_each<'a, T: PolarsDataType>(
+    values: &'a ChunkedArray<T>,
+    rows: Range<usize>,
+    cell: impl Fn(T::Physical<'a>) -> Cell<'a>,
+    mut take: impl FnMut(Cell<'a>),
+) {
+    let mut first = 0;
+    for (array, n_rows) in values.downcast_iter().zip(values.chunk_lengths()) {
+        let end = first + n_rows;
+        let (from, to) = (rows.start.clamp(first, end), rows.end.clamp(first, end));
+        let of_array = array.iter().skip(from - first).take(to - from);
+        of_array.for_each(|value| take(value.map_or(Cell::Null, &cell)));
+        first = end;
     }
 }
 
@@ -210,6 +243,10 @@ impl Table for Frame {
     fn cell(&self, column: usize, row: usize) -> Cell<'_> {
         self.columns[column].cell(row)
     }
+
+    fn for_each_cell<'t>(&'t self, column: usize, rows: Range<usize>, take: impl FnMut(Cell<'t>)) {
+        self.columns[column].for_each_cell(rows, take);
+    }
 }
 
 /// One row of a frame.
@@ -262,4 +299,65 @@ pub(super) fn table_error(
 ) -> ReadError {
     let message = error.to_string();
     ReadError::Table { path: path.to_owned(), kind, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{NamedFrom, Series};
+
+    use super::*;
+
+    /// Every kind, with and without values that are not there, in one array and in three.
+    #[test]
+    fn cells_of_neighbouring_rows_are_those_of_the_rows() {
+        fn check(column: &FrameColumn) {
+            for (start, end) in [(0, 9), (0, 0), (0, 4), (2, 3), (3, 8), (5, 9), (8, 9)] {
+                let mut cells = Vec::new();
+                column.for_each_cell(start..end, |cell| cells.push(cell));
+                let expected: Vec<_> = (start..end).map(|row| column.cell(row)).collect();
+                assert_eq!(cells, expected, "{} {start}..{end}", column.kind());
+            }
+        }
+        /// Nine rows in one array and in three.
+        fn in_arrays(make: impl Fn(&[usize]) -> Series) -> [Series; 2] {
+            let mut three = make(&[0, 1, 2]);
+            three.append(&make(&[3])).unwrap();
+            three.append(&make(&[4, 5, 6, 7, 8])).unwrap();
+            assert_eq!(three.n_chunks(), 3);
+            [make(&[0, 1, 2, 3, 4, 5, 6, 7, 8]), three]
+        }
+        fn series<'a, T, P: ?Sized>(
+            rows: &'a [usize],
+            value: impl Fn(usize) -> Option<T> + 'a,
+        ) -> Series
+        where
+            Series: NamedFrom<Vec<Option<T>>, P>,
+        {
+            let values: Vec<Option<T>> = rows.iter().map(|&row| value(row)).collect();
+            Series::new("column".into(), values)
+        }
+        for modulus in [2, 3] {
+            let given = |row: usize| row % modulus != 2;
+            let numbers = |row: usize| given(row).then_some(row as f64 / 2.0);
+            let integers = |row: usize| given(row).then_some(row as i64);
+            let flags = |row: usize| given(row).then_some(row.is_multiple_of(2));
+            let texts = |row: usize| given(row).then(|| "long or short".repeat(row % 3));
+            for column in in_arrays(|rows| series(rows, numbers)) {
+                check(&FrameColumn::Number(column.f64().unwrap().clone()));
+            }
+            for column in in_arrays(|rows| series(rows, integers)) {
+                let column = column.i64().unwrap();
+                check(&FrameColumn::Integer(column.clone()));
+                check(&FrameColumn::Time(column.clone()));
+                check(&FrameColumn::WallTime(column.clone()));
+            }
+            for column in in_arrays(|rows| series(rows, flags)) {
+                check(&FrameColumn::Flag(column.bool().unwrap().clone()));
+            }
+            for column in in_arrays(|rows| series(rows, texts)) {
+                check(&FrameColumn::Text(column.str().unwrap().clone()));
+            }
+        }
+        check(&FrameColumn::Unusable("lists".to_owned()));
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use super::Table;
 use crate::assemble::NOBODY;
+use crate::record::Cell;
 use crate::{Micros, Scalar, Symbol};
 
 /// What is read of some rows. Columns that the mapping does not name are empty.
@@ -48,27 +50,46 @@ impl Block {
         self.property_ends.clear();
     }
 
-    /// Numbers of the rows that are not left.
-    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
-        let rows = self.rows.iter().zip(&self.is_left);
-        rows.filter(|(_, is_left)| !**is_left).map(|(&row, _)| row)
+    /// The rows, until some are set aside.
+    pub(super) fn range(&self) -> Range<usize> {
+        let first = self.rows.first().copied().unwrap_or_default();
+        first..first + self.rows.len()
     }
 
-    /// Fills a column with what `value` makes of each row that is not left, and leaves those of which it
-    /// makes nothing.
-    pub(super) fn read<T: Copy + Default>(
+    /// By row: whether it must be looked at singly.
+    pub(super) fn is_left(&self) -> &[bool] {
+        &self.is_left
+    }
+
+    /// Fills a column with what `value` makes of the cells of one of the table's, and leaves the rows of
+    /// which it makes nothing.
+    pub(super) fn read<'t, T: Copy + Default>(
         &mut self,
+        (table, of_table): (&'t impl Table, usize),
         column: impl Fn(&mut Self) -> &mut Vec<T>,
-        mut value: impl FnMut(usize) -> Option<T>,
+        mut value: impl FnMut(Cell<'t>) -> Option<T>,
     ) {
         let mut values = std::mem::take(column(self));
         values.clear();
-        values.extend(self.rows.iter().zip(&mut self.is_left).map(|(&row, is_left)| {
-            let value = if *is_left { None } else { value(row) };
-            *is_left = value.is_none();
-            value.unwrap_or_default()
-        }));
+        let rows = self.range();
+        let mut is_left = self.is_left.iter_mut();
+        table.for_each_cell(of_table, rows, |cell| {
+            values.extend(is_left.next().map(|is_left| take(is_left, || value(cell))));
+        });
         *column(self) = values;
+    }
+
+    /// Fills a column with values row by row, and leaves the rows that have none.
+    pub(super) fn take<T: Copy + Default>(
+        &mut self,
+        column: impl Fn(&mut Self) -> &mut Vec<T>,
+        values: impl Iterator<Item = Option<T>>,
+    ) {
+        let mut taken = std::mem::take(column(self));
+        taken.clear();
+        let rows = self.is_left.iter_mut().zip(values);
+        taken.extend(rows.map(|(is_left, value)| take(is_left, || value)));
+        *column(self) = taken;
     }
 
     /// Leaves rows that name nobody.
@@ -141,6 +162,13 @@ impl Block {
         let n_with_id = starts.zip(&self.id_ends).filter(|(start, end)| start < end).count() as u64;
         (n_rows - n_known, n_rows - n_with_id)
     }
+}
+
+/// The value of a row, which is left if it has none.
+fn take<T: Default>(is_left: &mut bool, value: impl FnOnce() -> Option<T>) -> T {
+    let value = if *is_left { None } else { value() };
+    *is_left = value.is_none();
+    value.unwrap_or_default()
 }
 
 /// Takes rows that are left out of a column, unless that is empty.
