@@ -31,6 +31,9 @@ pub(super) const STRETCH_BYTES: u64 = 1 << 25;
 /// Rejected rows that a thread keeps before it waits for its turn to hand them in.
 const REJECTS_KEPT: usize = 4_096;
 
+/// Parts whose counts may wait while one before is read: threads are not equally fast.
+const MAX_PARTS_AHEAD: usize = 16;
+
 /// Events that a thread takes in between two looks at its memory.
 const EVENTS_BETWEEN_LOOKS: u64 = 64;
 
@@ -166,7 +169,7 @@ impl<'a> Reading<'a> {
         };
         let (intakes, shared) = in_turns(
             parts.len(),
-            files.n_threads,
+            (files.n_threads, MAX_PARTS_AHEAD),
             shared,
             || Intake::new(self.options),
             |index, intake, turns| self.part(index, &parts[index], intake, turns),
@@ -187,12 +190,12 @@ impl<'a> Reading<'a> {
         Ok(Read { intakes, options: self.options, summary })
     }
 
-    fn part(
-        &self,
+    fn part<'r>(
+        &'r self,
         index: usize,
         part: &Part,
         intake: &mut Intake,
-        turns: &Turns<Shared, ReadError>,
+        turns: &Turns<'r, Shared, ReadError>,
     ) -> Result<(), Stopped> {
         let mut taking = Taking::new(self, index, intake, turns);
         let taken = match part {
@@ -248,11 +251,11 @@ struct Rejected {
 }
 
 /// One part while it is read.
-struct Taking<'a> {
-    reading: &'a Reading<'a>,
+struct Taking<'r, 'a> {
+    reading: &'r Reading<'r>,
     part: usize,
     intake: &'a mut Intake,
-    turns: &'a Turns<Shared, ReadError>,
+    turns: &'a Turns<'r, Shared, ReadError>,
     /// It goes on with the file of the part before.
     is_continued: bool,
     /// Lines, where they are counted from the start of the part.
@@ -263,12 +266,12 @@ struct Taking<'a> {
     sought: SoughtColumns,
 }
 
-impl<'a> Taking<'a> {
+impl<'r, 'a> Taking<'r, 'a> {
     fn new(
-        reading: &'a Reading<'a>,
+        reading: &'r Reading<'r>,
         part: usize,
         intake: &'a mut Intake,
-        turns: &'a Turns<Shared, ReadError>,
+        turns: &'a Turns<'r, Shared, ReadError>,
     ) -> Self {
         Self {
             reading,
@@ -291,7 +294,7 @@ impl<'a> Taking<'a> {
         let unread = std::mem::take(&mut self.unread);
         let sought = std::mem::take(&mut self.sought);
         let (reading, is_continued, n_lines) = (self.reading, self.is_continued, self.n_lines);
-        self.turns.hand_in(self.part, is_last, |shared| {
+        self.turns.hand_in(self.part, is_last, move |shared| {
             let n_before = if is_continued { shared.n_lines } else { 0 };
             shared.n_records += n_records;
             shared.unread.extend(unread);

@@ -1,59 +1,83 @@
 //! Work that is done by several threads and handed in as if by one: in the order of its parts.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Where parts are handed in. Parts are taken in their order, so the one whose turn it is is always
 /// being worked on, and nobody waits for nothing.
-pub(crate) struct Turns<S, E> {
-    state: Mutex<State<S, E>>,
+pub(crate) struct Turns<'env, S, E> {
+    state: Mutex<State<'env, S, E>>,
     changed: Condvar,
+    /// Parts ahead of the one whose turn it is that need not wait for theirs.
+    max_ahead: usize,
 }
 
-struct State<S, E> {
+/// What a part does to what is shared.
+type Touch<'env, S, E> = Box<dyn FnOnce(&mut S) -> Result<(), E> + Send + 'env>;
+
+struct State<'env, S, E> {
     shared: S,
     /// The part whose turn it is.
     turn: usize,
+    /// The last that parts ahead have to hand in.
+    ahead: BTreeMap<usize, Touch<'env, S, E>>,
     failed: Option<E>,
     /// A thread panicked: its part will never be handed in.
     is_broken: bool,
 }
 
+impl<S, E> State<'_, S, E> {
+    fn is_stopped(&self) -> bool {
+        self.failed.is_some() || self.is_broken
+    }
+}
+
 /// Another part failed: what is left is not worth doing.
 pub(crate) struct Stopped;
 
-impl<S, E> Turns<S, E> {
-    fn lock(&self) -> MutexGuard<'_, State<S, E>> {
+impl<'env, S, E> Turns<'env, S, E> {
+    fn lock(&self) -> MutexGuard<'_, State<'env, S, E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it is `part`'s turn and lets it touch what is shared. With `is_last` the turn passes
-    /// on. An error, the part's own or one of touching, stops everybody.
+    /// Lets a part touch what is shared when it is its turn. It waits for that, unless this is the last
+    /// that it hands in and it is not too far ahead: then whoever ends the turn before does it. With `is_last` the
+    /// turn passes on. An error, the part's own or one of touching, stops everybody.
     pub(crate) fn hand_in(
         &self,
         part: usize,
         is_last: bool,
-        touch: impl FnOnce(&mut S) -> Result<(), E>,
+        touch: impl FnOnce(&mut S) -> Result<(), E> + Send + 'env,
     ) -> Result<(), Stopped> {
         let mut state = self.lock();
-        while state.turn != part && state.failed.is_none() && !state.is_broken {
+        while state.turn != part && !state.is_stopped() {
+            if is_last && part - state.turn <= self.max_ahead {
+                state.ahead.insert(part, Box::new(touch));
+                return Ok(());
+            }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.failed.is_some() || state.is_broken {
+        if state.is_stopped() {
             return Err(Stopped);
         }
-        let touched = touch(&mut state.shared);
+        state.failed = touch(&mut state.shared).err();
         state.turn += usize::from(is_last);
-        state.failed = touched.err();
+        let mut turn = state.turn;
+        while let Some(touch) = state.ahead.remove(&turn).filter(|_| state.failed.is_none()) {
+            state.failed = touch(&mut state.shared).err();
+            turn += 1;
+        }
+        state.turn = turn;
         self.changed.notify_all();
         if state.failed.is_some() { Err(Stopped) } else { Ok(()) }
     }
 }
 
 /// Lets nobody wait for a thread that panicked.
-struct Breaking<'a, S, E>(&'a Turns<S, E>);
+struct Breaking<'a, 'env, S, E>(&'a Turns<'env, S, E>);
 
-impl<S, E> Drop for Breaking<'_, S, E> {
+impl<S, E> Drop for Breaking<'_, '_, S, E> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.lock().is_broken = true;
@@ -63,17 +87,18 @@ impl<S, E> Drop for Breaking<'_, S, E> {
 }
 
 /// Does `n_parts` parts of a work on `n_threads` threads. Each thread has a value of its own, made by
-/// `own`; `work` does one part and must end it with a last [`Turns::hand_in`]. Gives the threads' values
-/// and what was shared, or the error of the first part, by order, that failed.
-pub(crate) fn in_turns<S: Send, E: Send, W: Send>(
+/// `own`; `work` does one part and must end it with a last [`Turns::hand_in`], which waits if the part is more
+/// than `max_ahead` ahead of its turn. Gives the threads' values and what was shared, or the error of the
+/// first part, by order, that failed.
+pub(crate) fn in_turns<'env, S: Send, E: Send, W: Send>(
     n_parts: usize,
-    n_threads: usize,
+    (n_threads, max_ahead): (usize, usize),
     shared: S,
     own: impl Fn() -> W + Sync,
-    work: impl Fn(usize, &mut W, &Turns<S, E>) -> Result<(), Stopped> + Sync,
+    work: impl Fn(usize, &mut W, &Turns<'env, S, E>) -> Result<(), Stopped> + Sync,
 ) -> Result<(Vec<W>, S), E> {
-    let state = State { shared, turn: 0, failed: None, is_broken: false };
-    let turns = Turns { state: Mutex::new(state), changed: Condvar::new() };
+    let state = State { shared, turn: 0, ahead: BTreeMap::new(), failed: None, is_broken: false };
+    let turns = Turns { state: Mutex::new(state), changed: Condvar::new(), max_ahead };
     let next = AtomicUsize::new(0);
     let run = || {
         let _breaking = Breaking(&turns);
@@ -105,34 +130,39 @@ pub(crate) fn in_turns<S: Send, E: Send, W: Send>(
 }
 
 /// Computes `n_parts` parts on `n_threads` threads, each with a value of its own made by `own`, and
-/// hands what came out to `take`, one part at a time and in their order. Gives the error of the first
-/// part, by order, that failed.
-pub(crate) fn in_order<T, W: Send, E: Send>(
+/// hands what came out to `take`, one part at a time and in their order; no thread is more than a part ahead, so that
+/// little is in memory. Gives the error of the first part, by order, that failed.
+pub(crate) fn in_order<'env, T: Send + 'env, W: Send, E: Send + 'env>(
     n_parts: usize,
     n_threads: usize,
     own: impl Fn() -> W + Sync,
     compute: impl Fn(usize, &mut W) -> Result<T, E> + Sync,
-    take: impl FnMut(T) -> Result<(), E> + Send,
+    take: impl FnMut(T) -> Result<(), E> + Send + 'env,
 ) -> Result<(), E> {
-    let work = |part: usize, value: &mut W, turns: &Turns<_, E>| {
+    let work = |part: usize, value: &mut W, turns: &Turns<'env, _, E>| {
         let computed = compute(part, value);
         turns.hand_in(part, true, |take: &mut _| computed.and_then(take))
     };
-    in_turns(n_parts, n_threads, take, own, work).map(|_| ())
+    in_turns(n_parts, (n_threads, 0), take, own, work).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(n_threads: usize, fails: &[usize]) -> Result<Vec<(usize, u8)>, usize> {
-        let work = |part: usize, done: &mut usize, turns: &Turns<Vec<(usize, u8)>, usize>| {
+    type Order = Vec<(usize, u8)>;
+
+    fn run(n_threads: (usize, usize), fails: &'static [usize]) -> Result<Order, usize> {
+        let work = |part: usize, done: &mut usize, turns: &Turns<'_, Order, usize>| {
             *done += 1;
-            turns.hand_in(part, false, |order| {
-                order.push((part, 0));
-                Ok(())
-            })?;
-            turns.hand_in(part, true, |order| {
+            // Only some need their turn before the last that they hand in.
+            if part.is_multiple_of(3) {
+                turns.hand_in(part, false, move |order| {
+                    order.push((part, 0));
+                    Ok(())
+                })?;
+            }
+            turns.hand_in(part, true, move |order| {
                 order.push((part, 1));
                 if fails.contains(&part) { Err(part) } else { Ok(()) }
             })
@@ -145,19 +175,47 @@ mod tests {
     #[test]
     #[should_panic(expected = "part 3")]
     fn a_panic_ends_the_wait_of_the_others() {
-        let work = |part: usize, (): &mut (), turns: &Turns<(), ()>| {
+        let work = |part: usize, (): &mut (), turns: &Turns<'_, (), ()>| {
             assert_ne!(part, 3, "part 3");
             turns.hand_in(part, true, |()| Ok(()))
         };
-        let _ = in_turns(20, 4, (), || (), work);
+        let _ = in_turns(20, (4, 2), (), || (), work);
     }
 
     #[test]
     fn parts_are_handed_in_by_order_whatever_the_threads() {
-        let expected: Vec<_> = (0..50).flat_map(|part| [(part, 0), (part, 1)]).collect();
+        let of_part = |part: usize| {
+            let first = part.is_multiple_of(3).then_some((part, 0));
+            first.into_iter().chain([(part, 1)])
+        };
+        let expected: Order = (0..50).flat_map(of_part).collect();
         for n_threads in [0, 1, 2, 5, 60] {
-            assert_eq!(run(n_threads, &[]), Ok(expected.clone()));
-            assert_eq!(run(n_threads, &[30, 17, 44]), Err(17));
+            for max_ahead in [0, 1, 7, 60] {
+                assert_eq!(run((n_threads, max_ahead), &[]), Ok(expected.clone()));
+                assert_eq!(run((n_threads, max_ahead), &[30, 17, 44]), Err(17));
+            }
         }
+    }
+
+    /// Until now a thread that was quicker than the others waited at the end of every part.
+    #[test]
+    fn the_last_of_a_part_does_not_wait_for_its_turn() {
+        let (first, rest) = std::sync::mpsc::channel();
+        let rest = Mutex::new(rest);
+        let work = |part: usize, (): &mut (), turns: &Turns<'_, Vec<usize>, ()>| {
+            if part == 0 {
+                // Ends when one thread has done all the others.
+                let rest = rest.lock().unwrap();
+                (1..4).for_each(|part| assert_eq!(rest.recv(), Ok(part)));
+            }
+            let handed_in = turns.hand_in(part, true, move |order| {
+                order.push(part);
+                Ok(())
+            });
+            first.send(part).unwrap();
+            handed_in
+        };
+        let (_, order) = in_turns(4, (2, 3), Vec::new(), || (), work).unwrap();
+        assert_eq!(order, [0, 1, 2, 3]);
     }
 }
