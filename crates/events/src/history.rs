@@ -238,6 +238,12 @@ impl History {
         &self.properties[start..self.property_end[index] as usize]
     }
 
+    /// The properties of all events, one event after another.
+    #[must_use]
+    pub fn all_properties(&self) -> &[(Symbol, Scalar)] {
+        &self.properties
+    }
+
     /// One property of event `index`.
     ///
     /// # Panics

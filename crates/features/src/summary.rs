@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
-use segue_events::{EventLog, History, Scalar, Symbol, Symbols};
+use segue_events::{EventLog, History, Micros, Scalar, Symbol, Symbols};
 
 use crate::selector::Selector;
 use crate::window::SESSION_TIMEOUT_US;
@@ -208,24 +208,23 @@ impl<'a> Counter<'a> {
     }
 
     fn add(&mut self, user: u32, history: &History) {
-        let mut before: Option<usize> = None;
-        for event in 0..history.len() {
-            let name = history.name()[event];
+        let mut before: Option<(Micros, Symbol)> = None;
+        let events = history.event_ts().iter().zip(history.name());
+        for (event, (&event_ts, &name)) in events.enumerate() {
             if Selector::is_activity_kind(history.kind(event)) {
                 self.activity[name.index()].add(user);
-                if let Some(before) = before {
-                    let gap_us = history.event_ts()[event] - history.event_ts()[before];
-                    if gap_us < SESSION_TIMEOUT_US {
-                        self.transitions.add(history.name()[before], name);
-                    }
+                if let Some((before_ts, before)) = before
+                    && event_ts - before_ts < SESSION_TIMEOUT_US
+                {
+                    self.transitions.add(before, name);
                 }
-                before = Some(event);
+                before = Some((event_ts, name));
             } else {
                 self.other[name.index()].add(user);
             }
-            for &(key, value) in history.properties(event) {
-                self.properties.entry(key).or_default().add(user, value);
-            }
+        }
+        for &(key, value) in history.all_properties() {
+            self.properties.entry(key).or_default().add(user, value);
         }
     }
 

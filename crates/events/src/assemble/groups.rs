@@ -116,27 +116,24 @@ impl Part {
         options: &AssembleOptions,
         rows: Range<usize>,
     ) -> Self {
-        let mut part = Self {
-            first_row: rows.start,
-            numbers: Vec::with_capacity(rows.len()),
-            n_rows: vec![0; 2 * store.ids.len()],
-            counts: LogCounts::default(),
-            linked: Vec::new(),
-        };
-        for row in rows {
+        let first_row = rows.start;
+        let mut n_rows = vec![0; 2 * store.ids.len()];
+        let (mut counts, mut linked) = (LogCounts::default(), Vec::new());
+        let number = |row: usize| {
             let own = store.own_id(row);
             let (owner, linked_ts) = links.resolve(own, store.event_ts(row), &store.ids);
-            if !is_kept[row] || !part.counts.take(owner.is_user, linked_ts, options) {
-                part.numbers.push(NONE);
-                continue;
+            if !is_kept[row] || !counts.take(owner.is_user, linked_ts, options) {
+                return NONE;
             }
             let number = number_of(owner);
-            part.n_rows[number as usize] += 1;
-            part.numbers.push(number);
-            let is_later = |linked_ts: &Micros| *linked_ts > store.known_ts(row);
-            part.linked.extend(linked_ts.filter(is_later).map(|linked_ts| (row as u32, linked_ts)));
-        }
-        part
+            n_rows[number as usize] += 1;
+            if let Some(linked_ts) = linked_ts.filter(|ts| *ts > store.known_ts(row)) {
+                linked.push((row as u32, linked_ts));
+            }
+            number
+        };
+        let numbers = rows.map(number).collect();
+        Self { first_row, numbers, n_rows, counts, linked }
     }
 
     /// The rows by place of their profile.

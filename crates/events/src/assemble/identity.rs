@@ -97,10 +97,12 @@ impl Links {
 
     /// The profile that an id's event at `event_ts` belongs to, and from when that is known;
     /// `None` if no link was needed.
+    #[inline]
     pub(super) fn resolve(&self, id: Id, event_ts: Micros, ids: &Symbols) -> (Id, Option<Micros>) {
-        if self.runs.is_empty() {
-            return (id, None);
-        }
+        if self.runs.is_empty() { (id, None) } else { self.follow(id, event_ts, ids) }
+    }
+
+    fn follow(&self, id: Id, event_ts: Micros, ids: &Symbols) -> (Id, Option<Micros>) {
         let mut path = vec![id];
         let mut known: Option<Micros> = None;
         while let Some(link) = self.at(path[path.len() - 1], event_ts) {

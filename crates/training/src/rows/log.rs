@@ -19,7 +19,7 @@ use crate::train::with_threads;
 use crate::watch::Watch;
 
 /// Rows that one thread computes at a time.
-pub(super) const CHUNK_ROWS: usize = 2_048;
+pub(super) const CHUNK_ROWS: usize = 512;
 
 /// Instants with their histories, labels, and what was left out.
 #[derive(Debug)]
@@ -233,7 +233,14 @@ fn compute(
         values
     };
     let chunks: Vec<Vec<f64>> = rows.par_chunks(CHUNK_ROWS).map(chunk).collect();
-    Matrix::from_rows(n_columns, &chunks.concat())
+    let column = |column: usize| {
+        let mut values = Vec::with_capacity(rows.len());
+        for chunk in &chunks {
+            values.extend(chunk.iter().skip(column).step_by(n_columns));
+        }
+        values
+    };
+    Matrix::from_columns(rows.len(), (0..n_columns).into_par_iter().map(column).collect())
 }
 
 fn counts(log: &EventLog, read: &ReadSummary) -> Vec<(String, u64)> {
