@@ -1,8 +1,10 @@
 //! Messages, clients and servers of `segue.v1` and of the Open Inference Protocol: generated from
-//! `proto/`, but for the one message that is read for every score, and the codec that reads them all.
+//! `proto/`, but for the messages of features, which are read for every score, and the codec that reads them
+//! all.
 
 mod codec;
 mod named;
+mod packed;
 
 /// Package `segue.v1`.
 pub mod v1 {
@@ -21,7 +23,7 @@ pub mod v1 {
     )]
     tonic::include_proto!("segue.v1");
 
-    pub use crate::{NamedFeatures, NamedValue};
+    pub use crate::{NamedFeatures, NamedValue, PackedFeatures};
 }
 
 /// Package `inference`: the Open Inference Protocol, version 2.
@@ -44,6 +46,7 @@ pub mod inference {
 
 pub use self::codec::{BoundedCodec, BoundedDecoder};
 pub use self::named::{NamedFeatures, NamedValue};
+pub use self::packed::PackedFeatures;
 pub use tonic_types::pb::Status as RpcStatus;
 
 /// Descriptors of every file of `proto/`, encoded, for server reflection.

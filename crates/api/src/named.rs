@@ -1,8 +1,8 @@
-//! `segue.v1.NamedFeatures`, the one message that is written by hand.
+//! `segue.v1.NamedFeatures`, which is read for every score.
 //!
-//! It is read for every score. Generated code would make a map of it, with one piece of memory a name
-//! and one a category. Here the values stay the bytes that they came in, and are read where the row is
-//! scored: of a batch by many threads, and without memory of their own.
+//! Generated code would make a map of it, with one piece of memory a name and one a category. Here the
+//! values stay the bytes that they came in, and are read where the row is scored: of a batch by many
+//! threads, and without memory of their own.
 
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
@@ -185,7 +185,7 @@ const LONG_ROW_BYTES: usize = 1024;
 
 /// Takes the bytes of a delimited field from behind its key; `None` if they are not all there.
 #[inline]
-fn take_delimited<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn take_delimited<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = decode_varint(bytes).ok()?;
     let (field, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
     *bytes = rest;

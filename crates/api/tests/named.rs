@@ -1,4 +1,4 @@
-//! The message that is written by hand, beside the one that would have been generated.
+//! Named features, read by hand, beside the one that would have been generated.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
