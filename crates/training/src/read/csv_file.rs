@@ -162,7 +162,7 @@ enum Kind {
 
 impl Kind {
     fn of(field: &[u8]) -> Self {
-        if is_beyond_64_bits(field) {
+        if is_beyond_64_bits(field) || is_padded(field) {
             // an id, of which every digit counts
             return Self::Text;
         }
@@ -256,6 +256,13 @@ fn is_beyond_64_bits(field: &[u8]) -> bool {
     digits.len() > 18
         && digits.iter().all(u8::is_ascii_digit)
         && std::str::from_utf8(field).is_ok_and(|text| text.parse::<i64>().is_err())
+}
+
+/// Whether a field is a whole number with a zero in front, as `007` and the postal code `02139` are: read as
+/// a number, it would be the same as `7`.
+fn is_padded(field: &[u8]) -> bool {
+    let digits = field.strip_prefix(b"-").unwrap_or(field);
+    digits.len() > 1 && digits[0] == b'0' && digits.iter().all(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -361,6 +368,22 @@ mod tests {
             prop_assert_eq!(&shown(&[read_whole(&path, false).unwrap()]), &expected);
             prop_assert_eq!(&shown(&in_small_stretches(&path, false, max_bytes)), &expected);
         }
+    }
+
+    /// User `007` used to become user `7`, together with whoever was that already.
+    #[test]
+    fn numbers_with_a_zero_in_front_are_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        std::fs::write(&path, "user,n,code\n7,0,-01\n007,10,-1\n70,-0.5,00\n").unwrap();
+        let expected = [
+            "[\"user\", \"n\", \"code\"]",
+            "2 [\"text\", \"numbers\", \"text\"] [\"Text(\\\"7\\\")\", \"Number(0.0)\", \"Text(\\\"-01\\\")\"]",
+            "3 [\"text\", \"numbers\", \"text\"] [\"Text(\\\"007\\\")\", \"Number(10.0)\", \"Text(\\\"-1\\\")\"]",
+            "4 [\"text\", \"numbers\", \"text\"] [\"Text(\\\"70\\\")\", \"Number(-0.5)\", \"Text(\\\"00\\\")\"]",
+        ];
+        assert_eq!(shown(&[read_whole(&path, false).unwrap()]), expected);
+        assert_eq!(shown(&in_small_stretches(&path, false, 1)), expected);
     }
 
     #[test]
