@@ -272,6 +272,9 @@ mod tests {
             }
             assert!(found == expected, "{round}");
         }
+        for (text, &symbol) in texts.iter().zip(&expected) {
+            assert_eq!(together.get(text), Some(symbol), "{text:?}");
+        }
     }
 
     #[test]

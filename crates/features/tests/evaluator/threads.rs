@@ -104,3 +104,20 @@ fn pairs_of_any_number_of_names_are_counted() {
     }
     assert_eq!(LogSummary::of(&log).transitions, expected);
 }
+
+/// Half an hour of silence ends a session, as it does where transitions are features.
+#[test]
+fn a_pair_is_of_one_session() {
+    let gaps_us = [30 * MINUTE_US - 1, 30 * MINUTE_US, 30 * MINUTE_US + 1];
+    let mut at = T - 600 * MINUTE_US;
+    let mut events = Vec::new();
+    for (name, gap_us) in ["a", "b", "c", "d"].into_iter().zip([0].into_iter().chain(gaps_us)) {
+        at += gap_us;
+        let (kind, name) = (EventKind::Track, name.to_owned());
+        let (session, properties) = (String::new(), BTreeMap::new());
+        events.push(Plain { at, known: at, kind, name, session, properties });
+    }
+    let summary = LogSummary::of(&log(&[events], Symbols::new()));
+    let expected = BTreeMap::from([(("a".to_owned(), "b".to_owned()), 1)]);
+    assert_eq!(summary.transitions, expected);
+}
