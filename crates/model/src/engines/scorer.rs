@@ -23,6 +23,9 @@ use crate::{Combine, Ensemble};
 const MANY: usize = 4;
 const FEW: usize = 1;
 
+/// Trees whose engines are worth a thread each to compile; in tests few, so that both ways are gone.
+const MANY_TREES: usize = if cfg!(test) { 4 } else { 1_000 };
+
 /// A way from a row to its margins. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -222,19 +225,24 @@ impl Codes {
         let costs = Costs::of(instructions);
         let encoded = encode(ensemble, n_columns)?;
         let (leaves, ranks) = Leaves::new(ensemble)?;
-        let mut select = SelectForest::default();
-        let (mut walk_cost, mut block_cost) = (0.0, 0.0);
-        let mut rest = &encoded.questions[..];
-        for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
-            let (questions, behind) = rest.split_at(tree.nodes.len());
-            rest = behind;
-            let (by_walk, by_select) = (costs.walk(tree), costs.select(tree));
-            let fits = SelectForest::takes(tree) && by_select < by_walk * LANES as f64;
-            walk_cost += by_walk;
-            block_cost += if fits { by_select } else { by_walk * LANES as f64 };
-            select.push(fits.then_some(tree), ranks.of_tree(index), questions);
-        }
-        let masks = MaskForest::new(ensemble, &encoded, (&leaves, &ranks));
+        let of_rows = || MaskForest::new(ensemble, &encoded, (&leaves, &ranks));
+        let of_blocks = || {
+            let mut select = SelectForest::default();
+            let (mut walk_cost, mut block_cost) = (0.0, 0.0);
+            let mut rest = &encoded.questions[..];
+            for (index, tree) in giving_way(ensemble.trees.iter().enumerate()) {
+                let (questions, behind) = rest.split_at(tree.nodes.len());
+                rest = behind;
+                let (by_walk, by_select) = (costs.walk(tree), costs.select(tree));
+                let fits = SelectForest::takes(tree) && by_select < by_walk * LANES as f64;
+                walk_cost += by_walk;
+                block_cost += if fits { by_select } else { by_walk * LANES as f64 };
+                select.push(fits.then_some(tree), ranks.of_tree(index), questions);
+            }
+            (select, walk_cost, block_cost)
+        };
+        let is_long = ensemble.trees.len() >= MANY_TREES;
+        let (masks, (select, walk_cost, block_cost)) = both(is_long, of_rows, of_blocks);
         let mask_cost = masks.as_ref().map_or(f64::INFINITY, |masks| costs.masks(masks.n_pieces()));
         let needs_walk = mask_cost >= walk_cost || !select.takes_all();
         let walk =
@@ -286,6 +294,23 @@ impl Codes {
             Engine::Walk
         }
     }
+}
+
+/// Does two works, the first on a thread of its own if `is_long` and there can be one; a panic goes on to
+/// the caller.
+fn both<A: Send, B>(is_long: bool, a: impl Fn() -> A + Sync, b: impl FnOnce() -> B) -> (A, B) {
+    if !is_long {
+        return (a(), b());
+    }
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, &a);
+        let b = b();
+        let a = match other {
+            Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_no_thread) => a(),
+        };
+        (a, b)
+    })
 }
 
 impl fmt::Debug for Scorer {
