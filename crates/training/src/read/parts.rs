@@ -31,9 +31,6 @@ pub(super) const STRETCH_BYTES: u64 = 1 << 25;
 /// Rejected rows that a thread keeps before it waits for its turn to hand them in.
 const REJECTS_KEPT: usize = 4_096;
 
-/// Parts whose counts may wait while one before is read: threads are not equally fast.
-const MAX_PARTS_AHEAD: usize = 16;
-
 /// Events that a thread takes in between two looks at its memory.
 const EVENTS_BETWEEN_LOOKS: u64 = 64;
 
@@ -169,7 +166,7 @@ impl<'a> Reading<'a> {
         };
         let (intakes, shared) = in_turns(
             parts.len(),
-            (files.n_threads, MAX_PARTS_AHEAD),
+            files.n_threads,
             shared,
             || Intake::new(self.options),
             |index, intake, turns| self.part(index, &parts[index], intake, turns),
@@ -294,7 +291,9 @@ impl<'r, 'a> Taking<'r, 'a> {
         let unread = std::mem::take(&mut self.unread);
         let sought = std::mem::take(&mut self.sought);
         let (reading, is_continued, n_lines) = (self.reading, self.is_continued, self.n_lines);
-        self.turns.hand_in(self.part, is_last, move |shared| {
+        // Rows are much to keep; counts are little.
+        let is_small = rejected.is_empty();
+        let touch = move |shared: &mut Shared| {
             let n_before = if is_continued { shared.n_lines } else { 0 };
             shared.n_records += n_records;
             shared.unread.extend(unread);
@@ -306,7 +305,12 @@ impl<'r, 'a> Taking<'r, 'a> {
             rejected.iter().try_for_each(|Rejected { path, line, reject, raw }| {
                 shared.rejects.add(path, n_before + line, reject, raw)
             })
-        })
+        };
+        if is_last && is_small {
+            self.turns.leave(self.part, touch)
+        } else {
+            self.turns.hand_in(self.part, is_last, touch)
+        }
     }
 
     fn json_lines(

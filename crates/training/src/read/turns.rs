@@ -9,8 +9,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Turns<'env, S, E> {
     state: Mutex<State<'env, S, E>>,
     changed: Condvar,
-    /// Parts ahead of the one whose turn it is that need not wait for theirs.
-    max_ahead: usize,
 }
 
 /// What a part does to what is shared.
@@ -20,8 +18,8 @@ struct State<'env, S, E> {
     shared: S,
     /// The part whose turn it is.
     turn: usize,
-    /// The last that parts ahead have to hand in.
-    ahead: BTreeMap<usize, Touch<'env, S, E>>,
+    /// What parts ahead have left to be done.
+    left: BTreeMap<usize, Touch<'env, S, E>>,
     failed: Option<E>,
     /// A thread panicked: its part will never be handed in.
     is_broken: bool,
@@ -30,6 +28,27 @@ struct State<'env, S, E> {
 impl<S, E> State<'_, S, E> {
     fn is_stopped(&self) -> bool {
         self.failed.is_some() || self.is_broken
+    }
+
+    /// Lets the part whose turn it is touch what is shared, and after its last all that are left behind it.
+    fn touch(
+        &mut self,
+        touch: impl FnOnce(&mut S) -> Result<(), E>,
+        is_last: bool,
+    ) -> Result<(), Stopped> {
+        if self.is_stopped() {
+            return Err(Stopped);
+        }
+        let mut touched = touch(&mut self.shared);
+        self.turn += usize::from(is_last);
+        while touched.is_ok()
+            && let Some(touch) = self.left.remove(&self.turn)
+        {
+            touched = touch(&mut self.shared);
+            self.turn += 1;
+        }
+        self.failed = touched.err();
+        if self.failed.is_some() { Err(Stopped) } else { Ok(()) }
     }
 }
 
@@ -41,36 +60,38 @@ impl<'env, S, E> Turns<'env, S, E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a part touch what is shared when it is its turn. It waits for that, unless this is the last
-    /// that it hands in and it is not too far ahead: then whoever ends the turn before does it. With `is_last` the
-    /// turn passes on. An error, the part's own or one of touching, stops everybody.
+    /// Waits until it is `part`'s turn and lets it touch what is shared. With `is_last` the turn passes
+    /// on. An error, the part's own or one of touching, stops everybody.
     pub(crate) fn hand_in(
         &self,
         part: usize,
         is_last: bool,
-        touch: impl FnOnce(&mut S) -> Result<(), E> + Send + 'env,
+        touch: impl FnOnce(&mut S) -> Result<(), E>,
     ) -> Result<(), Stopped> {
         let mut state = self.lock();
         while state.turn != part && !state.is_stopped() {
-            if is_last && part - state.turn <= self.max_ahead {
-                state.ahead.insert(part, Box::new(touch));
-                return Ok(());
-            }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.is_stopped() {
-            return Err(Stopped);
-        }
-        state.failed = touch(&mut state.shared).err();
-        state.turn += usize::from(is_last);
-        let mut turn = state.turn;
-        while let Some(touch) = state.ahead.remove(&turn).filter(|_| state.failed.is_none()) {
-            state.failed = touch(&mut state.shared).err();
-            turn += 1;
-        }
-        state.turn = turn;
+        let touched = state.touch(touch, is_last);
         self.changed.notify_all();
-        if state.failed.is_some() { Err(Stopped) } else { Ok(()) }
+        touched
+    }
+
+    /// The last that a part hands in, without waiting: if it is not its turn, whoever ends the turn before
+    /// does it. Until then it is kept, so it should be small.
+    pub(crate) fn leave(
+        &self,
+        part: usize,
+        touch: impl FnOnce(&mut S) -> Result<(), E> + Send + 'env,
+    ) -> Result<(), Stopped> {
+        let mut state = self.lock();
+        if state.turn != part && !state.is_stopped() {
+            state.left.insert(part, Box::new(touch));
+            return Ok(());
+        }
+        let touched = state.touch(touch, true);
+        self.changed.notify_all();
+        touched
     }
 }
 
@@ -87,18 +108,17 @@ impl<S, E> Drop for Breaking<'_, '_, S, E> {
 }
 
 /// Does `n_parts` parts of a work on `n_threads` threads. Each thread has a value of its own, made by
-/// `own`; `work` does one part and must end it with a last [`Turns::hand_in`], which waits if the part is more
-/// than `max_ahead` ahead of its turn. Gives the threads' values and what was shared, or the error of the
-/// first part, by order, that failed.
+/// `own`; `work` does one part and must end it with a last [`Turns::hand_in`] or with [`Turns::leave`]. Gives
+/// the threads' values and what was shared, or the error of the first part, by order, that failed.
 pub(crate) fn in_turns<'env, S: Send, E: Send, W: Send>(
     n_parts: usize,
-    (n_threads, max_ahead): (usize, usize),
+    n_threads: usize,
     shared: S,
     own: impl Fn() -> W + Sync,
     work: impl Fn(usize, &mut W, &Turns<'env, S, E>) -> Result<(), Stopped> + Sync,
 ) -> Result<(Vec<W>, S), E> {
-    let state = State { shared, turn: 0, ahead: BTreeMap::new(), failed: None, is_broken: false };
-    let turns = Turns { state: Mutex::new(state), changed: Condvar::new(), max_ahead };
+    let state = State { shared, turn: 0, left: BTreeMap::new(), failed: None, is_broken: false };
+    let turns = Turns { state: Mutex::new(state), changed: Condvar::new() };
     let next = AtomicUsize::new(0);
     let run = || {
         let _breaking = Breaking(&turns);
@@ -130,20 +150,20 @@ pub(crate) fn in_turns<'env, S: Send, E: Send, W: Send>(
 }
 
 /// Computes `n_parts` parts on `n_threads` threads, each with a value of its own made by `own`, and
-/// hands what came out to `take`, one part at a time and in their order; no thread is more than a part ahead, so that
-/// little is in memory. Gives the error of the first part, by order, that failed.
-pub(crate) fn in_order<'env, T: Send + 'env, W: Send, E: Send + 'env>(
+/// hands what came out to `take`, one part at a time and in their order; a thread that is ahead waits, so
+/// that little is in memory. Gives the error of the first part, by order, that failed.
+pub(crate) fn in_order<T, W: Send, E: Send>(
     n_parts: usize,
     n_threads: usize,
     own: impl Fn() -> W + Sync,
     compute: impl Fn(usize, &mut W) -> Result<T, E> + Sync,
-    take: impl FnMut(T) -> Result<(), E> + Send + 'env,
+    take: impl FnMut(T) -> Result<(), E> + Send,
 ) -> Result<(), E> {
-    let work = |part: usize, value: &mut W, turns: &Turns<'env, _, E>| {
+    let work = |part: usize, value: &mut W, turns: &Turns<'_, _, E>| {
         let computed = compute(part, value);
         turns.hand_in(part, true, |take: &mut _| computed.and_then(take))
     };
-    in_turns(n_parts, (n_threads, 0), take, own, work).map(|_| ())
+    in_turns(n_parts, n_threads, take, own, work).map(|_| ())
 }
 
 #[cfg(test)]
@@ -152,20 +172,21 @@ mod tests {
 
     type Order = Vec<(usize, u8)>;
 
-    fn run(n_threads: (usize, usize), fails: &'static [usize]) -> Result<Order, usize> {
+    fn run(n_threads: usize, fails: &'static [usize]) -> Result<Order, usize> {
         let work = |part: usize, done: &mut usize, turns: &Turns<'_, Order, usize>| {
             *done += 1;
-            // Only some need their turn before the last that they hand in.
-            if part.is_multiple_of(3) {
-                turns.hand_in(part, false, move |order| {
-                    order.push((part, 0));
-                    Ok(())
-                })?;
-            }
-            turns.hand_in(part, true, move |order| {
+            let last = move |order: &mut Order| {
                 order.push((part, 1));
                 if fails.contains(&part) { Err(part) } else { Ok(()) }
-            })
+            };
+            if part.is_multiple_of(3) {
+                return turns.leave(part, last);
+            }
+            turns.hand_in(part, false, |order| {
+                order.push((part, 0));
+                Ok(())
+            })?;
+            turns.hand_in(part, true, last)
         };
         let (done, order) = in_turns(50, n_threads, Vec::new(), || 0, work)?;
         assert_eq!(done.iter().sum::<usize>(), 50);
@@ -179,43 +200,49 @@ mod tests {
             assert_ne!(part, 3, "part 3");
             turns.hand_in(part, true, |()| Ok(()))
         };
-        let _ = in_turns(20, (4, 2), (), || (), work);
+        let _ = in_turns(20, 4, (), || (), work);
     }
 
     #[test]
     fn parts_are_handed_in_by_order_whatever_the_threads() {
         let of_part = |part: usize| {
-            let first = part.is_multiple_of(3).then_some((part, 0));
+            let first = (!part.is_multiple_of(3)).then_some((part, 0));
             first.into_iter().chain([(part, 1)])
         };
         let expected: Order = (0..50).flat_map(of_part).collect();
         for n_threads in [0, 1, 2, 5, 60] {
-            for max_ahead in [0, 1, 7, 60] {
-                assert_eq!(run((n_threads, max_ahead), &[]), Ok(expected.clone()));
-                assert_eq!(run((n_threads, max_ahead), &[30, 17, 44]), Err(17));
-            }
+            assert_eq!(run(n_threads, &[]), Ok(expected.clone()));
+            assert_eq!(run(n_threads, &[30, 17, 44]), Err(17));
+            assert_eq!(run(n_threads, &[30, 45]), Err(30));
         }
     }
 
-    /// Until now a thread that was quicker than the others waited at the end of every part.
-    #[test]
-    fn the_last_of_a_part_does_not_wait_for_its_turn() {
+    /// One thread does parts 1 to 3 while the other is at part 0; what was done, in order, and how it ended.
+    fn left_behind(fails: usize) -> (Vec<usize>, Result<(), usize>) {
         let (first, rest) = std::sync::mpsc::channel();
         let rest = Mutex::new(rest);
-        let work = |part: usize, (): &mut (), turns: &Turns<'_, Vec<usize>, ()>| {
+        let done = Mutex::new(Vec::new());
+        let work = |part: usize, (): &mut (), turns: &Turns<'_, &Mutex<Vec<usize>>, usize>| {
             if part == 0 {
-                // Ends when one thread has done all the others.
                 let rest = rest.lock().unwrap();
                 (1..4).for_each(|part| assert_eq!(rest.recv(), Ok(part)));
             }
-            let handed_in = turns.hand_in(part, true, move |order| {
-                order.push(part);
-                Ok(())
+            let left = turns.leave(part, move |done| {
+                done.lock().unwrap().push(part);
+                if part == fails { Err(part) } else { Ok(()) }
             });
             first.send(part).unwrap();
-            handed_in
+            left
         };
-        let (_, order) = in_turns(4, (2, 3), Vec::new(), || (), work).unwrap();
-        assert_eq!(order, [0, 1, 2, 3]);
+        let ended = in_turns(4, 2, &done, || (), work).map(|_| ());
+        (done.into_inner().unwrap(), ended)
+    }
+
+    /// A thread that was quicker than the others used to wait at the end of every part.
+    #[test]
+    fn what_is_left_does_not_wait_for_its_turn() {
+        assert_eq!(left_behind(4), (vec![0, 1, 2, 3], Ok(())));
+        assert_eq!(left_behind(2), (vec![0, 1, 2], Err(2)));
+        assert_eq!(left_behind(0), (vec![0], Err(0)));
     }
 }
