@@ -1,12 +1,14 @@
 //! From a row to an answer: read, score, segment, explain. No waiting, no clock, no locks.
 
+mod rows;
+
 use std::borrow::Cow;
 use std::slice;
 use std::sync::Arc;
 
 use segue_api::v1 as pb;
 use segue_dataset::UNSEEN_CATEGORY;
-use segue_model::Traits;
+use segue_model::{Scores, Traits};
 
 use crate::ServingError;
 use crate::from_proto::{Reading, RowInput, RowPath, read_row};
@@ -46,7 +48,8 @@ impl Job {
     ) -> Result<Scored<'_>, ServingError> {
         let (versions, input) = self.read(row, path)?;
         let traits = row.map(|row| traits(&row.traits)).unwrap_or_default();
-        let row = self.answer(&versions, input, &traits, About::of(row));
+        let answers = self.answers(&versions, &input);
+        let row = self.answer(&versions, input, answers, &traits, About::of(row));
         Ok(Scored { row, versions })
     }
 
@@ -93,16 +96,16 @@ impl Job {
         }
     }
 
-    /// Answers a row that has been read for these versions.
-    pub(crate) fn answer(
+    /// Answers a row that has been read for these versions, and scored by them.
+    fn answer(
         &self,
         versions: &[Selected],
         input: RowInput,
+        answers: Vec<Answer>,
         traits: &Traits,
         about: About<'_>,
     ) -> pb::ScoredRow {
         let _counted = CountedPanic(versions);
-        let answers = self.answers(versions, &input);
         let assign = |of| assign(versions, &input.rows, &answers, traits, of);
         let segments: Vec<Option<Assignment<'_>>> = (0..versions.len()).map(assign).collect();
         let first = segments.iter().flatten().next();
@@ -127,21 +130,26 @@ impl Job {
         pb::ScoredRow { predictions, segment, warnings: input.warnings }
     }
 
+    /// Scores a row, by one version after another.
     fn answers(&self, versions: &[Selected], input: &RowInput) -> Vec<Answer> {
+        let _counted = CountedPanic(versions);
         let score = |(selected, row): (&Selected, &Vec<f64>)| {
-            let model = &selected.served.model;
-            with_scores(model, row, |scores| Answer {
-                score: scores.score(),
-                best: scores.best(),
-                class_scores: if model.classes().is_empty() {
-                    Vec::new()
-                } else {
-                    scores.outputs.to_vec()
-                },
-                margins: if self.options.raw_margin { scores.margins.to_vec() } else { Vec::new() },
-            })
+            with_scores(&selected.served.model, row, |scores| self.answer_of(selected, scores))
         };
         versions.iter().zip(&input.rows).map(score).collect()
+    }
+
+    fn answer_of(&self, selected: &Selected, scores: Scores<'_>) -> Answer {
+        let has_classes = !selected.served.model.classes().is_empty();
+        let wanted = |is_wanted: bool, values: &[f64]| {
+            if is_wanted { values.to_vec() } else { Vec::new() }
+        };
+        Answer {
+            score: scores.score(),
+            best: scores.best(),
+            class_scores: wanted(has_classes, scores.outputs),
+            margins: wanted(self.options.raw_margin, scores.margins),
+        }
     }
 
     fn prediction(

@@ -185,14 +185,11 @@ impl Shared {
         let started = Instant::now();
         let job = self.job(snapshot, &request.models, request.options, request.request_id)?;
         let (rows, partial) = (&request.rows, request.allow_partial);
-        let score = |index: usize| {
-            let scored = job.score(Some(&rows[index]), RowPath::Rows(index));
-            scored.map(|scored| scored.row)
-        };
+        let score = |some: Range<usize>| job.score_rows(&rows[some.clone()], some.start, partial);
         let results: Vec<pb::RowResult> = self.observed(&job, started, || {
-            let scored = self.each_row(rows.len(), deadline, partial, score)?;
+            let scored = self.each_chunk(rows.len(), deadline, score)?.into_iter().flatten();
             if partial {
-                return Ok(scored.into_iter().map(row_result).collect());
+                return Ok(scored.map(row_result).collect());
             }
             Ok(all_rows(scored)?.into_iter().map(|row| row_result(Ok(row))).collect())
         })?;
@@ -210,31 +207,6 @@ impl Shared {
             served_by: versions.iter().map(served_by).collect(),
             request_id: job.request_id,
         })
-    }
-
-    /// Scores rows `0..n_rows` with `row`, in order. Unless the request is `partial`, rows after too
-    /// many bad fields are left out: it has failed, and an answer would not carry more.
-    pub(crate) fn each_row<T: Send>(
-        &self,
-        n_rows: usize,
-        deadline: Deadline,
-        partial: bool,
-        row: impl Fn(usize) -> Result<T, ServingError> + Sync,
-    ) -> Result<Vec<Result<T, ServingError>>, ServingError> {
-        let chunks = self.each_chunk(n_rows, deadline, |rows| {
-            let mut n_bad = 0;
-            let mut scored = Vec::with_capacity(rows.len());
-            for index in rows {
-                let outcome = row(index);
-                n_bad += outcome.as_ref().err().map_or(0, n_fields);
-                scored.push(outcome);
-                if n_bad > MAX_BAD_FIELDS && !partial {
-                    break;
-                }
-            }
-            scored
-        })?;
-        Ok(chunks.into_iter().flatten().collect())
     }
 
     /// Works on ranges of rows that cover `0..n_rows`, looking at the deadline before each. Many rows
@@ -355,13 +327,6 @@ const MAX_MODELS: usize = 64;
 /// Bytes of an id: it is kept and answered once a row and once a request.
 pub(crate) const MAX_TEXT_BYTES: usize = 1024;
 
-/// Bad fields that a chunk of a failed batch collects.
-const MAX_BAD_FIELDS: usize = 64;
-
-fn n_fields(error: &ServingError) -> usize {
-    if let ServingError::Invalid(violations) = error { violations.len() } else { 1 }
-}
-
 /// How many rows each of so many versions has answered.
 fn rows_by_slot(results: &[pb::RowResult], n_versions: usize) -> Vec<usize> {
     let mut n_rows = vec![0; n_versions];
@@ -384,9 +349,10 @@ fn row_result(row: Result<pb::ScoredRow, ServingError>) -> pb::RowResult {
 }
 
 /// All rows, or everything that is wrong with any of them.
-pub(crate) fn all_rows<T>(rows: Vec<Result<T, ServingError>>) -> Result<Vec<T>, ServingError> {
-    let mut good = Vec::with_capacity(rows.len());
-    let mut violations = Vec::new();
+fn all_rows<T>(
+    rows: impl Iterator<Item = Result<T, ServingError>>,
+) -> Result<Vec<T>, ServingError> {
+    let (mut good, mut violations) = (Vec::new(), Vec::new());
     for row in rows {
         match row {
             Ok(row) => good.push(row),

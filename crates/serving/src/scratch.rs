@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use segue_dataset::Matrix;
 use segue_model::{Model, Scores, Scratch};
 
 thread_local! {
@@ -16,6 +17,15 @@ thread_local! {
 /// As [`Model::score`].
 pub(crate) fn with_scores<T>(model: &Model, row: &[f64], read: impl FnOnce(Scores<'_>) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| read(model.score(row, scratch)))
+}
+
+/// Scores the rows of a table together, and hands the scores of each, with its index, to `read`, which must
+/// not score itself.
+///
+/// # Panics
+/// As [`Model::score_each`].
+pub(crate) fn with_each_score(model: &Model, rows: &Matrix, read: impl FnMut(usize, Scores<'_>)) {
+    SCRATCH.with_borrow_mut(|scratch| model.score_each(rows, scratch, read));
 }
 
 #[cfg(test)]

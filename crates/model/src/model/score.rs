@@ -7,8 +7,9 @@ use segue_dataset::{Matrix, TargetKind};
 use super::Model;
 use crate::{Calibration, EngineScratch, Link};
 
-/// Rows whose margins are worked out together; several blocks of the engines.
-const BLOCK_ROWS: usize = 1024;
+/// Rows whose margins are worked out together; several blocks of the engines. In tests few, so that tables
+/// have several of them.
+const BLOCK_ROWS: usize = if cfg!(test) { 5 } else { 1024 };
 
 /// Room for scoring, reused from row to row so that scoring does not allocate.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +67,29 @@ impl Model {
         self.scorer.margins(row, engine, margins);
         self.answer(margins, raw, outputs);
         Scores { margins, raw, outputs }
+    }
+
+    /// Scores all rows of a table, a block of them at a time, and hands the scores of each to `read` with
+    /// its index, in order: those of [`Self::score`], bit for bit.
+    ///
+    /// # Panics
+    /// If the matrix is not as wide as the schema.
+    pub fn score_each(
+        &self,
+        features: &Matrix,
+        scratch: &mut Scratch,
+        mut read: impl FnMut(usize, Scores<'_>),
+    ) {
+        let Scratch { engine, block, raw, outputs, .. } = scratch;
+        for start in (0..features.n_rows()).step_by(BLOCK_ROWS) {
+            let rows = start..features.n_rows().min(start + BLOCK_ROWS);
+            block.resize(rows.len() * self.n_outputs(), 0.0);
+            self.scorer.margins_of_rows(features, rows.clone(), engine, block);
+            for (row, margins) in rows.zip(block.chunks_exact(self.n_outputs())) {
+                self.answer(margins, raw, outputs);
+                read(row, Scores { margins, raw, outputs });
+            }
+        }
     }
 
     /// From margins to predictions and answers.

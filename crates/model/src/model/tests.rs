@@ -385,11 +385,17 @@ proptest! {
     ) {
         let table = Matrix::from_rows(5, &rows.concat());
         let outputs = model.score_rows(&table);
-        for (row, outputs) in rows.iter().zip(outputs.chunks(model.n_outputs())) {
+        let bits = |of: &[f64]| of.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let stages = |of: Scores<'_>| [of.margins, of.raw, of.outputs].map(bits);
+        let (mut each, mut used) = (Vec::new(), Scratch::default());
+        model.score(&rows[0], &mut used);
+        model.score_each(&table, &mut used, |row, scores| each.push((row, stages(scores))));
+        prop_assert_eq!(each.len(), rows.len());
+        for (index, (row, outputs)) in rows.iter().zip(outputs.chunks(model.n_outputs())).enumerate() {
             let mut fresh = Scratch::default();
             let alone = model.score(row, &mut fresh);
-            let bits = |of: &[f64]| of.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
             prop_assert_eq!(bits(alone.outputs), bits(outputs));
+            prop_assert_eq!(&each[index], &(index, stages(alone)));
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::guard::Deadline;
 use crate::live::{Selected, Selection};
 use crate::prediction_log::About;
 use crate::score::Job;
-use crate::scoring_service::{all_rows, now_us};
+use crate::scoring_service::now_us;
 use crate::traffic::Input;
 use crate::{Reason, ServingError};
 
@@ -233,12 +233,14 @@ impl Inference {
         findings.check()?;
         let (width, traits) = (schema.len(), Traits::new());
         let about = About { subject_id: &parameters.subject_id, ..About::default() };
-        let scored = shared.each_row(rows.n_rows, deadline, false, |index| {
+        let input = |index: usize| {
             let row = rows.values[index * width..][..width].to_vec();
-            let input = RowInput { rows: vec![row], warnings: Vec::new() };
-            Ok(job.answer(versions, input, &traits, about))
+            RowInput { rows: vec![row], warnings: Vec::new() }
+        };
+        let scored = shared.each_chunk(rows.n_rows, deadline, |some| {
+            job.answer_rows(versions, some.map(input).collect(), &traits, about)
         })?;
-        let scored = all_rows(scored)?;
+        let scored: Vec<v1::ScoredRow> = scored.into_iter().flatten().collect();
         if job.selection.is_mirrored() {
             let key = parameters.routing_key();
             for (row, scored) in rows.values.chunks(width.max(1)).zip(&scored) {

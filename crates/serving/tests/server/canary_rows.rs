@@ -192,3 +192,58 @@ async fn a_canary_that_is_promoted_is_the_champion_of_all() {
         assert_eq!(server.score(asked).await.unwrap().served_by[0].version, 1);
     }
 }
+
+/// Rows of a batch are scored together, each by the versions that its key meets; between them are rows that
+/// nobody can read.
+#[tokio::test]
+async fn rows_of_a_batch_are_answered_as_they_are_alone() {
+    let server = TestServer::start().await;
+    split(&server, canary(5_000)).await;
+    let models = vec![selector("visits"), selector("churn")];
+    let row = |n: u32| {
+        let plan = if n % 3 == 0 { "pro" } else { "free" };
+        let age = if n % 17 == 4 { category("old") } else { number(f64::from(n * 7 % 61)) };
+        let visits = number(f64::from(n % 5));
+        let features = named([("age", age), ("plan", category(plan)), ("visits", visits)]);
+        of_subject(&format!("user-{n}"), features)
+    };
+    // The rows have nothing of what `visits` asks for.
+    let options =
+        Some(pb::ScoreOptions { raw_margin: true, allow_missing: true, ..Default::default() });
+    let batch = pb::ScoreBatchRequest {
+        models: models.clone(),
+        rows: (0..150).map(row).collect(),
+        options,
+        allow_partial: true,
+        ..Default::default()
+    };
+    let together = server.scoring().score_batch(batch).await.unwrap().into_inner();
+    assert_eq!(together.results.len(), 150);
+    let shown = |row: &pb::ScoredRow, versions: &[pb::ServedBy]| {
+        let predictions = row.predictions.iter().map(|one| {
+            let by = &versions[one.served_by_index as usize];
+            let margins: Vec<u64> = one.raw_margins.iter().map(|margin| margin.to_bits()).collect();
+            (one.score.to_bits(), margins, one.segment.clone(), by.version, by.variant())
+        });
+        predictions.collect::<Vec<_>>()
+    };
+    let (mut n_bad, mut n_of_canary) = (0, 0);
+    for (n, result) in (0..150).zip(&together.results) {
+        let models = models.clone();
+        let alone = pb::ScoreRequest { models, row: Some(row(n)), options, ..Default::default() };
+        match (server.score(alone).await, &result.result) {
+            (Ok(alone), Some(pb::row_result::Result::Row(row))) => {
+                let expected = shown(&alone.result.unwrap(), &alone.served_by);
+                let found = shown(row, &together.served_by);
+                assert_eq!(found, expected, "row {n}");
+                n_of_canary += usize::from(found[1].4 == pb::Variant::Canary);
+            }
+            (Err(alone), Some(pb::row_result::Result::Error(error))) => {
+                assert_eq!(error.code, alone.code() as i32, "row {n}");
+                n_bad += 1;
+            }
+            (alone, together) => panic!("row {n}: {alone:?} alone, {together:?} together"),
+        }
+    }
+    assert!(n_bad == 9 && (50..100).contains(&n_of_canary), "{n_bad} {n_of_canary}");
+}
