@@ -201,7 +201,7 @@ async fn rows_of_a_batch_are_answered_as_they_are_alone() {
     split(&server, canary(5_000)).await;
     let models = vec![selector("visits"), selector("churn")];
     let row = |n: u32| {
-        let plan = if n % 3 == 0 { "pro" } else { "free" };
+        let plan = if n.is_multiple_of(3) { "pro" } else { "free" };
         let age = if n % 17 == 4 { category("old") } else { number(f64::from(n * 7 % 61)) };
         let visits = number(f64::from(n % 5));
         let features = named([("age", age), ("plan", category(plan)), ("visits", visits)]);
