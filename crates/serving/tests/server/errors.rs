@@ -285,3 +285,22 @@ async fn errors_stay_small_enough_for_a_header() {
     assert!(last.description.ends_with("more bad fields are not listed"), "{last:?}");
     assert!(fields.len() > 10 && status.details().len() < 8192);
 }
+
+/// More bad fields than a failed batch would tell: of a partial one each row has its own.
+#[tokio::test]
+async fn every_bad_row_of_a_partial_batch_is_told() {
+    let server = TestServer::start().await;
+    let bad = named([("age", category("old")), ("plan", number(1.0)), ("visits", number(1.0))]);
+    let batch = pb::ScoreBatchRequest {
+        models: vec![selector("churn")],
+        rows: vec![bad; 100],
+        allow_partial: true,
+        ..Default::default()
+    };
+    let answer = server.scoring().score_batch(batch).await.unwrap().into_inner();
+    let errors = answer
+        .results
+        .iter()
+        .filter(|result| matches!(result.result, Some(pb::row_result::Result::Error(_))));
+    assert_eq!(errors.count(), 100);
+}
