@@ -31,6 +31,11 @@ impl Cell {
         Self { gradient, hessian_rows: hessian << ROW_BITS | 1 }
     }
 
+    /// From what [`Self::gradient`] and [`Self::word`] gave.
+    pub(crate) fn of_sums(gradient: i64, word: u64) -> Self {
+        Self { gradient, hessian_rows: word }
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, other: Self) {
         self.gradient = self.gradient.wrapping_add(other.gradient);
@@ -71,12 +76,27 @@ impl Cell {
     }
 }
 
-/// A row of a leaf with its packed gradients, which travel with it so that nobody has to look them up.
+/// A row of a leaf with its packed gradients, which travel with it so that nobody has to look them up. One word,
+/// so that it moves as one; ascends by row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Entry {
-    pub(crate) row: u32,
-    /// See [`packed`]; 0 if gradients are not packed.
-    pub(crate) stored: u32,
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    /// `stored` as in [`packed`]; 0 if gradients are not packed.
+    #[inline]
+    pub(crate) fn new(row: u32, stored: u32) -> Self {
+        Self(u64::from(row) << u32::BITS | u64::from(stored))
+    }
+
+    #[inline]
+    pub(crate) fn row(self) -> u32 {
+        (self.0 >> u32::BITS) as u32
+    }
+
+    #[inline]
+    pub(crate) fn stored(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// Where each bundle's cells lie in a histogram.

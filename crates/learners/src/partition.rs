@@ -8,8 +8,10 @@ use crate::binning::CodeMatrix;
 use crate::histogram::{Accumulator, Entry, Histogram, Scaled};
 use crate::split::CodeSet;
 
-/// Rows split together; those of the side that is summed are still in the cache when they are added.
-const BLOCK_ROWS: usize = 1024;
+/// Rows parted at a time.
+const BLOCK_ROWS: usize = 512;
+/// Rows parted before those of the side that is summed are added; they are still in the cache then.
+const SUMMED_ROWS: usize = 4096;
 /// Rows whose margins one thread moves, leaf by leaf; they stay in its cache.
 const CHUNK_ROWS: usize = 16_384;
 
@@ -68,9 +70,9 @@ impl Partition {
             let end = first + margins.len() as u32;
             for (leaf, &value) in leaves.iter().zip(values) {
                 let entries = &self.entries[leaf.clone()];
-                let entries = &entries[entries.partition_point(|entry| entry.row < first)..];
-                for entry in entries.iter().take_while(|entry| entry.row < end) {
-                    margins[(entry.row - first) as usize] += value;
+                let entries = &entries[entries.partition_point(|entry| entry.row() < first)..];
+                for entry in entries.iter().take_while(|entry| entry.row() < end) {
+                    margins[(entry.row() - first) as usize] += value;
                 }
             }
         });
@@ -181,18 +183,20 @@ fn split_part(
     summed: Option<Summed<'_>>,
 ) -> (usize, Option<Histogram>) {
     let mut sum = summed.map(|summed| summed.accumulator.begin(summed.n_rows));
+    let mut sides = Sides::default();
     let (mut n_left, mut n_right) = (0, 0);
     let mut begin = 0;
     while begin < entries.len() {
-        let end = (begin + BLOCK_ROWS).min(entries.len());
+        let end = (begin + SUMMED_ROWS).min(entries.len());
         let (left_before, right_before) = (n_left, n_right);
-        for index in begin..end {
-            let entry = entries[index];
-            let left = goes_left[usize::from(states[entry.row as usize])];
-            entries[n_left] = entry;
-            buffer[n_right] = entry;
-            n_left += usize::from(left);
-            n_right += usize::from(1 - left);
+        while begin < end {
+            let n = BLOCK_ROWS.min(end - begin);
+            let (left, right) = sides.take(&entries[begin..begin + n], states, goes_left);
+            entries[n_left..n_left + left.len()].copy_from_slice(left);
+            buffer[n_right..n_right + right.len()].copy_from_slice(right);
+            n_left += left.len();
+            n_right += right.len();
+            begin += n;
         }
         if let (Some(sum), Some(summed)) = (&mut sum, summed) {
             let added = if summed.left {
@@ -202,7 +206,40 @@ fn split_part(
             };
             sum.add(added);
         }
-        begin = end;
     }
     (n_left, sum.map(|sum| sum.finish()))
+}
+
+/// Rows of a block, each on its side. Small and of a fixed size, so that no position has to be checked and both
+/// sides stay in the first-level cache.
+struct Sides {
+    left: [Entry; BLOCK_ROWS],
+    right: [Entry; BLOCK_ROWS],
+}
+
+impl Default for Sides {
+    fn default() -> Self {
+        Self { left: [Entry::default(); BLOCK_ROWS], right: [Entry::default(); BLOCK_ROWS] }
+    }
+}
+
+impl Sides {
+    /// Parts at most [`BLOCK_ROWS`] rows, without a branch: each is written to both sides, and one of them moves
+    /// on.
+    #[inline(never)]
+    fn take(
+        &mut self,
+        entries: &[Entry],
+        states: &[u8],
+        goes_left: &[u8; 256],
+    ) -> (&[Entry], &[Entry]) {
+        let mut n_left = 0;
+        for (index, &entry) in entries.iter().enumerate() {
+            let left = goes_left[usize::from(states[entry.row() as usize])];
+            self.left[n_left % BLOCK_ROWS] = entry;
+            self.right[index.wrapping_sub(n_left) % BLOCK_ROWS] = entry;
+            n_left += usize::from(left);
+        }
+        (&self.left[..n_left], &self.right[..entries.len() - n_left])
+    }
 }

@@ -17,7 +17,8 @@ use crate::sampling::hashed;
 pub(crate) use bounds::Bounds;
 pub use bounds::Monotone;
 pub(crate) use few::{FEW_ROWS, FewRows};
-use scan::{Cuts, ScanRules};
+pub(crate) use scan::Cuts;
+use scan::ScanRules;
 
 /// A set of byte codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,9 +36,13 @@ impl CodeSet {
 
     /// Codes `1..=last`.
     pub(crate) fn up_to(last: u8) -> Self {
-        let mut set = Self::default();
-        (1..=last).for_each(|code| set.insert(code));
-        set
+        let ends = u32::from(last) + 1;
+        // Bits below the end, word by word; bit 0 is the missing code.
+        let word = |word: u32| match ends.saturating_sub(word * u64::BITS) {
+            0 => 0,
+            n_bits => u64::MAX >> u64::BITS.saturating_sub(n_bits),
+        };
+        Self([word(0) & !1, word(1), word(2), word(3)])
     }
 
     /// The codes of values (not missing), ascending.
@@ -248,6 +253,7 @@ impl<'a> Judge<'a> {
         bins: &ColumnBins,
         cells: &[Cell],
         total: Cell,
+        cuts: &mut Cuts,
     ) -> Option<Candidate> {
         let mut best = self.nothing_yet(total);
         let cells = &cells[..bins.n_codes()];
@@ -256,8 +262,8 @@ impl<'a> Judge<'a> {
         } else if self.is_single() {
             self.scan_number_singly(column, cells, total, &mut best);
         } else {
-            let values = (1..=u8::MAX).zip(cells[1..].iter().copied());
-            self.scan_number(cells, values, total, &mut Cuts::new(), &mut best);
+            cuts.fill(cells.iter().enumerate().skip(1).map(|(code, &cell)| (code as u8, cell)));
+            self.scan_number(cells, total, cuts, &mut best);
         }
         best.found.map(|found| Candidate { column, ..found })
     }
@@ -272,27 +278,18 @@ impl<'a> Judge<'a> {
         self.bounds.is_some() || self.draw.is_some()
     }
 
-    /// `values` are the cells of all codes that have rows, ascending, or more.
-    fn scan_number(
-        &self,
-        cells: &[Cell],
-        values: impl Iterator<Item = (u8, Cell)> + Clone,
-        total: Cell,
-        cuts: &mut Cuts,
-        best: &mut Best,
-    ) {
+    /// `cuts` hold the column's values.
+    fn scan_number(&self, cells: &[Cell], total: Cell, cuts: &mut Cuts, best: &mut Best) {
         let rules = self.scan_rules();
+        let no_missing = cells[usize::from(MISSING_CODE)].n_rows() == 0;
         for &missing_left in missing_sides(cells) {
             let before = before_values(cells, missing_left);
-            let Some((code, score)) = cuts.best(values.clone(), before, total, &rules) else {
+            let Some(cut) = cuts.best(before, total, &rules) else {
                 continue;
             };
-            let gain = score - best.parent;
+            let gain = cut.score - best.parent;
             if gain > best.above {
-                let mut left = before;
-                cells[1..=usize::from(code)].iter().for_each(|&cell| left.add(cell));
-                let no_missing = cells[usize::from(MISSING_CODE)].n_rows() == 0;
-                best.take_cut(code, missing_left, no_missing, gain, [left, total]);
+                best.take_cut(cut.code, missing_left, no_missing, gain, [cut.left, total]);
             }
         }
     }
@@ -434,11 +431,15 @@ impl ColumnSearch<'_> {
         parallel: bool,
     ) -> Option<Candidate> {
         let judge = self.judge();
-        let of_column = |&column: &u32| self.best_of(column, histogram, total, &judge);
+        let of_column = |memory: &mut SearchMemory, &column: &u32| {
+            self.best_of(column, histogram, total, &judge, memory)
+        };
         if parallel {
-            self.columns.par_iter().with_min_len(4).map(of_column).reduce(|| None, larger)
+            let columns = self.columns.par_iter().with_min_len(4);
+            columns.map_init(SearchMemory::default, of_column).reduce(|| None, larger)
         } else {
-            self.columns.iter().map(of_column).fold(None, larger)
+            let mut memory = SearchMemory::default();
+            self.columns.iter().map(|column| of_column(&mut memory, column)).fold(None, larger)
         }
     }
 
@@ -448,16 +449,33 @@ impl ColumnSearch<'_> {
         histogram: &Histogram,
         total: Cell,
         judge: &Judge<'_>,
+        memory: &mut SearchMemory,
     ) -> Option<Candidate> {
         let bins = &self.binning.columns()[column as usize];
+        let SearchMemory { of_codes, cuts } = memory;
         let cells = histogram.bundle(self.layout, self.bundles.bundle_of(column as usize));
-        if self.bundles.is_alone(column as usize) {
-            return judge.best_split(column, bins, cells, total);
-        }
-        let mut of_codes = [Cell::default(); 256];
-        for (state, &cell) in (0..=u8::MAX).zip(cells) {
-            of_codes[usize::from(self.bundles.code(column as usize, state))].add(cell);
-        }
-        judge.best_split(column, bins, &of_codes, total)
+        let cells = if self.bundles.is_alone(column as usize) {
+            cells
+        } else {
+            let of_codes = &mut of_codes[..bins.n_codes()];
+            of_codes.fill(Cell::default());
+            self.bundles
+                .for_each_code(column as usize, cells, |code, &cell| of_codes[code].add(cell));
+            of_codes
+        };
+        judge.best_split(column, bins, cells, total, cuts)
+    }
+}
+
+/// What a search writes on, column after column.
+struct SearchMemory {
+    /// Of a column that shares its bundle.
+    of_codes: [Cell; 256],
+    cuts: Cuts,
+}
+
+impl Default for SearchMemory {
+    fn default() -> Self {
+        Self { of_codes: [Cell::default(); 256], cuts: Cuts::new() }
     }
 }

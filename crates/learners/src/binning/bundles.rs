@@ -94,6 +94,22 @@ impl Bundles {
         (u16::from(state) / place.factor % place.n_codes) as u8
     }
 
+    /// Calls `visit` with the column's code of every state in use and the state's entry of `of_states`.
+    pub(crate) fn for_each_code<T>(
+        &self,
+        column: usize,
+        of_states: &[T],
+        mut visit: impl FnMut(usize, &T),
+    ) {
+        let place = self.places[column];
+        let (factor, n_codes) = (usize::from(place.factor), usize::from(place.n_codes));
+        for of_codes in of_states.chunks(factor * n_codes) {
+            for (code, of_code) in of_codes.chunks(factor).enumerate() {
+                of_code.iter().for_each(|of_state| visit(code, of_state));
+            }
+        }
+    }
+
     /// The states whose code of the column is in `codes`.
     pub(crate) fn states_of(&self, column: usize, codes: CodeSet) -> CodeSet {
         if self.is_alone(column) {

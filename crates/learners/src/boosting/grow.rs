@@ -66,7 +66,7 @@ impl Grown<'_> {
     /// Training rows of a leaf, ascending.
     pub(super) fn rows(&self, leaf: usize) -> impl ExactSizeIterator<Item = usize> {
         let entries = self.partition.entries(self.ranges[leaf].clone());
-        entries.iter().map(|entry| entry.row as usize)
+        entries.iter().map(|entry| entry.row() as usize)
     }
 
     /// Gradients and second derivatives of a leaf, in the units of the round.

@@ -56,7 +56,7 @@ impl<'a> ClassCells<'a> {
     }
 
     pub(super) fn is_pure(&self, rows: &[Entry]) -> bool {
-        let label = |entry: &Entry| self.labels[entry.row as usize];
+        let label = |entry: &Entry| self.labels[entry.row() as usize];
         rows.iter().all(|entry| label(entry) == label(&rows[0]))
     }
 
@@ -120,7 +120,7 @@ impl<'a> ClassCells<'a> {
         self.weights.fill(0);
         self.n_rows.fill(0);
         for entry in rows {
-            let row = entry.row as usize;
+            let row = entry.row() as usize;
             let code = usize::from(codes.code(row, column as usize));
             let class = self.labels[row] as usize;
             self.weights[code * self.n_classes + class] += self.scaled.cell(row).hessian();

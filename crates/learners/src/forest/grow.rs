@@ -25,7 +25,7 @@ impl Grown {
     /// Drawn rows of a leaf, ascending.
     pub(super) fn rows(&self, leaf: usize) -> impl Iterator<Item = usize> {
         let entries = self.partition.entries(self.ranges[leaf].clone());
-        entries.iter().map(|entry| entry.row as usize)
+        entries.iter().map(|entry| entry.row() as usize)
     }
 }
 
@@ -161,8 +161,8 @@ impl<'a> Search<'a> {
     fn is_pure(&self, rows: &[Entry]) -> bool {
         match self {
             Self::One { labels, .. } => {
-                let first = labels[rows[0].row as usize];
-                rows.iter().all(|entry| labels[entry.row as usize] == first)
+                let first = labels[rows[0].row() as usize];
+                rows.iter().all(|entry| labels[entry.row() as usize] == first)
             }
             Self::Classes { cells, .. } => cells.is_pure(rows),
         }

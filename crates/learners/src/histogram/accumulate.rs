@@ -118,9 +118,9 @@ impl Sum<'_> {
     /// Adds rows.
     pub(crate) fn add(&mut self, entries: &[Entry]) {
         if let Rows::Wide(cells) = &self.all.scaled.rows {
-            self.add_wide(entries, |entry| cells[entry.row as usize]);
+            self.add_wide(entries, |entry| cells[entry.row() as usize]);
         } else if self.words.is_empty() {
-            self.add_wide(entries, |entry| packed::cell(packed::word(entry.stored)));
+            self.add_wide(entries, |entry| packed::cell(packed::word(entry.stored())));
         } else {
             let mut rest = entries;
             while !rest.is_empty() {
@@ -159,7 +159,7 @@ impl Sum<'_> {
     fn add_wide(&mut self, entries: &[Entry], cell: impl Fn(Entry) -> Cell) {
         let layout = self.all.layout;
         for &entry in entries {
-            let (cell, states) = (cell(entry), self.all.codes.row(entry.row as usize));
+            let (cell, states) = (cell(entry), self.all.codes.row(entry.row() as usize));
             for &bundle in self.all.bundles {
                 let bundle = bundle as usize;
                 let at = layout.starts[bundle] + usize::from(states[bundle]);
@@ -192,6 +192,6 @@ impl Sum<'_> {
 
 /// The first row of entries whose rows follow one another. Rows ascend.
 fn run_start(entries: &[Entry]) -> Option<usize> {
-    let (first, last) = (entries.first()?.row, entries.last()?.row);
+    let (first, last) = (entries.first()?.row(), entries.last()?.row());
     ((last - first) as usize + 1 == entries.len()).then_some(first as usize)
 }

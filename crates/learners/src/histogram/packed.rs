@@ -100,7 +100,7 @@ pub(super) fn add_run(sums: &mut [BundleWords], states: &[&[u8]], first: usize, 
     let mut words = [0; RUN_ROWS];
     for (run, entries) in entries.chunks(RUN_ROWS).enumerate() {
         let words = &mut words[..entries.len()];
-        words.iter_mut().zip(entries).for_each(|(to, entry)| *to = word(entry.stored));
+        words.iter_mut().zip(entries).for_each(|(to, entry)| *to = word(entry.stored()));
         let rows = first + run * RUN_ROWS..first + run * RUN_ROWS + entries.len();
         let mut sums = sums.chunks_exact_mut(4);
         let mut states = states.chunks_exact(4);
@@ -137,12 +137,12 @@ pub(super) fn add_rows(sums: &mut [BundleWords], states: &[u8], entries: &[Entry
     let width = sums.len();
     for (index, entry) in entries.iter().enumerate() {
         if let Some(ahead) = entries.get(index + PREFETCH_ROWS) {
-            let first = ahead.row as usize * width;
+            let first = ahead.row() as usize * width;
             prefetch(states, first);
             prefetch(states, first + width - 1);
         }
-        let word = word(entry.stored);
-        let states = &states[entry.row as usize * width..][..width];
+        let word = word(entry.stored());
+        let states = &states[entry.row() as usize * width..][..width];
         let mut tiles = sums.chunks_exact_mut(TILE);
         let mut of_tiles = states.chunks_exact(TILE);
         for (sums, states) in (&mut tiles).zip(&mut of_tiles) {
@@ -166,10 +166,10 @@ pub(super) fn add_rows_of(
 ) {
     for (index, entry) in entries.iter().enumerate() {
         if let Some(ahead) = entries.get(index + PREFETCH_ROWS) {
-            prefetch(states, ahead.row as usize * width + bundles[0] as usize);
+            prefetch(states, ahead.row() as usize * width + bundles[0] as usize);
         }
-        let word = word(entry.stored);
-        let states = &states[entry.row as usize * width..][..width];
+        let word = word(entry.stored());
+        let states = &states[entry.row() as usize * width..][..width];
         for (sums, &bundle) in sums.iter_mut().zip(bundles) {
             add(sums, states[bundle as usize], word);
         }

@@ -154,8 +154,8 @@ impl Scaled {
     #[inline]
     pub(crate) fn cell_of(&self, entry: Entry) -> Cell {
         match &self.rows {
-            Rows::Wide(cells) => cells[entry.row as usize],
-            Rows::Packed(_) => packed::cell(packed::word(entry.stored)),
+            Rows::Wide(cells) => cells[entry.row() as usize],
+            Rows::Packed(_) => packed::cell(packed::word(entry.stored())),
         }
     }
 
@@ -166,7 +166,7 @@ impl Scaled {
             Rows::Wide(_) => 0,
             Rows::Packed(stored) => stored[row as usize],
         };
-        Entry { row, stored }
+        Entry::new(row, stored)
     }
 
     /// Takes the gradients of `n_rows` rows. `dither` seeds the rounding of packed rows; without it rows

@@ -58,7 +58,7 @@ impl ColumnSearch<'_> {
         let is_alone = self.bundles.is_alone(column as usize);
         for &entry in rows {
             // By row: the columns of a row lie in one cache line.
-            let state = codes.row(entry.row as usize)[bundle];
+            let state = codes.row(entry.row() as usize)[bundle];
             let code = if is_alone { state } else { self.bundles.code(column as usize, state) };
             cells[usize::from(code)].add(self.scaled.cell_of(entry));
             present.insert(code);
@@ -76,11 +76,11 @@ impl ColumnSearch<'_> {
     ) -> Option<Candidate> {
         let (bins, cells) = (&self.binning.columns()[column as usize], &memory.cells[..]);
         if bins.is_category() || judge.is_single() {
-            return judge.best_split(column, bins, cells, total);
+            return judge.best_split(column, bins, cells, total, &mut memory.cuts);
         }
         let mut best = judge.nothing_yet(total);
-        let values = present.value_codes().map(|code| (code, cells[usize::from(code)]));
-        judge.scan_number(cells, values, total, &mut memory.cuts, &mut best);
+        memory.cuts.fill(present.value_codes().map(|code| (code, cells[usize::from(code)])));
+        judge.scan_number(cells, total, &mut memory.cuts, &mut best);
         best.found.map(|found| Candidate { column, ..found })
     }
 }

@@ -94,7 +94,7 @@ proptest! {
     fn numbers_are_split_as_by_exhaustive_search(rows in any_rows(9), min_rows in 0u64..4) {
         let rules = rules(min_rows, CategoryRules::default());
         let (cells, total, scaled) = histogram(&rows);
-        let found = Judge::new(&rules, &scaled).best_split(3, &number_bins(7), &cells, total);
+        let found = Judge::new(&rules, &scaled).best_split(3, &number_bins(7), &cells, total, &mut Cuts::new());
         let has_missing = rows.iter().any(|row| row.0 == MISSING_CODE);
         let questions = (1u8..9).flat_map(|code| [(code, false), (code, true)]);
         let wanted = largest(questions.filter(|q| has_missing || !q.1).map(|(code, missing_left)| {
@@ -123,9 +123,9 @@ proptest! {
         let mut rules = rules(min_rows, CategoryRules::default());
         let (cells, total, scaled) = histogram(&rows);
         let judge = Judge::new(&rules, &scaled);
-        let plain = judge.best_split(0, &number_bins(7), &cells, total);
+        let plain = judge.best_split(0, &number_bins(7), &cells, total, &mut Cuts::new());
         let free = judge.at(Some(Bounds::FREE), None);
-        let free = free.best_split(0, &number_bins(7), &cells, total);
+        let free = free.best_split(0, &number_bins(7), &cells, total, &mut Cuts::new());
         prop_assert_eq!(plain.is_some(), free.is_some());
         if let (Some(plain), Some(free)) = (plain, free) {
             prop_assert!((plain.gain - free.gain).abs() < 1e-9);
@@ -153,7 +153,7 @@ proptest! {
             (left.2 && right.2 && left.0 <= right.0 && gain > rules.min_gain).then_some(gain)
         }));
         let judge = Judge::new(&rules, &scaled).at(Some(bounds), None);
-        let found = judge.best_split(0, &number_bins(7), &cells, total).map(|found| found.gain);
+        let found = judge.best_split(0, &number_bins(7), &cells, total, &mut Cuts::new()).map(|found| found.gain);
         prop_assert_eq!(wanted.is_some(), found.is_some(), "{:?} {:?}", wanted, found);
         if let (Some(wanted), Some(found)) = (wanted, found) {
             prop_assert!((wanted - found).abs() < 1e-9, "{} {}", wanted, found);
@@ -166,7 +166,7 @@ proptest! {
         let categories = CategoryRules { one_vs_rest_up_to: 5, ..CategoryRules::default() };
         let rules = rules(min_rows, categories);
         let (cells, total, scaled) = histogram(&rows);
-        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(4), &cells, total);
+        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(4), &cells, total, &mut Cuts::new());
         let wanted = largest((0u8..5).map(|code| naive_gain(&rows, &|c| c == code, &rules, 0.0)));
         prop_assert_eq!(wanted.is_some(), found.is_some());
         if let (Some(gain), Some(found)) = (wanted, found) {
@@ -181,7 +181,7 @@ proptest! {
         let categories = CategoryRules { l2, ..CategoryRules::exhaustive() };
         let rules = rules(1, categories);
         let (cells, total, scaled) = histogram(&rows);
-        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(7), &cells, total);
+        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(7), &cells, total, &mut Cuts::new());
         if let Some(found) = found {
             let gain = naive_gain(&rows, &|code| found.left_codes.contains(code), &rules, l2);
             prop_assert!((gain.unwrap() - found.gain).abs() < 1e-9, "{gain:?} {}", found.gain);
@@ -196,7 +196,7 @@ proptest! {
         let rows: Vec<Row> = rows.into_iter().filter(|row| row.0 < 5).collect();
         prop_assume!(rows.len() >= 2);
         let (cells, total, scaled) = histogram(&rows);
-        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(4), &cells, total);
+        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(4), &cells, total, &mut Cuts::new());
         let subsets = 1u32..31;
         let wanted = largest(subsets.map(|subset| {
             naive_gain(&rows, &|code| subset >> code & 1 == 1, &rules, 0.0)
@@ -215,7 +215,9 @@ fn a_split_by_hand() {
     let (cells, total, scaled) = histogram(&rows);
     let mut rules = rules(1, CategoryRules::default());
     (rules.lambda_l1, rules.lambda_l2) = (0.0, 0.0);
-    let found = Judge::new(&rules, &scaled).best_split(0, &number_bins(2), &cells, total).unwrap();
+    let found = Judge::new(&rules, &scaled)
+        .best_split(0, &number_bins(2), &cells, total, &mut Cuts::new())
+        .unwrap();
     assert_eq!((found.gain, found.at_most), (16.0, Some(1)));
     assert_eq!((found.left.n_rows(), found.right.n_rows()), (2, 2));
     assert!(found.left_codes.contains(MISSING_CODE), "without missing rows: the side of more rows");
@@ -226,7 +228,9 @@ fn missing_alone_can_be_told_from_all_values() {
     let rows = [(1, 1.0, 1.0), (2, 1.0, 1.0), (MISSING_CODE, -1.0, 1.0), (MISSING_CODE, -1.0, 1.0)];
     let (cells, total, scaled) = histogram(&rows);
     let rules = rules(1, CategoryRules::default());
-    let found = Judge::new(&rules, &scaled).best_split(0, &number_bins(1), &cells, total).unwrap();
+    let found = Judge::new(&rules, &scaled)
+        .best_split(0, &number_bins(1), &cells, total, &mut Cuts::new())
+        .unwrap();
     assert_eq!(found.at_most, Some(2));
     assert!(!found.left_codes.contains(MISSING_CODE));
     assert_eq!(number_bins(1).at_most(2), segue_model::Split::AtMost(f64::MAX));
@@ -242,7 +246,13 @@ fn category_rules_of_groups_and_size_hold() {
     let set = |categories: CategoryRules| -> Option<Vec<u8>> {
         let mut rules = rules(1, categories);
         rules.lambda_l1 = 0.0;
-        let found = Judge::new(&rules, &scaled).best_split(0, &category_bins(8), &cells, total);
+        let found = Judge::new(&rules, &scaled).best_split(
+            0,
+            &category_bins(8),
+            &cells,
+            total,
+            &mut Cuts::new(),
+        );
         found.map(|found| found.left_codes.value_codes().collect())
     };
     let free = CategoryRules { min_rows_per_group: 0, l2: 0.0, ..CategoryRules::default() };
