@@ -302,17 +302,25 @@ fn round_block(
         let gradient = gradients[index] * per_gradient + f64::from(of_gradient) * DRAW;
         let hessian = hessians[index] * per_hessian + f64::from(of_hessian) * DRAW;
         // The bounds hold but for the rounding of one product.
-        let gradient = within(gradient.floor(), -max_gradient, max_gradient) as i32;
-        let hessian = within(hessian.floor(), 0.0, max_hessian) as i32;
+        let gradient = integer(within(gradient.floor(), -max_gradient, max_gradient));
+        let hessian = integer(within(hessian.floor(), 0.0, max_hessian));
         stored[index] = packed::store(gradient, hessian);
     }
 }
 
-/// `clamp` without its check of the ends, which would stand in the way of vectors.
+/// `clamp` without its check of the ends, which would stand in the way of vectors; what is no number becomes `low`.
 #[inline(always)]
 fn within(value: f64, low: f64, high: f64) -> f64 {
-    let value = if value < low { low } else { value };
-    if value > high { high } else { value }
+    let value = if value > low { value } else { low };
+    if value < high { value } else { high }
+}
+
+/// A whole number of at most 31 bits as an integer. `as` would look for what does not fit, value by value.
+#[inline(always)]
+fn integer(whole: f64) -> i32 {
+    /// Adding it leaves the integer in the low bits: 1.5 times 2^52.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    (whole + SHIFT).to_bits() as i32
 }
 
 /// The finaliser of MurmurHash3 (Appleby): every bit of the input moves every bit of the output.

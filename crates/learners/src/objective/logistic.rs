@@ -7,6 +7,17 @@ const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// Adding and taking away this number rounds to an integer, and leaves it in the low bits.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
+/// `1 / n!` by `n`.
+const OVER_FACTORIAL: [f64; 14] = {
+    let mut over = [1.0; 14];
+    let (mut n, mut factorial) = (1, 1.0);
+    while n < over.len() {
+        factorial *= n as f64;
+        over[n] = 1.0 / factorial;
+        n += 1;
+    }
+    over
+};
 /// Beyond it the probability is 0 or 1 to the last bit, and the exponential still a normal number.
 const LARGEST_MARGIN: f64 = 700.0;
 
@@ -37,26 +48,17 @@ fn exp(x: f64) -> f64 {
     let shifted = x * LOG2_E + ROUNDER;
     let exponent = shifted - ROUNDER;
     let r = x - exponent * LN2_HIGH - exponent * LN2_LOW;
-    const COEFFICIENTS: [f64; 14] = [
-        1.0 / 6_227_020_800.0,
-        1.0 / 479_001_600.0,
-        1.0 / 39_916_800.0,
-        1.0 / 3_628_800.0,
-        1.0 / 362_880.0,
-        1.0 / 40_320.0,
-        1.0 / 5_040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ];
-    let mut sum = COEFFICIENTS[0];
-    for coefficient in &COEFFICIENTS[1..] {
-        sum = sum * r + coefficient;
-    }
+    // Pairs of terms first (Estrin's scheme): term after term, each would wait for the one before.
+    let [two, four] = [r * r, r * r * (r * r)];
+    let low = (1.0 + r) + (0.5 + r * OVER_FACTORIAL[3]) * two;
+    let middle = OVER_FACTORIAL[4]
+        + r * OVER_FACTORIAL[5]
+        + (OVER_FACTORIAL[6] + r * OVER_FACTORIAL[7]) * two;
+    let high = OVER_FACTORIAL[8]
+        + r * OVER_FACTORIAL[9]
+        + (OVER_FACTORIAL[10] + r * OVER_FACTORIAL[11]) * two;
+    let highest = OVER_FACTORIAL[12] + r * OVER_FACTORIAL[13];
+    let sum = low + (middle + (high + highest * four) * four) * four;
     // The integer is in the low bits of `shifted`; moved to the exponent's place it is the power of two.
     let power = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52));
     sum * power
