@@ -8,8 +8,6 @@ use crate::binning::CodeMatrix;
 use crate::histogram::{Accumulator, Entry, Histogram, Scaled};
 use crate::split::CodeSet;
 
-/// Rows parted at a time.
-const BLOCK_ROWS: usize = 512;
 /// Rows parted before those of the side that is summed are added; they are still in the cache then.
 const SUMMED_ROWS: usize = 4096;
 /// Rows whose margins one thread moves, leaf by leaf; they stay in its cache.
@@ -174,7 +172,7 @@ fn gather(entries: &mut [Entry], buffer: &[Entry], part_rows: usize, left_counts
     copies.into_par_iter().for_each(|(to, from)| to.copy_from_slice(from));
 }
 
-/// Left rows to the front of `entries`, right rows to the front of `buffer`, without a branch.
+/// Left rows to the front of `entries`, right rows to the front of `buffer`; the summed side is added on the way.
 fn split_part(
     entries: &mut [Entry],
     buffer: &mut [Entry],
@@ -183,26 +181,16 @@ fn split_part(
     summed: Option<Summed<'_>>,
 ) -> (usize, Option<Histogram>) {
     let mut sum = summed.map(|summed| summed.accumulator.begin(summed.n_rows));
-    let mut sides = Sides::default();
-    let (mut n_left, mut n_right) = (0, 0);
-    let mut begin = 0;
-    while begin < entries.len() {
+    let mut n_left = 0;
+    for begin in (0..entries.len()).step_by(SUMMED_ROWS) {
         let end = (begin + SUMMED_ROWS).min(entries.len());
-        let (left_before, right_before) = (n_left, n_right);
-        while begin < end {
-            let n = BLOCK_ROWS.min(end - begin);
-            let (left, right) = sides.take(&entries[begin..begin + n], states, goes_left);
-            entries[n_left..n_left + left.len()].copy_from_slice(left);
-            buffer[n_right..n_right + right.len()].copy_from_slice(right);
-            n_left += left.len();
-            n_right += right.len();
-            begin += n;
-        }
+        let before = n_left;
+        n_left = part_rows(&mut entries[..end], begin, n_left, buffer, states, goes_left);
         if let (Some(sum), Some(summed)) = (&mut sum, summed) {
             let added = if summed.left {
-                &entries[left_before..n_left]
+                &entries[before..n_left]
             } else {
-                &buffer[right_before..n_right]
+                &buffer[begin - before..end - n_left]
             };
             sum.add(added);
         }
@@ -210,36 +198,24 @@ fn split_part(
     (n_left, sum.map(|sum| sum.finish()))
 }
 
-/// Rows of a block, each on its side. Small and of a fixed size, so that no position has to be checked and both
-/// sides stay in the first-level cache.
-struct Sides {
-    left: [Entry; BLOCK_ROWS],
-    right: [Entry; BLOCK_ROWS],
-}
-
-impl Default for Sides {
-    fn default() -> Self {
-        Self { left: [Entry::default(); BLOCK_ROWS], right: [Entry::default(); BLOCK_ROWS] }
+/// Parts the rows from `begin` on, behind `n_left` left ones at the front of `entries` and the other ones at the
+/// front of `buffer`; returns how many are left then. Without a branch: each row is written to both sides, and
+/// one of them moves on. Not inlined, so that all it needs stays in registers.
+#[inline(never)]
+fn part_rows(
+    entries: &mut [Entry],
+    begin: usize,
+    mut n_left: usize,
+    buffer: &mut [Entry],
+    states: &[u8],
+    goes_left: &[u8; 256],
+) -> usize {
+    for index in begin..entries.len() {
+        let entry = entries[index];
+        let left = goes_left[usize::from(states[entry.row() as usize])];
+        entries[n_left] = entry;
+        buffer[index - n_left] = entry;
+        n_left += usize::from(left);
     }
-}
-
-impl Sides {
-    /// Parts at most [`BLOCK_ROWS`] rows, without a branch: each is written to both sides, and one of them moves
-    /// on.
-    #[inline(never)]
-    fn take(
-        &mut self,
-        entries: &[Entry],
-        states: &[u8],
-        goes_left: &[u8; 256],
-    ) -> (&[Entry], &[Entry]) {
-        let mut n_left = 0;
-        for (index, &entry) in entries.iter().enumerate() {
-            let left = goes_left[usize::from(states[entry.row() as usize])];
-            self.left[n_left % BLOCK_ROWS] = entry;
-            self.right[index.wrapping_sub(n_left) % BLOCK_ROWS] = entry;
-            n_left += usize::from(left);
-        }
-        (&self.left[..n_left], &self.right[..entries.len() - n_left])
-    }
+    n_left
 }
