@@ -281,15 +281,7 @@ impl Round<'_> {
             let (smaller, larger) =
                 if sum_left { (&mut left, &mut right) } else { (&mut right, &mut left) };
             (smaller.histogram, larger.histogram) = (Some(of_smaller), Some(parent));
-            if large {
-                rayon::join(
-                    || self.search_in(&mut left, true),
-                    || self.search_in(&mut right, true),
-                );
-            } else {
-                self.search_in(&mut left, false);
-                self.search_in(&mut right, false);
-            }
+            rayon::join(|| self.search_in(&mut left, large), || self.search_in(&mut right, large));
         }
         leaf.children = Some(Box::new((left, right)));
     }
