@@ -98,7 +98,8 @@ const LANES: usize = 8;
 
 /// The summed score of both sides of each cut, minus infinity where the rules forbid it; and the largest.
 ///
-/// `a / b + c / d` is taken as `(a d + c b) / (b d)`: divisions are what limits the loop.
+/// `a / b + c / d` is taken as `(a d + c b) / (b d)`: divisions are what limits the loop. Both are scaled by the node's
+/// second derivative, so that no product leaves the range in which the quotients are.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn score_cuts(
     gradients: &[i64],
@@ -118,6 +119,7 @@ fn score_cuts(
         let square = if is_divisor { gradient * gradient } else { 0.0 };
         (square, if is_divisor { hessian } else { 1.0 })
     };
+    let scale = 1.0 / fraction(0, total.1 >> ROW_BITS).1;
     let rows_mask = (1u64 << ROW_BITS) - 1;
     for index in 0..n {
         let gradient = gradients[index].wrapping_add(before.0);
@@ -129,7 +131,8 @@ fn score_cuts(
             (word & rows_mask >= rules.min_rows) & (right_word & rows_mask >= rules.min_rows);
         let enough_hessian = (hessian >= rules.min_hessian) & (right_hessian >= rules.min_hessian);
         let (left, right) = (fraction(gradient, hessian), fraction(right_gradient, right_hessian));
-        let score = (left.0 * right.1 + right.0 * left.1) / (left.1 * right.1);
+        let numerator = left.0 * (right.1 * scale) + right.0 * (left.1 * scale);
+        let score = numerator / (left.1 * right.1 * scale);
         gains[index] = if enough_rows & enough_hessian { score } else { f64::NEG_INFINITY };
     }
     // Whole chunks, so that the lanes stay in registers.

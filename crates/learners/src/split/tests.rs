@@ -114,6 +114,31 @@ proptest! {
         }
     }
 
+    /// In units a thousand bits apart the same cut is found, and its gain is in those units.
+    #[test]
+    fn the_unit_of_gradients_does_not_matter(rows in any_rows(9), exponent in -450i32..450) {
+        let mut rules = rules(1, CategoryRules::default());
+        (rules.lambda_l1, rules.lambda_l2, rules.min_gain, rules.min_hessian) = (0.0, 0.0, 0.0, 0.0);
+        let unit = 2f64.powi(exponent);
+        let of_unit: Vec<Row> = rows.iter().map(|&(code, g, h)| (code, g * unit, h * unit)).collect();
+        let [plain, scaled] = [&rows, &of_unit].map(|rows| {
+            let (cells, total, scaled) = histogram(rows);
+            let judge = Judge::new(&rules, &scaled);
+            judge.best_split(0, &number_bins(7), &cells, total, &mut Cuts::new())
+        });
+        prop_assert_eq!(plain.is_some(), scaled.is_some());
+        if let (Some(plain), Some(scaled)) = (plain, scaled) {
+            prop_assert_eq!(plain.left_codes, scaled.left_codes);
+            prop_assert!((scaled.gain / unit / plain.gain - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn codes_up_to_one_are_all_of_them(last in any::<u8>()) {
+        let codes: Vec<u8> = CodeSet::up_to(last).codes().collect();
+        prop_assert_eq!(codes, (1..=last).collect::<Vec<u8>>());
+    }
+
     /// Cut by cut with unbounded values is the search over all cuts at once; within bounds the gain is what
     /// the held values give.
     #[test]
