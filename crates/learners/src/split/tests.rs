@@ -233,6 +233,19 @@ proptest! {
     }
 }
 
+/// Nothing can be divided by its second derivatives, so its leaf gains nothing; the other side does.
+#[test]
+fn a_side_without_second_derivatives_scores_nothing() {
+    let mut rules = rules(1, CategoryRules::default());
+    (rules.lambda_l1, rules.lambda_l2, rules.min_hessian) = (0.0, 0.0, 0.0);
+    for (flat, curved) in [(1, 2), (2, 1)] {
+        let (cells, total, scaled) = histogram(&[(flat, 1.0, 0.0), (curved, -3.0, 1.0)]);
+        let judge = Judge::new(&rules, &scaled);
+        let found = judge.best_split(0, &number_bins(1), &cells, total, &mut Cuts::new());
+        assert_eq!(found.map(|found| found.gain), Some(9.0 - 4.0));
+    }
+}
+
 #[test]
 fn a_split_by_hand() {
     // Gradients -2, -2 | 3, 1 with unit second derivatives: (16/2 + 16/2) - 0 = 16.
