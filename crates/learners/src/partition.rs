@@ -121,16 +121,16 @@ impl LeafRows<'_> {
         (n_left, histogram)
     }
 
-    /// The same on all threads of the pool; returns the histogram only.
+    /// The same on all threads of the pool.
     pub(crate) fn split_in_parallel(
         self,
         codes: &CodeMatrix,
         question: Question,
         summed: Option<Summed<'_>>,
-    ) -> Option<Histogram> {
+    ) -> (usize, Option<Histogram>) {
         let n_threads = rayon::current_num_threads();
         if n_threads == 1 {
-            return self.split(codes, question, summed).1;
+            return self.split(codes, question, summed);
         }
         let Self { entries, buffer } = self;
         let (states, table) = (codes.bundle(question.bundle), question.table());
@@ -141,7 +141,8 @@ impl LeafRows<'_> {
         };
         let (counts, histograms): (Vec<usize>, Vec<Option<Histogram>>) = parts.map(split).unzip();
         gather(entries, buffer, part_rows, &counts);
-        summed.and_then(|summed| summed.accumulator.merge(histograms))
+        let histogram = summed.and_then(|summed| summed.accumulator.merge(histograms));
+        (counts.iter().sum(), histogram)
     }
 }
 

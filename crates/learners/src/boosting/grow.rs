@@ -271,11 +271,13 @@ impl Round<'_> {
         };
         let large = leaf.range.len() >= LARGE_ROWS;
         let codes = self.accumulator.codes;
-        let histogram = if large {
+        let (n_parted, histogram) = if large {
             rows.split_in_parallel(codes, question, summed)
         } else {
-            rows.split(codes, question, summed).1
+            rows.split(codes, question, summed)
         };
+        // Leaves that keep all their rows would be split for ever.
+        assert_eq!(n_parted, n_left, "the rows of a leaf are not those of its histogram");
         if let (Some(of_smaller), Some(mut parent)) = (histogram, leaf.histogram.take()) {
             parent.subtract(self.accumulator.layout, self.accumulator.bundles, &of_smaller);
             let (smaller, larger) =
