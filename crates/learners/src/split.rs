@@ -246,7 +246,8 @@ impl<'a> Judge<'a> {
     }
 
     /// The best question of a column from its cells by code. Among equals the first: missing right before
-    /// missing left, low codes before high ones, sets from the low end before sets from the high end.
+    /// missing left, low codes before high ones, sets from the low end before sets from the high end. `cuts` is
+    /// only room to write on.
     pub(crate) fn best_split(
         &self,
         column: u32,
