@@ -41,7 +41,8 @@ pub(crate) struct Watch {
     is_open: bool,
     /// As the caller sent it. It is read if a line is written.
     traceparent: Option<HeaderValue>,
-    span: Option<RequestSpan>,
+    /// Large, and seldom there.
+    span: Option<Box<RequestSpan>>,
     found: Found,
 }
 
@@ -106,7 +107,7 @@ impl Observer {
             is_logged: tracing::enabled!(target: REQUEST, Level::DEBUG),
             is_open: false,
             traceparent: headers.get(TRACEPARENT).cloned(),
-            span: self.traces.as_ref().and_then(|traces| traces.begin(what, headers)),
+            span: self.traces.as_ref().and_then(|traces| traces.begin(what, headers)).map(Box::new),
             found: Found::default(),
         }
     }
@@ -203,7 +204,7 @@ impl Watch {
     /// The trace that it is part of, also if it is not sampled.
     fn trace_id(&self) -> Option<String> {
         let of_caller = || trace_id_of(self.traceparent.as_ref()?.as_bytes());
-        self.span.as_ref().map(RequestSpan::trace_id).or_else(of_caller)
+        self.span.as_deref().map(RequestSpan::trace_id).or_else(of_caller)
     }
 }
 
