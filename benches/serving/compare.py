@@ -34,6 +34,7 @@ def parsed():
     parser.add_argument("--reloads", type=int, default=10_000)
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--results", type=Path, default=HERE.parent / "RESULTS.md")
+    parser.add_argument("--machine", default="", help="what it is, for a section beside that of another machine")
     return parser.parse_args()
 
 
@@ -252,8 +253,9 @@ def main():
         memory = reload_lines(reloads(options, folder, work))
         strained = strain(options, folder, work)
         today = peers(options, folder, work)
+    named = f" --machine '{options.machine}'" if options.machine else ""
     body = [
-        f"`benches/serving/run.sh --rounds {options.rounds} --requests {options.requests}`. h2load on loopback, 32 requests in flight on "
+        f"`benches/serving/run.sh --rounds {options.rounds} --requests {options.requests}{named}`. h2load on loopback, 32 requests in flight on "
         "8 connections, generator and server on the same two cores; 40 features (34 numbers, 6 categories), 100 trees of 31 leaves; "
         "medians of the rounds, ratios within each round (smallest-largest), every answer checked to be OK by the server's own count.",
         "",
@@ -279,7 +281,11 @@ def main():
         "",
         f"{hardware['processor']}; {hardware['memory']}; {hardware['system']}; segue at {hardware['commit']}. Load average at the start: {hardware['load']}.",
     ]
-    write_section(options.results, "serving", "Serving", "\n".join(body))
+    if options.machine:
+        name, title = f"serving {options.machine}", f"Serving: {options.machine}"
+        write_section(options.results, name, title, "\n".join(body), behind="serving")
+    else:
+        write_section(options.results, "serving", "Serving", "\n".join(body))
 
 
 if __name__ == "__main__":

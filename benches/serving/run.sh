@@ -3,8 +3,10 @@
 # "Serving" of benches/RESULTS.md:
 #
 #     benches/serving/run.sh [--segue BINARY] [--rounds N] [--requests N] [--reloads N] [--swaps N] [--results FILE]
+#         [--machine WORDS]
 #
-# Builds the server and segue-load, and installs the others into environments outside of the tree.
+# Builds the server and segue-load as they are shipped (half an hour the first time), and installs the others
+# into environments outside of the tree.
 # Needs Linux, cargo, gcc, h2load (Debian: nghttp2-client) and a Python from 3.10 with venv.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,8 +17,8 @@ options=()
 while [ $# -gt 0 ]; do
     case $1 in
     --segue) segue=$2 && shift ;;
-    --rounds | --requests | --reloads | --swaps | --results) options+=("$1" "$2") && shift ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    --rounds | --requests | --reloads | --swaps | --results | --machine) options+=("$1" "$2") && shift ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -25,10 +27,10 @@ if ! command -v h2load >/dev/null; then
     exit 1
 fi
 if [ -z "$segue" ]; then
-    cargo build --release --bin segue
-    segue=$target/release/segue
+    cargo build --profile dist --bin segue
+    segue=$target/dist/segue
 fi
-cargo build --release -p segue-benches --bin segue-load
+cargo build --profile dist -p segue-benches --bin segue-load
 for name in fastapi mlserver triton; do
     environment=$cache/$name requirements=benches/serving/requirements-$name.txt
     if ! cmp --silent "$requirements" "$environment/installed.txt"; then
@@ -37,5 +39,5 @@ for name in fastapi mlserver triton; do
         cp "$requirements" "$environment/installed.txt"
     fi
 done
-exec python3 benches/serving/compare.py --segue "$segue" --load "$target/release/segue-load" \
+exec python3 benches/serving/compare.py --segue "$segue" --load "$target/dist/segue-load" \
     --environments "$cache" "${options[@]}"
