@@ -9,7 +9,8 @@
 # into environments outside of the tree.
 # Needs Linux, cargo, gcc, h2load (Debian: nghttp2-client) and a Python from 3.10 with venv.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 cache=${SERVING_CACHE:-"${XDG_CACHE_HOME:-$HOME/.cache}/segue/serving"}
 target=${CARGO_TARGET_DIR:-target}
 segue=
@@ -18,7 +19,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --segue) segue=$2 && shift ;;
     --rounds | --requests | --reloads | --swaps | --results | --machine) options+=("$1" "$2") && shift ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$self" >&2 && exit 2 ;;
     esac
     shift
 done

@@ -10,7 +10,8 @@ set -euo pipefail
 if [ $# -eq 3 ]; then
     set -- "$(realpath "$1")" "$(realpath "$2")" "$3"
 fi
-cd "$(dirname "$0")/../.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/../.."
 
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/segue/oip-venv"
 wanted=$(cat tests/oip/requirements.txt examples/python/requirements.txt | sha256sum | cut -d' ' -f1)
@@ -47,7 +48,7 @@ elif [ $# -eq 3 ]; then
     "$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &
     server=$!
 else
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,8s/^# \{0,1\}//p' "$self" >&2
     exit 2
 fi
 
