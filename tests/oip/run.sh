@@ -2,7 +2,7 @@
 # Unmodified clients of the Open Inference Protocol, and the Python example, against a running server. Exit
 # code 1 on any mismatch.
 #
-#     tests/oip/run.sh                                  # a tiny server of its own (needs cargo)
+#     tests/oip/run.sh                                  # what the README's first command leaves behind
 #     tests/oip/run.sh target/release/segue REGISTRY MODEL
 #
 # The clients come from PyPI into a virtual environment in the cache folder, once.
@@ -22,11 +22,10 @@ if [ "$(cat "$venv/requirements.sha256" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 folder=$(mktemp -d)
-server= tiny=
+server=
 stop() {
     if [ -n "$server" ]; then
-        # the tiny one ends with its input and takes its registry with it
-        if [ -n "$tiny" ]; then exec 3>&-; else kill "$server" 2>/dev/null || true; fi
+        kill "$server" 2>/dev/null || true
         wait "$server" 2>/dev/null || true
     fi
     rm -rf "$folder"
@@ -34,23 +33,16 @@ stop() {
 trap stop EXIT
 
 if [ $# -eq 0 ]; then
-    cargo build --quiet -p segue-serving --example tiny_server
-    binary="${CARGO_TARGET_DIR:-target}/debug/examples/tiny_server"
-    model=churn
-    # Serves until this end of its input closes.
-    mkfifo "$folder/input"
-    "$binary" < "$folder/input" 2> "$folder/log" &
-    server=$!
-    exec 3> "$folder/input"
-    tiny=yes
-elif [ $# -eq 3 ]; then
-    model=$3
-    "$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &
-    server=$!
-else
+    cargo run --release --bin segue -- demo
+    set -- "${CARGO_TARGET_DIR:-target}/release/segue" target/demo/models churn
+fi
+if [ $# -ne 3 ]; then
     sed -n '2,8s/^# \{0,1\}//p' "$self" >&2
     exit 2
 fi
+model=$3
+"$1" serve "$model" --registry "$2" --grpc 127.0.0.1:0 --http 127.0.0.1:0 2> "$folder/log" &
+server=$!
 
 # `serving MODEL on ADDRESS (gRPC), ADDRESS (...)`
 line=
@@ -62,7 +54,7 @@ for _ in $(seq 600); do
 done
 grpc=$(sed -E 's/.* on ([^ ]+) \(gRPC\).*/\1/' <<< "$line")
 http=$(sed -E 's/.* \(gRPC\), ([^ ]+) \(.*/\1/' <<< "$line")
-registry=${2:-$(sed -E 's/.*registry (.*)/\1/' <<< "$line")}
+registry=$2
 
 "$venv/bin/python" tests/oip/clients.py --grpc "$grpc" --http "$http" --registry "$registry" --model "$model"
 
