@@ -68,6 +68,8 @@ for crate in segue_model segue_learners; do
     /bin/\$crate --test-threads 1 $*
     echo "\$crate ended with \$?"
 done
+# What is written last has to leave the serial line first.
+/bin/busybox sleep 2
 /bin/busybox poweroff -f
 INIT
 chmod +x "$work/root/init"
