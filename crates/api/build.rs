@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".inference")
         .codec_path("crate::codec::BoundedCodec")
         .extern_path(".google.rpc", "::tonic_types::pb")
+        .extern_path(".segue.v1.FeatureRow", "crate::FeatureRow")
         .extern_path(".segue.v1.NamedFeatures", "crate::NamedFeatures")
         .extern_path(".segue.v1.PackedFeatures", "crate::PackedFeatures")
         .compile_fds(descriptors)?;

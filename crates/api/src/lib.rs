@@ -5,6 +5,7 @@
 mod codec;
 mod named;
 mod packed;
+mod row;
 
 /// Package `segue.v1`.
 pub mod v1 {
@@ -23,7 +24,7 @@ pub mod v1 {
     )]
     tonic::include_proto!("segue.v1");
 
-    pub use crate::{NamedFeatures, NamedValue, PackedFeatures};
+    pub use crate::{FeatureRow, NamedFeatures, NamedValue, PackedFeatures, feature_row};
 }
 
 /// Package `inference`: the Open Inference Protocol, version 2.
@@ -45,8 +46,9 @@ pub mod inference {
 }
 
 pub use self::codec::{BoundedCodec, BoundedDecoder};
-pub use self::named::{NamedFeatures, NamedValue};
+pub use self::named::{Name, NamedFeatures, NamedValue};
 pub use self::packed::PackedFeatures;
+pub use self::row::{FeatureRow, feature_row};
 pub use tonic_types::pb::Status as RpcStatus;
 
 /// Descriptors of every file of `proto/`, encoded, for server reflection.

@@ -304,7 +304,7 @@ fn unseen(version: &LoggedVersion, values: &[f64], about: &About<'_>) -> Vec<Uns
     let mut texts: BTreeMap<usize, &str> = BTreeMap::new();
     // All of them were read before.
     for (name, value) in named.iter().flatten() {
-        let Some(column) = columns.get(name) else { continue };
+        let Some(column) = name.text().ok().and_then(|name| columns.get(name)) else { continue };
         match value {
             NamedValue::Category(text) if text.len() <= MAX_UNSEEN_BYTES => {
                 texts.insert(*column, text);

@@ -31,7 +31,7 @@ pub(super) fn read(
         }
     };
     // Nothing is extra if one model knows all there is.
-    if read.iter().all(|row| row.n_known < given.len()) {
+    if read.iter().all(|row| row.n_unknown > 0) {
         find_extra(given, selected, reading, path, findings);
     }
     read.into_iter().map(|row| row.values).collect()
@@ -40,8 +40,8 @@ pub(super) fn read(
 /// What a model makes of the features.
 struct Row {
     values: Vec<f64>,
-    /// Given features that the model knows.
-    n_known: usize,
+    /// Given features that the model does not know.
+    n_unknown: usize,
 }
 
 fn find_extra(
@@ -53,7 +53,8 @@ fn find_extra(
 ) {
     let known =
         |name: &str| selected.iter().any(|one| one.served.model.schema().index_of(name).is_some());
-    for (name, _) in given.iter().flatten().filter(|(name, _)| !known(name)) {
+    let names = given.iter().flatten().filter_map(|(name, _)| name.text().ok());
+    for name in names.filter(|name| !known(name)) {
         let field = field_of(path, name);
         let message = "no selected model has this feature; GetModelSchema lists them".to_owned();
         if reading.strict {
@@ -76,35 +77,68 @@ struct Reader<'a> {
     path: RowPath,
 }
 
+/// In the place of a feature that was not given: a NaN like no other, as those of requests are refused.
+const NOT_GIVEN: u64 = 0x7FF8_0000_0000_5E60;
+
 impl Reader<'_> {
     /// # Errors
     /// Of bytes that are no name and value; then nothing else is said of the row.
     fn row(&self, findings: &mut Findings) -> Result<Row, DecodeError> {
         let features = self.schema.features();
-        let mut given = vec![None; features.len()];
-        let mut n_known = 0;
+        let mut values = vec![f64::from_bits(NOT_GIVEN); features.len()];
+        let mut n_unknown = 0;
+        // What there is something to say about, unless its name comes again. Mostly nothing.
+        let mut odd: Vec<Option<NamedValue<'_>>> = Vec::new();
         // Callers that send columns in their order are the quickest to serve.
         let mut next = 0;
         for entry in self.given.iter() {
             let (name, value) = entry?;
             let column = match features.get(next) {
-                Some(feature) if feature.name == name => next,
-                _ => match self.schema.index_of(name) {
+                Some(feature) if name.is(&feature.name) => next,
+                _ => match self.schema.index_of(name.text()?) {
                     Some(column) => column,
-                    None => continue,
+                    None => {
+                        n_unknown += 1;
+                        continue;
+                    }
                 },
             };
             next = column + 1;
-            n_known += 1;
-            given[column] = Some(value);
+            let plain = self.plain(column, &features[column].kind, value);
+            values[column] = plain.unwrap_or(f64::NAN);
+            if plain.is_none() {
+                odd.resize(features.len(), None);
+            }
+            if let Some(odd) = odd.get_mut(column) {
+                *odd = plain.is_none().then_some(value);
+            }
         }
-        let columns = features.iter().zip(given).enumerate();
-        let value =
-            |(column, (feature, given)): (usize, (&Feature, Option<NamedValue<'_>>))| match given {
-                Some(given) => self.value(column, feature, given, findings),
-                None => self.absent(feature, findings),
-            };
-        Ok(Row { values: columns.map(value).collect(), n_known })
+        for (column, (feature, value)) in features.iter().zip(&mut values).enumerate() {
+            if let Some(Some(odd)) = odd.get(column) {
+                *value = self.odd(feature, *odd, findings);
+            } else if value.to_bits() == NOT_GIVEN {
+                *value = self.absent(feature, findings);
+            }
+        }
+        Ok(Row { values, n_unknown })
+    }
+
+    /// A value that there is nothing to say about.
+    #[inline]
+    fn plain(&self, column: usize, kind: &FeatureKind, value: NamedValue<'_>) -> Option<f64> {
+        match (kind, value) {
+            (_, NamedValue::Missing) => Some(f64::NAN),
+            (FeatureKind::Number, NamedValue::Number(number)) => {
+                number.is_finite().then_some(number)
+            }
+            (FeatureKind::Number, NamedValue::Integer(integer)) => Some(integer as f64),
+            (FeatureKind::Number, NamedValue::Flag(flag)) => Some(f64::from(u8::from(flag))),
+            (FeatureKind::Category { .. }, NamedValue::Category(category)) => {
+                let code = self.schema.category_code(column, category);
+                (code != UNSEEN_CATEGORY).then_some(code)
+            }
+            _ => None,
+        }
     }
 
     fn absent(&self, feature: &Feature, findings: &mut Findings) -> f64 {
@@ -120,39 +154,24 @@ impl Reader<'_> {
         f64::NAN
     }
 
-    fn value(
-        &self,
-        column: usize,
-        feature: &Feature,
-        value: NamedValue<'_>,
-        findings: &mut Findings,
-    ) -> f64 {
-        match (&feature.kind, value) {
-            (_, NamedValue::Missing) => f64::NAN,
-            (FeatureKind::Number, NamedValue::Number(number)) if number.is_finite() => number,
-            (FeatureKind::Number, NamedValue::Number(number)) => {
-                let description =
-                    format!("expected a finite number, found {number}; send `missing` instead");
-                let field = field_of(self.path, &feature.name);
-                findings.bad(field, Reason::FeatureNotFinite, description);
-                f64::NAN
-            }
-            (FeatureKind::Number, NamedValue::Integer(integer)) => integer as f64,
-            (FeatureKind::Number, NamedValue::Flag(flag)) => f64::from(u8::from(flag)),
+    /// Any other.
+    fn odd(&self, feature: &Feature, value: NamedValue<'_>, findings: &mut Findings) -> f64 {
+        let (reason, description) = match (&feature.kind, value) {
             (FeatureKind::Category { vocabulary }, NamedValue::Category(category)) => {
-                let code = self.schema.category_code(column, category);
-                if code == UNSEEN_CATEGORY {
-                    self.unseen(feature, category, vocabulary.len(), findings);
-                }
-                code
+                self.unseen(feature, category, vocabulary.len(), findings);
+                return UNSEEN_CATEGORY;
             }
-            (kind, found) => {
-                let description =
-                    format!("expected {}, found {}", expected(kind), found_kind(found));
-                findings.bad(field_of(self.path, &feature.name), Reason::FeatureType, description);
-                f64::NAN
-            }
-        }
+            (FeatureKind::Number, NamedValue::Number(number)) => (
+                Reason::FeatureNotFinite,
+                format!("expected a finite number, found {number}; send `missing` instead"),
+            ),
+            (kind, found) => (
+                Reason::FeatureType,
+                format!("expected {}, found {}", expected(kind), found_kind(found)),
+            ),
+        };
+        findings.bad(field_of(self.path, &feature.name), reason, description);
+        f64::NAN
     }
 
     fn unseen(&self, feature: &Feature, category: &str, n_known: usize, findings: &mut Findings) {

@@ -126,6 +126,54 @@ async fn bytes_that_are_no_features_are_a_bad_field() {
     assert!(status.message.contains("rows[1].named.values"), "{status:?}");
 }
 
+/// As in any map of a message: only the later value is looked at, whatever the one before it was.
+#[tokio::test]
+async fn of_a_name_that_comes_twice_the_later_value_counts() {
+    use pb::feature_value::Kind;
+    let server = TestServer::start().await;
+    let kinds = [
+        Kind::Number(1.5),
+        Kind::Number(f64::INFINITY),
+        // A NaN of an unusual kind is as bad as the others.
+        Kind::Number(f64::from_bits(0x7FF8_0000_0000_5E60)),
+        Kind::Integer(3),
+        Kind::Flag(true),
+        Kind::Category("pro".to_owned()),
+        Kind::Category("nobody's".to_owned()),
+        Kind::Missing(pb::Missing {}),
+    ];
+    let values: Vec<_> = kinds.into_iter().map(Some).chain([None]).collect();
+    let values = values.into_iter().map(|kind| pb::FeatureValue { kind });
+    let said = async |row: pb::FeatureRow| match server.score(request(&["churn"], row)).await {
+        Ok(answer) => {
+            let row = answer.result.unwrap();
+            Ok((row.predictions[0].score.to_bits(), row.warnings))
+        }
+        Err(status) => Err((told(&status), status.message().to_owned())),
+    };
+    let with = |feature: &str, given: &[&pb::FeatureValue]| {
+        let mut row = named([("visits", number(2.0))]);
+        let Some(pb::feature_row::Features::Named(all)) = &mut row.features else { panic!() };
+        let others = [("age", number(30.0)), ("plan", category("pro"))];
+        all.extend(others.into_iter().filter(|(name, _)| *name != feature));
+        all.extend(given.iter().map(|&value| (feature, value.clone())));
+        row
+    };
+    for feature in ["age", "plan"] {
+        let mut n_good = 0;
+        for later in values.clone() {
+            let alone = said(with(feature, &[&later])).await;
+            n_good += usize::from(alone.is_ok());
+            for earlier in values.clone() {
+                let both = said(with(feature, &[&earlier, &later])).await;
+                assert_eq!(both, alone, "{feature}: {earlier:?}, then {later:?}");
+            }
+        }
+        // Numbers and what is missing; categories and what is missing.
+        assert_eq!(n_good, if feature == "age" { 4 } else { 3 });
+    }
+}
+
 #[tokio::test]
 async fn oddities_are_warnings_unless_strict() {
     let server = TestServer::start().await;
