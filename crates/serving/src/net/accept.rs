@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate::{self, PeerCertificate};
-use super::connection::{Budgets, Connection};
+use super::connection::{Budgets, Connection, Turn};
 use super::io::{Io, Socket};
 use super::tls::{Tls, TlsPort};
 use crate::NetOptions;
@@ -96,7 +96,7 @@ impl Port {
     }
 }
 
-/// How many requests a connection may answer in a turn.
+/// How much a connection may do in a turn.
 #[derive(Debug, Clone)]
 struct Turns {
     max_in_turn: usize,
@@ -107,12 +107,22 @@ struct Turns {
 /// Most requests of one turn: other tasks wait for its end.
 const MAX_TURN: usize = 16;
 
+/// Bytes that all connections together may read while one waits for its turn, unless they are so many
+/// that each reads [`MIN_TURN_BYTES`].
+const TURNS_BYTES: usize = 2 << 20;
+
+/// Fewer are not worth a turn.
+const MIN_TURN_BYTES: usize = 64 << 10;
+
 impl Turns {
-    /// Fewer the more connections there are, so that what waits for other connections' turns stays
-    /// bounded like what has a permit.
-    fn length(&self) -> usize {
-        let n_open = self.max_connections - self.places.available_permits();
-        (self.max_in_turn / n_open.max(1)).min(MAX_TURN)
+    /// Less the more connections there are: who sends a row behind a crowd that sends megabytes waits for
+    /// a part of each, and what waits for other connections' turns stays bounded like what has a permit.
+    fn next(&self) -> Turn {
+        let n_open = (self.max_connections - self.places.available_permits()).max(1);
+        Turn {
+            n_requests: (self.max_in_turn / n_open).min(MAX_TURN),
+            n_bytes: (TURNS_BYTES / n_open).max(MIN_TURN_BYTES),
+        }
     }
 }
 
@@ -236,7 +246,7 @@ impl Keeper {
     ) -> hyper::Result<()> {
         std::future::poll_fn(|context| {
             loop {
-                connection.begin_turn(self.turns.length());
+                connection.begin_turn(self.turns.next());
                 let outcome = served.as_mut().poll(context);
                 match io.poll_send(context) {
                     // It is to hear of it at once.
@@ -287,5 +297,25 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_connections_the_shorter_their_turns() {
+        let places = Arc::new(Semaphore::new(1000));
+        let turns = Turns { max_in_turn: 64, max_connections: 1000, places: Arc::clone(&places) };
+        let with = |n_open: u32| {
+            let _open = places.try_acquire_many(n_open).unwrap();
+            let Turn { n_requests, n_bytes } = turns.next();
+            (n_requests, n_bytes)
+        };
+        assert_eq!(with(1), (MAX_TURN, TURNS_BYTES));
+        assert_eq!(with(8), (8, TURNS_BYTES / 8));
+        assert_eq!(with(41), (1, MIN_TURN_BYTES));
+        assert_eq!(with(1000), (0, MIN_TURN_BYTES));
     }
 }

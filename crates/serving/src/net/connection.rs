@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     turn: AtomicUsize,
     /// Whether the request that was just found is one of them.
     in_turn: AtomicBool,
+    /// Bytes that may yet be read in this turn.
+    turn_bytes: AtomicUsize,
     /// Places for streams that anybody may open and that last as long as they like.
     watches: Arc<Semaphore>,
     budgets: Arc<Budgets>,
@@ -93,6 +95,15 @@ pub(crate) struct Connection {
 /// Watches of health, and reflections, of one connection. Clients open one, those that share a
 /// connection a few.
 pub(crate) const WATCHES_PER_CONNECTION: usize = 8;
+
+/// What a connection may do before it is the others' turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Requests that are answered at once.
+    pub(super) n_requests: usize,
+    /// Bytes that are read, and what the read that ends them brings beside.
+    pub(super) n_bytes: usize,
+}
 
 /// This round, the one before, and one that must be empty.
 const ROUNDS: usize = 3;
@@ -119,6 +130,7 @@ impl Connection {
             round: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
             in_turn: AtomicBool::new(false),
+            turn_bytes: AtomicUsize::new(0),
             watches: Arc::new(Semaphore::new(WATCHES_PER_CONNECTION)),
             budgets,
         }
@@ -168,9 +180,22 @@ impl Connection {
         Ok(Bytes::from_owner(Kept { bytes, round, connection: Arc::clone(self) }))
     }
 
-    /// Begins a turn, in which so many requests may be answered at once.
-    pub(super) fn begin_turn(&self, n_requests: usize) {
-        self.turn.store(n_requests, Ordering::Relaxed);
+    /// Begins a turn.
+    pub(super) fn begin_turn(&self, turn: Turn) {
+        self.turn.store(turn.n_requests, Ordering::Relaxed);
+        self.turn_bytes.store(turn.n_bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more may be read in this turn.
+    pub(super) fn may_read(&self) -> bool {
+        self.turn_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts what was read.
+    pub(super) fn has_read(&self, n_bytes: usize) {
+        // Called from the connection's own task alone, so nothing comes between.
+        let left = self.turn_bytes.load(Ordering::Relaxed);
+        self.turn_bytes.store(left.saturating_sub(n_bytes), Ordering::Relaxed);
     }
 
     /// Has the request that was just found answered in this turn, if there is room for one more.

@@ -147,10 +147,17 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let mut wire = self.wire();
         wire.check()?;
+        if !wire.connection.may_read() {
+            // Behind those that are ready now.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(wire.socket.pinned().poll_read(context, buffer))?;
+        let n_bytes = buffer.filled().len() - before;
+        wire.connection.has_read(n_bytes);
         if wire.n_silent > 0 {
-            wire.n_silent = wire.n_silent.saturating_sub(buffer.filled().len() - before);
+            wire.n_silent = wire.n_silent.saturating_sub(n_bytes);
             if wire.n_silent == 0 {
                 wire.connection.has_spoken.store(true, Ordering::Relaxed);
             }
@@ -206,15 +213,18 @@ impl AsyncWrite for Io {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Wake, Waker};
+
     use proptest::prelude::*;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::rustls::crypto::ring;
     use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
     use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-    use super::super::connection::Budgets;
+    use super::super::connection::{Budgets, Turn};
     use super::*;
     use crate::ServeOptions;
 
@@ -225,6 +235,7 @@ mod tests {
         let (socket, peer) = listener.accept().await.unwrap();
         let budgets = Arc::new(Budgets::new(&ServeOptions::default()));
         let connection = Arc::new(Connection::new(peer, None, budgets));
+        connection.begin_turn(Turn { n_requests: 0, n_bytes: usize::MAX });
         (Io::new(Socket::Plain(socket), connection), caller)
     }
 
@@ -331,6 +342,55 @@ mod tests {
         // By this is known that a caller who reads slowly does read.
         write(&mut io, b"more", true).await.unwrap();
         assert_eq!(io.held_at(), Some(600));
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Else who sends megabytes would have the thread to itself for as long as there are more of them.
+    #[tokio::test]
+    async fn a_turn_reads_so_many_bytes_and_asks_for_another() {
+        let (mut io, mut caller) = pair().await;
+        let sent: Vec<u8> = (0..=255).cycle().take(3000).collect();
+        caller.write_all(&sent).await.unwrap();
+        std::future::poll_fn(|context| {
+            let Socket::Plain(socket) = &io.wire().socket else { unreachable!() };
+            socket.poll_read_ready(context)
+        })
+        .await
+        .unwrap();
+        let connection = Arc::clone(&io.wire().connection);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut read = Vec::new();
+        for n_turns in 1..=3 {
+            connection.begin_turn(Turn { n_requests: 0, n_bytes: 1000 });
+            for _ in 0..2 {
+                let mut part = [0; 600];
+                let mut buffer = ReadBuf::new(&mut part);
+                let outcome = Pin::new(&mut io).poll_read(&mut context, &mut buffer);
+                assert!(outcome.is_ready(), "{n_turns}");
+                read.extend_from_slice(buffer.filled());
+                assert_eq!(woken.0.load(Ordering::Relaxed), n_turns - 1);
+                if read.len() == sent.len() {
+                    assert_eq!(read, sent);
+                    return;
+                }
+            }
+            let mut part = [0; 600];
+            let outcome = Pin::new(&mut io).poll_read(&mut context, &mut ReadBuf::new(&mut part));
+            assert!(outcome.is_pending());
+            assert_eq!(woken.0.load(Ordering::Relaxed), n_turns);
+        }
+        panic!("{} bytes came", read.len());
     }
 
     #[tokio::test]

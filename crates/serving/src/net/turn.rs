@@ -39,14 +39,14 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::connection::Budgets;
+    use super::super::connection::{Budgets, Turn};
     use super::*;
     use crate::ServeOptions;
 
     fn executor(n_turn: usize) -> InTurn {
         let budgets = Arc::new(Budgets::new(&ServeOptions::default()));
         let connection = Connection::new(([127, 0, 0, 1], 1).into(), None, budgets);
-        connection.begin_turn(n_turn);
+        connection.begin_turn(Turn { n_requests: n_turn, n_bytes: 0 });
         InTurn(Arc::new(connection))
     }
 
@@ -69,7 +69,7 @@ mod tests {
         while done.lock().unwrap().len() < 4 {
             tokio::task::yield_now().await;
         }
-        executor.0.begin_turn(1);
+        executor.0.begin_turn(Turn { n_requests: 1, n_bytes: 0 });
         run("of the next turn", true);
         assert_eq!(done.lock().unwrap().last(), Some(&"of the next turn"));
     }
