@@ -2,6 +2,7 @@
 //! for. What callers saw, as figures.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use segue_api::v1 as pb;
 use segue_api::v1::model_registry_service_client::ModelRegistryServiceClient;
 use segue_api::v1::scoring_service_client::ScoringServiceClient;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -21,63 +23,98 @@ const N_CALLERS: usize = 4;
 const CALLS_A_SECOND: u64 = 250;
 /// Later than a timer of the runtime ever is in peace.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
-const STEADY: Duration = Duration::from_secs(10);
+/// Peace between two parts of the swaps.
+const STEADY: Duration = Duration::from_secs(3);
+/// Parts of the swaps. The neighbours of a shared machine come and go; each part has its own peace before it.
+const PARTS: u64 = 5;
 const STRAIN: Duration = Duration::from_secs(10);
 
-/// Latencies of an open loop, from the moment when a call was due: first in peace, then while
-/// `times` promotions and rollbacks of `model` go on.
+/// Latencies of an open loop, from the moment when a call was due: in peace and while `times` promotions
+/// and rollbacks of `model` go on, in turn.
 pub(crate) fn swaps(target: String, body: &Path, model: &str, times: u64) -> anyhow::Result<Value> {
     let mut request: pb::ScoreRequest = read(body)?;
     request.models[0].model = model.to_owned();
     let first = go_first();
     runtime()?.block_on(async {
-        let (mut steady, mut swapping) = (Vec::new(), Vec::new());
-        let mut failed = 0;
-        for (is_swapping, seen) in [(false, &mut steady), (true, &mut swapping)] {
-            let done = Arc::new(AtomicBool::new(false));
-            let mut callers = Vec::new();
-            for _ in 0..N_CALLERS {
-                let client = ScoringServiceClient::connect(target.clone()).await?;
-                callers.push(tokio::spawn(call(client, request.clone(), Arc::clone(&done))));
-            }
-            if is_swapping {
-                swap(&target, model, times).await?;
-            } else {
-                tokio::time::sleep(STEADY).await;
-            }
-            done.store(true, Ordering::Relaxed);
-            for caller in callers {
-                let (latencies, n_failed) = caller.await??;
-                seen.extend(latencies);
-                failed += n_failed;
-            }
+        let mut scores = Scores::new();
+        let (mut steady, mut swapping) = (Calls::default(), Calls::default());
+        for part in 0..PARTS {
+            let callers = Callers::start(&target, &request).await?;
+            tokio::time::sleep(STEADY).await;
+            callers.stop(&mut steady, &mut scores).await?;
+            let callers = Callers::start(&target, &request).await?;
+            swap(&target, model, times * part / PARTS..times * (part + 1) / PARTS).await?;
+            callers.stop(&mut swapping, &mut scores).await?;
         }
-        let (n_steady, n_swapping) = (steady.len(), swapping.len());
+        let failed = steady.n_failed + swapping.n_failed;
         Ok(json!({
             "swaps": times,
             "callers_go_first": first,
             "failed": failed,
-            "steady": { "n": n_steady, "p50_us": quantile(&mut steady, 0.5), "p99_us": quantile(&mut steady, 0.99) },
-            "swapping": { "n": n_swapping, "p50_us": quantile(&mut swapping, 0.5), "p99_us": quantile(&mut swapping, 0.99) },
+            "steady": quantiles(&mut steady.latencies),
+            "swapping": quantiles(&mut swapping.latencies),
         }))
     })
+}
+
+/// The bits of the score that each version gave.
+type Scores = BTreeMap<i64, u64>;
+
+/// What callers saw.
+#[derive(Default)]
+struct Calls {
+    latencies: Vec<Duration>,
+    n_failed: u64,
+}
+
+/// Some that call at fixed times until they are stopped.
+struct Callers {
+    done: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<anyhow::Result<(Calls, Scores)>>>,
+}
+
+impl Callers {
+    async fn start(target: &str, request: &pb::ScoreRequest) -> anyhow::Result<Self> {
+        let done = Arc::new(AtomicBool::new(false));
+        let mut tasks = Vec::new();
+        for _ in 0..N_CALLERS {
+            let client = ScoringServiceClient::connect(target.to_owned()).await?;
+            tasks.push(tokio::spawn(call(client, request.clone(), Arc::clone(&done))));
+        }
+        Ok(Self { done, tasks })
+    }
+
+    /// Adds what they saw to what others did.
+    async fn stop(self, seen: &mut Calls, scores: &mut Scores) -> anyhow::Result<()> {
+        self.done.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            let (calls, given) = task.await??;
+            seen.latencies.extend(calls.latencies);
+            seen.n_failed += calls.n_failed;
+            for (version, bits) in given {
+                if *scores.entry(version).or_insert(bits) != bits {
+                    bail!("version {version} gave two scores to one row");
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn call(
     mut client: ScoringServiceClient<Channel>,
     request: pb::ScoreRequest,
     done: Arc<AtomicBool>,
-) -> anyhow::Result<(Vec<Duration>, u64)> {
+) -> anyhow::Result<(Calls, Scores)> {
     let mut due = tokio::time::interval(Duration::from_micros(1_000_000 / CALLS_A_SECOND));
-    let (mut latencies, mut failed) = (Vec::new(), 0);
-    let mut scores: BTreeMap<i64, u64> = BTreeMap::new();
+    let (mut calls, mut scores) = (Calls::default(), Scores::new());
     while !done.load(Ordering::Relaxed) {
         let at = due.tick().await;
         // The timer wakes up to a millisecond late; who is later than that was kept waiting.
         let at = if at.elapsed() > TIMER_SLACK { at } else { tokio::time::Instant::now() };
         match client.score(request.clone()).await {
             Ok(answer) => {
-                latencies.push(at.elapsed());
+                calls.latencies.push(at.elapsed());
                 let answer = answer.into_inner();
                 let version = answer.served_by.first().context("nobody answered")?.version;
                 let row = answer.result.context("no row")?;
@@ -86,15 +123,15 @@ async fn call(
                     bail!("version {version} gave two scores to one row");
                 }
             }
-            Err(_) => failed += 1,
+            Err(_) => calls.n_failed += 1,
         }
     }
-    Ok((latencies, failed))
+    Ok((calls, scores))
 }
 
-async fn swap(target: &str, model: &str, times: u64) -> anyhow::Result<()> {
+async fn swap(target: &str, model: &str, times: Range<u64>) -> anyhow::Result<()> {
     let mut models = ModelRegistryServiceClient::connect(target.to_owned()).await?;
-    for time in 0..times {
+    for time in times {
         let model = model.to_owned();
         if time % 2 == 0 {
             let promotion = pb::PromoteModelVersionRequest {
@@ -159,14 +196,12 @@ pub(crate) fn overload(target: String, body: &Path, room: usize) -> anyhow::Resu
             refused.extend(more_refused);
         }
         let probed = prober.join().map_err(|_| anyhow::anyhow!("the prober panicked"))??;
-        let (n_admitted, n_refused, n_promotions) =
-            (admitted.len(), refused.len(), promotions.len());
         Ok(json!({
             "room": room,
-            "admitted": { "n": n_admitted, "p50_us": quantile(&mut admitted, 0.5), "p99_us": quantile(&mut admitted, 0.99) },
-            "refused": { "n": n_refused, "p50_us": quantile(&mut refused, 0.5), "p99_us": quantile(&mut refused, 0.99) },
+            "admitted": quantiles(&mut admitted),
+            "refused": quantiles(&mut refused),
             "refused_one_row": probed,
-            "promotions": { "n": n_promotions, "p50_us": quantile(&mut promotions, 0.5), "p99_us": quantile(&mut promotions, 0.99) },
+            "promotions": quantiles(&mut promotions),
         }))
     })
 }
@@ -195,8 +230,9 @@ fn probe(
                 Err(status) => bail!("{status:?}"),
             }
         }
-        let n_refused = refused.len();
-        Ok(json!({ "goes_first": first, "n": n_refused, "p50_us": quantile(&mut refused, 0.5), "p99_us": quantile(&mut refused, 0.99) }))
+        let mut told = quantiles(&mut refused);
+        told["goes_first"] = first.into();
+        Ok(told)
     })
 }
 
@@ -237,6 +273,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn read<T: Message + Default>(path: &Path) -> anyhow::Result<T> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(T::decode(bytes.get(5..).context("the file has no message")?)?)
+}
+
+/// How many there are, the middle one and the slowest hundredth.
+fn quantiles(seen: &mut [Duration]) -> Value {
+    json!({ "n": seen.len(), "p50_us": quantile(seen, 0.5), "p99_us": quantile(seen, 0.99) })
 }
 
 /// In microseconds.

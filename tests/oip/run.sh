@@ -54,9 +54,8 @@ for _ in $(seq 600); do
 done
 grpc=$(sed -E 's/.* on ([^ ]+) \(gRPC\).*/\1/' <<< "$line")
 http=$(sed -E 's/.* \(gRPC\), ([^ ]+) \(.*/\1/' <<< "$line")
-registry=$2
 
-"$venv/bin/python" tests/oip/clients.py --grpc "$grpc" --http "$http" --registry "$registry" --model "$model"
+"$venv/bin/python" tests/oip/clients.py --grpc "$grpc" --http "$http" --registry "$2" --model "$model"
 
 PYTHON="$venv/bin/python" examples/python/generate.sh "$folder/stubs"
 "$venv/bin/python" examples/python/score.py --stubs "$folder/stubs" --server "$grpc" --model "$model"

@@ -1,5 +1,5 @@
 //! Messages, clients and servers of `segue.v1` and of the Open Inference Protocol: generated from
-//! `proto/`, but for the messages of features, which are read for every score, and the codec that reads them
+//! `proto/`, but for rows and their features, which are read for every score, and the codec that reads them
 //! all.
 
 mod codec;
