@@ -30,6 +30,7 @@ def parsed():
     parser.add_argument("--load", required=True, help="segue-load")
     parser.add_argument("--environments", required=True, type=Path, help="folder of fastapi, mlserver and triton")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--echo-rounds", type=int, default=13, help="of a second or two each, beside the echo")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--reloads", type=int, default=10_000)
     parser.add_argument("--swaps", type=int, default=1000)
@@ -87,10 +88,10 @@ def beside_echo(options, folder, work):
                 measured(echo, "/segue.load.Echo/Echo", other, 2000)
                 ours, theirs = [], []
                 before = handled_ok(segue)
-                for _ in range(options.rounds):
+                for _ in range(options.echo_rounds):
                     theirs.append(measured(echo, "/segue.load.Echo/Echo", other, options.requests))
                     ours.append(measured(segue, SCORE, body, options.requests))
-                wrong = options.rounds * options.requests - (handled_ok(segue) - before)
+                wrong = options.echo_rounds * options.requests - (handled_ok(segue) - before)
                 if wrong:
                     raise SystemExit(f"{wrong:.0f} requests were not answered with OK")
         mine, echo = medians(ours), medians(theirs)
@@ -255,7 +256,7 @@ def main():
         today = peers(options, folder, work)
     named = f" --machine '{options.machine}'" if options.machine else ""
     body = [
-        f"`benches/serving/run.sh --rounds {options.rounds} --requests {options.requests}{named}`. h2load on loopback, 32 requests in flight on "
+        f"`benches/serving/run.sh --rounds {options.rounds} --echo-rounds {options.echo_rounds} --requests {options.requests}{named}`. h2load on loopback, 32 requests in flight on "
         "8 connections, generator and server on the same two cores; 40 features (34 numbers, 6 categories), 100 trees of 31 leaves; "
         "medians of the rounds, ratios within each round (smallest-largest), every answer checked to be OK by the server's own count.",
         "",
