@@ -74,9 +74,9 @@ impl Features {
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
         let mut read = match (tag, features.take()) {
-            (1, Some(named @ Self::Named(_)))
-            | (2, Some(named @ Self::Packed(_)))
-            | (3, Some(named @ Self::Events(_))) => named,
+            (1, Some(same @ Self::Named(_)))
+            | (2, Some(same @ Self::Packed(_)))
+            | (3, Some(same @ Self::Events(_))) => same,
             (1, _) => Self::Named(NamedFeatures::default()),
             (2, _) => Self::Packed(PackedFeatures::default()),
             _ => Self::Events(EventHistory::default()),

@@ -154,7 +154,7 @@ impl Reader<'_> {
         f64::NAN
     }
 
-    /// Any other.
+    /// A value that there is something to say about.
     fn odd(&self, feature: &Feature, value: NamedValue<'_>, findings: &mut Findings) -> f64 {
         let (reason, description) = match (&feature.kind, value) {
             (FeatureKind::Category { vocabulary }, NamedValue::Category(category)) => {
