@@ -311,7 +311,8 @@ fn outcomes_do_not_take_more_of_the_disk_than_they_may() {
     assert_eq!(server.labels().len(), n_recorded);
     // Not UNAVAILABLE, at which clients try again at once: there is room when the day has gone.
     let day_us = 24 * HOUR_US;
-    let until_us = (ids[0].time_us().div_euclid(day_us) + 1) * day_us + options.max_age_us();
+    // The day on which they came: in the first hour of a day that is not the one of their predictions.
+    let until_us = (now_us().div_euclid(day_us) + 1) * day_us + options.max_age_us();
     let refused = recorded.into_iter().find_map(Result::err).unwrap();
     let ServingError::OutcomesFull { max_bytes: 1000, free_after } = &refused else {
         panic!("{refused:?}")
